@@ -1,0 +1,5 @@
+"""`python -m cebench` is the `cebench` command."""
+
+from cebench.cli import main
+
+main()

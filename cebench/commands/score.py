@@ -1,0 +1,289 @@
+"""`cebench score`: score files that any program wrote, in the devkit's formats or as images."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cebench.data.inpainting_pairs import InpaintingPair
+    from cebench.data.voc import VocYear
+    from cebench.metrics.detection import Objects
+    from cebench.metrics.inpainting import InpaintingSums
+
+_PATH = click.Path(path_type=Path)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        for option in (
+            click.option(
+                "--image-set",
+                default=image_set,
+                show_default=True,
+                help="Name of a set of the devkit, or a list file.",
+            ),
+            click.option("--year", default=year, show_default=True, help="Year of the devkit."),
+            click.option("--data", type=_PATH, required=True, help="The VOCdevkit folder."),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@click.group()
+def score() -> None:
+    """Score files that any program wrote.
+
+    Fractions and decibels are printed in JSON (--json; null where a number is undefined or
+    infinite), percent and decibels in the tables.
+    """
+
+
+@score.command()
+@click.option("--detections", type=_PATH, required=True, help="Folder of *_det_<set>_<class>.txt.")
+@_voc_options(2007, "test")
+@_JSON
+def detection(detections: Path, data: Path, year: int, image_set: str, as_json: bool) -> None:
+    """Average precision of VOC result files, by both of the devkit's definitions.
+
+    Every class has a file *_det_<set>_<class>.txt (or .txt.gz) with lines `id score x1 y1 x2 y2`,
+    1-based; for a list file, <set> is its name without suffix. A detection is right if it overlaps
+    an object by more than 0.5; difficult objects do not count.
+    """
+    from cebench.data.voc import VOC_CLASSES, VocYear
+    from cebench.data.voc_results import read_detection_files
+    from cebench.metrics.detection import Detections, detection_scores
+
+    voc = VocYear(data, year)
+    ids = voc.ids(image_set)
+    rows = read_detection_files(detections, Path(image_set).stem, ids)
+    truth = _objects(voc, ids)
+    scores = detection_scores(Detections(**rows._asdict()), truth, len(VOC_CLASSES))
+    result = {
+        "mean_ap_voc07_11pt": scores.mean_ap_voc07_11pt,
+        "mean_ap_area": scores.mean_ap_area,
+        "per_class": {
+            name: {
+                "ap_voc07_11pt": row.ap_voc07_11pt,
+                "ap_area": row.ap_area,
+                "objects": row.objects,
+                "detections": row.detections,
+            }
+            for name, row in zip(VOC_CLASSES, scores.per_class, strict=True)
+        },
+        "images": len(ids),
+    }
+    _print(result, as_json, _per_class_table)
+
+
+def _objects(voc: "VocYear", ids: list[str]) -> "Objects":
+    from cebench.metrics.detection import stack_objects
+
+    annotations = map(voc.annotation, ids)
+    return stack_objects((a.boxes, a.labels, a.difficult) for a in annotations)
+
+
+@score.command()
+@click.option("--predictions", type=_PATH, required=True, help="Folder of <id>.png label images.")
+@_voc_options(2012, "val")
+@_JSON
+def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_json: bool) -> None:
+    """Mean IoU and pixel accuracies of label images, from one confusion matrix of the set.
+
+    Predictions are index or palette PNGs of the photographs' sizes: 0 background, 1..20 the
+    classes in the devkit's order. Pixels that are void (255) in the truth do not count.
+    """
+    import numpy as np
+
+    from cebench.data.voc import SEGMENTATION_CLASSES, VocYear
+    from cebench.errors import InputError
+    from cebench.metrics.segmentation import segmentation_scores
+
+    voc = VocYear(data, year)
+    ids = voc.ids(image_set, "Segmentation")
+    if not predictions.is_dir():
+        raise InputError(f"{predictions} is no folder; give the one with the predicted <id>.png")
+    classes = len(SEGMENTATION_CLASSES)
+    confusion = np.zeros((classes, classes), dtype=np.int64)
+    for image_id in ids:
+        confusion += _label_pairs(voc.segmentation(image_id), predictions / f"{image_id}.png")
+    scores = segmentation_scores(confusion)
+    columns = zip(
+        SEGMENTATION_CLASSES, scores.iou, scores.accuracy, confusion.sum(axis=1), strict=True
+    )
+    result = {
+        "mean_iou": scores.mean_iou,
+        "pixel_accuracy": scores.pixel_accuracy,
+        "mean_accuracy": scores.mean_accuracy,
+        "frequency_weighted_iou": scores.frequency_weighted_iou,
+        "per_class": {
+            name: {"iou": float(iou), "accuracy": float(accuracy), "pixels": int(pixels)}
+            for name, iou, accuracy, pixels in columns
+        },
+        "images": len(ids),
+    }
+    _print(result, as_json, _per_class_table)
+
+
+def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
+    from cebench.data.images import read_label_image
+    from cebench.data.voc import SEGMENTATION_CLASSES
+    from cebench.errors import InputError
+    from cebench.metrics.segmentation import confusion_matrix
+
+    prediction = read_label_image(path)
+    if prediction.shape != truth.shape:
+        raise InputError(
+            f"{path} has {prediction.shape} pixels (height, width), its truth {truth.shape}; write "
+            "predictions at the size of the photograph"
+        )
+    try:
+        return confusion_matrix(truth, prediction, len(SEGMENTATION_CLASSES))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; write class indices of the devkit") from error
+
+
+@score.command()
+@click.option("--predictions", type=_PATH, required=True, help="Folder of predicted images.")
+@click.option("--targets", type=_PATH, required=True, help="Folder of true images, same stems.")
+@click.option("--hole", metavar="center:SIDE", help="A centred square hole of SIDE pixels.")
+@click.option("--masks", type=_PATH, help="Folder of hole masks, same stems; not black = missing.")
+@click.option("--size", type=click.IntRange(min=7), help="Shrink everything to SIZE x SIZE first.")
+@_JSON
+def inpainting(
+    predictions: Path,
+    targets: Path,
+    hole: str | None,
+    masks: Path | None,
+    size: int | None,
+    as_json: bool,
+) -> None:
+    """L1, L2, PSNR and SSIM of predicted images, in the hole and over the whole image.
+
+    Predictions are scored as they are: nothing is pasted. Pixels are scaled to [0, 1]. SIDE counts
+    pixels after --size, which averages areas (masks: nearest pixel).
+    """
+    from dataclasses import asdict
+
+    from cebench.data.inpainting_pairs import read_inpainting_pairs
+    from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
+
+    region = _region(hole, masks)
+    sums = InpaintingSums()
+    for pair in read_inpainting_pairs(predictions, targets, region, size):
+        sums += _pair_sums(pair)
+    _print(asdict(inpainting_scores(sums)), as_json, _inpainting_table)
+
+
+def _region(hole: str | None, masks: Path | None) -> Path | int:
+    if masks is not None and hole is None:
+        return masks
+    if hole is None or masks is not None:
+        raise click.UsageError("give either --hole center:SIDE or --masks DIR")
+    kind, _, side = hole.partition(":")
+    if kind != "center" or not side.isdecimal() or int(side) == 0:
+        raise click.UsageError(f"--hole {hole}: expected center:SIDE, such as center:56")
+    return int(side)
+
+
+def _pair_sums(pair: "InpaintingPair") -> "InpaintingSums":
+    from cebench.errors import InputError
+    from cebench.metrics.inpainting import inpainting_sums
+
+    prediction, target = (
+        image.transpose(2, 0, 1)[None] / 255 for image in (pair.prediction, pair.target)
+    )
+    try:
+        return inpainting_sums(prediction, target, pair.hole[None])
+    except ValueError as error:
+        raise InputError(f"{pair.path}: {error}") from error
+
+
+@score.command()
+@click.option("--scores", type=_PATH, required=True, help="CSV: `image` and a column per class.")
+@_voc_options(2007, "test")
+@_JSON
+def classification(scores: Path, data: Path, year: int, image_set: str, as_json: bool) -> None:
+    """Average precision of classification scores, by three definitions.
+
+    Images that show only difficult objects of a class are ignored for it. Equal scores never rank
+    in a positive's favour.
+    """
+    from cebench.data.voc import VOC_CLASSES, VocYear
+    from cebench.data.voc_results import read_scores_csv
+    from cebench.metrics.average_precision import multilabel_scores
+
+    voc = VocYear(data, year)
+    ids = voc.ids(image_set)
+    values = read_scores_csv(scores, ids)
+    found = multilabel_scores(values, voc.class_labels(image_set, ids))
+    keys = ("ap_sklearn", "ap_voc07_11pt", "ap_area", "positives", "images")
+    columns = [getattr(found, key).tolist() for key in keys]
+    result = {
+        "mean_ap_sklearn": found.mean_ap_sklearn,
+        "mean_ap_voc07_11pt": found.mean_ap_voc07_11pt,
+        "mean_ap_area": found.mean_ap_area,
+        "per_class": {
+            name: dict(zip(keys, row, strict=True))
+            for name, *row in zip(VOC_CLASSES, *columns, strict=True)
+        },
+        "images": len(ids),
+    }
+    _print(result, as_json, _per_class_table)
+
+
+def _print(
+    result: Mapping[str, Any], as_json: bool, table: Callable[[Mapping[str, Any]], str]
+) -> None:
+    shown = json.dumps(_finite(result), indent=2, allow_nan=False) if as_json else table(result)
+    click.echo(shown)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no nan and no infinity: both become null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def _per_class_table(result: Mapping[str, Any]) -> str:
+    rows: dict[str, dict[str, Any]] = result["per_class"]
+    keys = list(next(iter(rows.values())))
+    lines = ["".join([f"{'class':<14}", *(f"{_heading(key):>17}" for key in keys)])]
+    lines += [
+        "".join([f"{name:<14}", *(f"{_cell(row[key]):>17}" for key in keys)])
+        for name, row in rows.items()
+    ]
+    lines.append("")  # The means are the result's other fractions.
+    means = {key: value for key, value in result.items() if isinstance(value, float)}
+    lines += [f"{_heading(key):<28}{_cell(value):>7}" for key, value in means.items()]
+    return "\n".join([*lines, f"{'images':<28}{result['images']:>7}"])
+
+
+def _heading(key: str) -> str:
+    counted = key in ("objects", "detections", "positives", "images", "pixels")
+    return key if counted else f"{key} %"
+
+
+def _cell(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "-" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _inpainting_table(result: Mapping[str, Any]) -> str:
+    lines = [f"{'':<24}{'hole':>8}{'image':>8}"]
+    for key in result["hole"]:
+        percent = key in ("mean_l1", "mean_l2")
+        scale, digits = (100, 2) if percent else (1, 3 if key == "ssim" else 2)
+        cells = [f"{scale * result[region][key]:>8.{digits}f}" for region in ("hole", "image")]
+        lines.append(f"{key + (' %' if percent else ''):<24}{''.join(cells)}")
+    return "\n".join([*lines, f"{'images':<24}{result['images']:>8}"])

@@ -1,0 +1,71 @@
+"""`cebench weights`: what is in a weights file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group()
+def weights() -> None:
+    """Inspect weights files."""
+
+
+@weights.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def inspect(file: Path, as_json: bool) -> None:
+    """Print the sidecar of FILE, its tensors, and whether transfer can load its trunk.
+
+    FILE is a .safetensors file with its .json beside it, or a run directory. Its SHA-256 is
+    checked.
+    """
+    from dataclasses import asdict
+
+    from cebench.weights import load_weights
+
+    loaded = load_weights(file)
+    summary: dict[str, Any] = {
+        "name": loaded.name,
+        "sidecar": asdict(loaded.sidecar),
+        "parameters": sum(tensor.numel() for tensor in loaded.tensors.values()),
+        "tensors": {
+            name: {
+                "shape": list(tensor.shape),
+                "dtype": str(tensor.dtype).removeprefix("torch."),
+                "mean": tensor.float().mean().item(),
+                "std": tensor.float().std(correction=0).item(),
+            }
+            for name, tensor in loaded.tensors.items()
+        },
+        "trunk": _trunk_verdict(loaded),
+    }
+    click.echo(json.dumps(summary, indent=2) if as_json else _as_text(summary))
+
+
+def _trunk_verdict(loaded: Any) -> str:
+    from cebench.errors import InputError
+    from cebench.models.caffenet import CaffeNetTrunk
+    from cebench.weights import load_trunk
+
+    try:
+        return str(load_trunk(CaffeNetTrunk(), loaded))
+    except InputError as error:
+        return f"no: {error}"
+
+
+def _as_text(summary: dict[str, Any]) -> str:
+    sidecar = summary["sidecar"]
+    facts = {key: value for key, value in sidecar.items() if not isinstance(value, dict)}
+    lines = [f"{summary['name']}: {summary['parameters']:,} parameters"]
+    lines += [f"  {key:<17} {value}" for key, value in facts.items()]
+    lines += [f"  {'preprocessing':<17} {json.dumps(sidecar['preprocessing'])}"]
+    lines += [f"  {'recipe_values':<17} {json.dumps(sidecar['recipe_values'])}", ""]
+    for name, tensor in summary["tensors"].items():
+        shape = "x".join(map(str, tensor["shape"]))
+        lines.append(
+            f"  {name:<24} {shape:<18} {tensor['dtype']:<8} "
+            f"mean {tensor['mean']:+.5f}  std {tensor['std']:.5f}"
+        )
+    return "\n".join([*lines, "", f"  trunk: {summary['trunk']}"])

@@ -1,0 +1,103 @@
+"""Folders of predicted images beside the true ones, with the holes that were filled."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from cebench.data.images import image_files, open_rgb
+from cebench.errors import InputError
+
+
+class InpaintingPair(NamedTuple):
+    path: Path
+    """The predicted image's file."""
+    prediction: np.ndarray
+    """(H, W, 3) uint8."""
+    target: np.ndarray
+    """(H, W, 3) uint8."""
+    hole: np.ndarray
+    """(H, W) bool, True = missing."""
+
+
+def read_inpainting_pairs(
+    predictions: Path, targets: Path, region: Path | int, size: int | None = None
+) -> Iterator[InpaintingPair]:
+    """Pair the images of two folders by name without suffix, in the order of the targets' names.
+
+    Args:
+        predictions: folder of predicted images, as large as their targets unless `size` is given.
+        targets: folder of true images.
+        region: folder of hole masks, where any colour but black is missing; or the side in pixels
+            of a centred square hole.
+        size: if given, what is not size x size is resized to it: images by averaging areas
+            (Pillow's BOX, as the Torch code's image.scale shrinks), masks by NEAREST.
+
+    Raises:
+        InputError: names or sizes do not match, or an image cannot be read.
+    """
+    true_files, guessed_files = _by_stem(targets), _by_stem(predictions)
+    masks = {} if isinstance(region, int) else _by_stem(region)
+    _require_partners(true_files, targets, guessed_files, predictions)
+    _require_partners(guessed_files, predictions, true_files, targets)
+    if not isinstance(region, int):
+        _require_partners(true_files, targets, masks, region)
+    for stem, path in true_files.items():
+        target = np.array(_resized(path, size, Image.Resampling.BOX))
+        prediction = np.array(_resized(guessed_files[stem], size, Image.Resampling.BOX))
+        _require_size(prediction, guessed_files[stem], target)
+        if isinstance(region, int):
+            hole = _central_hole(target, region, path)
+        else:
+            mask = np.array(_resized(masks[stem], size, Image.Resampling.NEAREST))
+            _require_size(mask, masks[stem], target)
+            hole: np.ndarray = mask.any(axis=2)
+        yield InpaintingPair(guessed_files[stem], prediction, target, hole)
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for path in image_files(folder):
+        if path.stem in files:
+            raise InputError(f"{files[path.stem]} and {path} have one name; keep one of them")
+        files[path.stem] = path
+    return files
+
+
+def _require_partners(
+    files: Mapping[str, Path], folder: Path, partners: Mapping[str, Path], partner_folder: Path
+) -> None:
+    alone = [stem for stem in files if stem not in partners]
+    if alone:
+        raise InputError(
+            f"{partner_folder} has no image named {alone[0]} for {files[alone[0]]} "
+            f"({len(alone)} of {len(files)} in {folder} lack one); names must match up to suffixes"
+        )
+
+
+def _resized(path: Path, size: int | None, resampling: Image.Resampling) -> Image.Image:
+    image = open_rgb(path)
+    if size is None or image.size == (size, size):
+        return image
+    return image.resize((size, size), resampling)
+
+
+def _require_size(image: np.ndarray, path: Path, target: np.ndarray) -> None:
+    if image.shape != target.shape:
+        (height, width, _), (true_height, true_width, _) = image.shape, target.shape
+        raise InputError(
+            f"{path} is {width} x {height}, its target {true_width} x {true_height}; give --size "
+            "to compare at one size"
+        )
+
+
+def _central_hole(target: np.ndarray, side: int, path: Path) -> np.ndarray:
+    height, width, _ = target.shape
+    if side > min(height, width):
+        raise InputError(f"a hole of {side} pixels does not fit {path}, {width} x {height}")
+    hole = np.zeros((height, width), dtype=np.bool_)
+    top, left = (height - side) // 2, (width - side) // 2
+    hole[top : top + side, left : left + side] = True
+    return hole

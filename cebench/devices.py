@@ -1,0 +1,75 @@
+"""Devices: choosing one, making it repeatable, and saying what a number was measured on."""
+
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from cebench import __version__
+from cebench.errors import InputError
+
+CHOICES = ("auto", "cpu", "cuda")
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one. Turns on PyTorch's repeatable algorithms."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: PyTorch sees no CUDA device; use --device cpu or auto")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    return torch.device(name)
+
+
+def provenance(device: torch.device) -> dict[str, str | int | bool]:
+    """The fields of a record that say by what code and on what machine it was measured."""
+    commit, dirty = _git_state()
+    return {
+        "cebench_version": __version__,
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "torch_version": torch.__version__,
+        "cuda_version": (torch.version.cuda or "") if device.type == "cuda" else "",
+        "device": device_name(device),
+        "threads": torch.get_num_threads(),
+    }
+
+
+@cache
+def device_name(device: torch.device) -> str:
+    """Name of the GPU or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+@cache
+def _git_state() -> tuple[str, bool]:
+    """Commit of the checkout that cebench runs from, and whether it has changes ("" if none)."""
+    package = Path(__file__).parent
+    if not (package.parent / ".git").exists():
+        return "", False
+    git = ["git", "-C", str(package.parent)]
+    try:
+        run = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changes = subprocess.run(
+            [*git, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "", False
+    return run.stdout.strip(), bool(changes.stdout.strip())

@@ -1,0 +1,26 @@
+"""The three ways a command ends badly, each with its exit status.
+
+Every message is one line: what was wrong and where, what was expected, what to do.
+"""
+
+import signal
+
+
+class CebenchError(Exception):
+    """A run that failed: exit status 1."""
+
+    exit_status = 1
+
+
+class InputError(CebenchError):
+    """A mistake in what the user gave (option, recipe, file, folder): exit status 2."""
+
+    exit_status = 2
+
+
+class Interrupted(CebenchError):  # noqa: N818 - it names what happened, not a mistake
+    """A run stopped by a signal after it saved its state: exit status 128 + signal (130, 143)."""
+
+    def __init__(self, message: str, signal_number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.exit_status = 128 + signal_number

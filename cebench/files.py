@@ -1,0 +1,47 @@
+"""Writing files so that a reader sees the old content or the new, never a part."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`: temporary file beside it, fsync, rename, fsync of the folder."""
+
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(content)
+
+    replace_atomically(path, write)
+
+
+def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary file, then rename it to `path`; a failure leaves no trace.
+
+    The file is flushed before the rename and the folder after it, so the new content is complete
+    on the disk whenever the new name is.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.touch()  # so that the umask decides its mode, not the writing library
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Pure functions from arrays to numbers: average precision, detection, segmentation, inpainting."""

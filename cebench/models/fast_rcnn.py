@@ -1,0 +1,93 @@
+"""Fast R-CNN on CaffeNet: the "Detection" column of Table 2.
+
+Source: rbgirshick/fast-rcnn, models/CaffeNet/train.prototxt. Class 0 is the background; an
+object of label c (0..num_classes-1) is class c + 1.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cebench.models.caffenet import (
+    POOL5_FEATURES,
+    POOL5_SIDE,
+    CaffeNetTrunk,
+    fc6_fc7_fillers,
+    gaussian_filler,
+)
+from cebench.models.roi_pooling import roi_pool
+
+FAST_RCNN_MEAN_RGB = (122.7717, 115.9465, 102.9801)
+"""The mean pixel of this protocol (lib/fast_rcnn/config.py, there BGR), for `preprocess`."""
+
+CONV5_SCALE = 1 / 16
+"""conv5 pixels per image pixel."""
+
+
+class FastRCNN(nn.Module):
+    """CaffeNet with RoI pooling in place of pool5; 57,298,409 parameters for 20 classes.
+
+    Args:
+        num_classes: number of object classes, without the background.
+        generator: source of the initial weights (on the CPU); torch's global one if None.
+    """
+
+    def __init__(self, num_classes: int = 20, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.trunk = CaffeNetTrunk(conv1_padding=5, pool_padding=1, generator=generator)
+        self.fc6 = nn.Linear(POOL5_FEATURES, 4096)
+        self.fc7 = nn.Linear(4096, 4096)
+        self.cls_score = nn.Linear(4096, num_classes + 1)
+        self.bbox_pred = nn.Linear(4096, 4 * (num_classes + 1))
+        self.dropout = nn.Dropout(0.5)
+        fc6_fc7_fillers(self.fc6, self.fc7, generator)
+        gaussian_filler(self.cls_score, 0.01, 0, generator)
+        gaussian_filler(self.bbox_pred, 0.001, 0, generator)
+
+    def forward(self, images: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify and regress every region.
+
+        Args:
+            images: (N, 3, H, W) of `preprocess(images, FAST_RCNN_MEAN_RGB)`, zero-padded at the
+                bottom and the right to a common size.
+            rois: (R, 5) float32 of `network_rois`: index of the image, x0 y0 x1 y1 half-open.
+
+        Returns:
+            scores: (R, num_classes + 1) logits.
+            deltas: (R, 4 * (num_classes + 1)), four for each class, normalised (`decode_boxes`).
+        """
+        features = self.trunk.conv5_features(images).float()
+        # The original's RoI pooling takes inclusive corners, one less than our half-open ones.
+        inclusive = rois - rois.new_tensor([0, 0, 0, 1, 1])
+        x = roi_pool(features, inclusive, CONV5_SCALE, POOL5_SIDE).flatten(1)
+        x = self.dropout(F.relu(self.fc6(x)))
+        x = self.dropout(F.relu(self.fc7(x)))
+        return self.cls_score(x), self.bbox_pred(x)
+
+
+def detection_losses(
+    scores: Tensor, deltas: Tensor, labels: Tensor, targets: Tensor, mean: Tensor, std: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The two losses of Fast R-CNN, which its training adds with equal weight.
+
+    Both are divided by the number of all regions, background included; 0 without regions.
+
+    Args:
+        scores: (R, K) logits.
+        deltas: (R, 4 * K) of the network, in units of the normalised targets.
+        labels: (R,) int64, 0 background.
+        targets: (R, 4) of `encode_boxes`, not normalised.
+        mean: (K, 4) of `box_target_statistics`; `decode_boxes` undoes it.
+        std: (K, 4), likewise.
+
+    Returns:
+        Softmax cross-entropy of the classes, and smooth L1 (sigma 1) of the deltas of each
+        object's own class, summed over its four coordinates.
+    """
+    num_rois = max(len(labels), 1)
+    class_loss = F.cross_entropy(scores.float(), labels, reduction="sum") / num_rois
+    per_class = deltas.float().view(*scores.shape, 4)
+    own = per_class.take_along_dim(labels[:, None, None], dim=1).squeeze(1)
+    normalised = (targets - mean[labels]) / std[labels]
+    box_losses = F.smooth_l1_loss(own, normalised, reduction="none").sum(dim=1)
+    return class_loss, (box_losses * (labels > 0)).sum() / num_rois

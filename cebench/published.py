@@ -1,0 +1,79 @@
+"""The published numbers of Tables 1 and 2 and the layout of the tables: `published.toml`, typed."""
+
+import functools
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    id: str
+    label: str
+    metric: str
+    """The headline: the metric whose records stand in the rendered table."""
+    unit: str
+    """`fraction`, `db` or `s`, of the published value and of the headline's records."""
+    decimals: int
+    aggregation: str
+    """What the published number averages."""
+    rows_share_recipe: bool = True
+    """Whether all rows must be measured with one recipe on the same data (else: each row)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    id: str
+    label: str
+    supervision: str = ""
+    """The paper's cell of that name (Table 2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    table: str
+    row: str
+    column: str
+    value: float
+    """In the column's unit."""
+    printed: str
+    """As the paper prints it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One table of the paper: columns and rows in the order of print."""
+
+    id: str
+    title: str
+    source: str
+    row_heading: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    paper: str
+    layouts: dict[str, Layout]
+    """By table id, "1" and "2"."""
+    numbers: tuple[Number, ...]
+
+
+@functools.cache
+def load_published() -> Published:
+    """Tables 1 and 2 as the paper prints them."""
+    text = resources.files("cebench").joinpath("published.toml").read_text(encoding="utf-8")
+    content = tomllib.loads(text)
+    return Published(
+        paper=content["paper"],
+        layouts={id: _layout(id, table) for id, table in content["tables"].items()},
+        numbers=tuple(Number(**number) for number in content["numbers"]),
+    )
+
+
+def _layout(id: str, table: dict[str, Any]) -> Layout:
+    columns = tuple(Column(**column) for column in table.pop("columns"))
+    rows = tuple(Row(**row) for row in table.pop("rows"))
+    return Layout(id=id, columns=columns, rows=rows, **table)

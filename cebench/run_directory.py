@@ -1,0 +1,160 @@
+"""A run directory: who it belongs to, what was logged, and whether it is finished.
+
+`run.toml` is written first, `record.json` last; whatever lies between can be continued.
+"""
+
+import json
+import logging
+import shutil
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cebench.config import to_toml
+from cebench.errors import InputError
+from cebench.files import write_atomically
+from cebench.records import Record, load_records, write_records
+
+logger = logging.getLogger("cebench")
+
+Identity = Mapping[str, Mapping[str, Any]]
+
+
+class RunDirectory:
+    """One run's folder, open for one process at a time (`with RunDirectory(...) as run`)."""
+
+    def __init__(self, path: Path, identity: Identity, *, resume: bool = True) -> None:
+        """Claim `path` for the run that `identity` describes.
+
+        identity: tables of run.toml ({"run": {...}, "recipe": {...}}). A folder that holds another
+        run, or other files, is refused with InputError. resume=False starts this run over.
+        """
+        self.path = path
+        self._identity = identity
+        self._check_owner()
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path / "run.lock")
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise InputError(
+                f"{path}: another process is writing this run; wait for it or choose another --out"
+            ) from None
+        if not resume:
+            self._clear()
+        self.started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        begun = to_toml({"started": self.started})
+        write_atomically(path / "run.toml", f"{begun}\n{self._toml()}".encode())
+        self._log = logging.FileHandler(path / "log.txt", encoding="utf-8")
+        self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(self._log)
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._log.handle(
+                logger.makeRecord("cebench", logging.ERROR, "", 0, repr(error), (), None)
+            )
+        logger.removeHandler(self._log)
+        self._log.close()
+        self._lock.release()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is complete: its record.json stands."""
+        return (self.path / "record.json").exists()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Append one line to metrics.jsonl: the number of finished steps and the values."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+
+    def metrics(self) -> list[dict[str, float]]:
+        """The lines of metrics.jsonl; a line that a kill cut short is left out."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        complete = []
+        for line in lines:
+            try:
+                complete.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return complete
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop the lines of steps that a resumed run will do again."""
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomically(self.path / "metrics.jsonl", text.encode())
+
+    def finish(self, records: Sequence[Record]) -> None:
+        """Drop the checkpoints, which nothing needs any more, and write record.json last."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        write_records(self.path / "record.json", records)
+
+    def records(self) -> list[Record]:
+        """The numbers of a finished run."""
+        return load_records(self.path / "record.json")
+
+    def _started(self) -> str:
+        mark = self.path / "run.toml"
+        text = mark.read_text(encoding="utf-8") if mark.exists() else ""
+        return str(tomllib.loads(text).get("started", ""))
+
+    def _toml(self) -> str:
+        tables = (f"[{name}]\n{to_toml(table)}" for name, table in self._identity.items())
+        return "\n".join(tables)
+
+    def _check_owner(self) -> None:
+        path, mark = self.path, self.path / "run.toml"
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file; --out must be a folder")
+        if not mark.exists():
+            if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):
+                raise InputError(
+                    f"{path}: holds files but no cebench run; choose an empty or new --out"
+                )
+            return
+        try:
+            theirs = tomllib.loads(mark.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            raise InputError(f"{mark}: unreadable; remove {path} or choose another --out") from None
+        theirs.pop("started", None)
+        difference = _first_difference(theirs, tomllib.loads(self._toml()))
+        if difference:
+            raise InputError(
+                f"{path}: belongs to another run ({difference}); choose another --out or remove it"
+            )
+
+    def _clear(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != "run.lock":
+                entry.unlink()
+
+
+def _first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    for table in sorted({*theirs, *ours}):
+        there, here = theirs.get(table, {}), ours.get(table, {})
+        for key in sorted({*there, *here}):
+            if there.get(key) != here.get(key):
+                return f"{table}.{key} is {there.get(key)!r} there, {here.get(key)!r} here"
+    return ""

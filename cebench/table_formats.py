@@ -1,0 +1,246 @@
+"""Tables as Markdown, LaTeX, CSV and JSON. Values are multiplied by 100 and rounded here only."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from cebench.published import Column, Row, load_published
+from cebench.records import Record
+from cebench.tables import Table
+
+NO_RECORD = "—"
+TIERS = {
+    "smoke": "This is a smoke run: it shows that every part works. It is no reproduction of the "
+    "paper, and its numbers say nothing about the methods.",
+    "short": "This is a short run, far below the paper's data and training length. It is no "
+    "reproduction of the paper.",
+    "paper": "These runs follow the published schedule.",
+}
+"""What a reader must know first, by tier."""
+
+_SCALES = {"fraction": (100.0, " (%)"), "db": (1.0, " (dB)"), "s": (1.0, "")}
+"""Unit -> (factor, what a heading adds)."""
+_CLOCK = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
+_LATEX = {
+    **{character: "\\" + character for character in "%&_#${}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "±": r"$\pm$",
+    "\N{MINUS SIGN}": "$-$",
+    NO_RECORD: "---",
+}
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """A rendered table: cells are text, without any markup."""
+
+    heading: list[tuple[str, str]]
+    """(group, "measured" | "published" | "difference" | "") of each column."""
+    lines: list[list[str]]
+    notes: list[str]
+
+
+def to_markdown(tables: Sequence[Table]) -> str:
+    """Each table as a heading, a pipe table and its notes."""
+    return "\n".join(_markdown(table) for table in tables)
+
+
+def to_latex(tables: Sequence[Table]) -> str:
+    """Each table as a `table` environment; needs the package booktabs."""
+    return "\n".join(_latex(table) for table in tables)
+
+
+def to_csv(tables: Sequence[Table]) -> str:
+    """All cells and metrics of all tables, one a line, unscaled and unrounded; empty: no record."""
+    frames = [table.cells.assign(table=table.layout.id) for table in tables]
+    cells = pd.concat(frames, ignore_index=True)
+    return cells[["table", *cells.columns.drop("table")]].to_csv(index=False, lineterminator="\n")
+
+
+def to_json(tables: Sequence[Table]) -> str:
+    """`{"paper", "tables": [{"table", "title", "source", "notes", "cells"}]}`; null: no record."""
+    content = {
+        "paper": load_published().paper,
+        "tables": [
+            {
+                "table": table.layout.id,
+                "title": table.layout.title,
+                "source": table.layout.source,
+                "notes": _notes(table),
+                "cells": [_plain(cell) for cell in table.cells.to_dict("records")],
+            }
+            for table in tables
+        ],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMATS = {"markdown": to_markdown, "latex": to_latex, "csv": to_csv, "json": to_json}
+
+
+def _plain(cell: dict[Any, Any]) -> dict[str, Any]:
+    missing = {
+        name for name, value in cell.items() if not isinstance(value, list) and pd.isna(value)
+    }
+    return {name: None if name in missing else value for name, value in cell.items()}
+
+
+def _markdown(table: Table) -> str:
+    grid = _grid(table)
+    heading = [f"{group}: {part}" if part else group for group, part in grid.heading]
+    rule = [":--" if not part else "--:" for _, part in grid.heading]
+    lines = [
+        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |"
+        for line in [heading, rule, *grid.lines]
+    ]
+    notes = [f"- {note}" for note in grid.notes]
+    title = f"## Table {table.layout.id}. {table.layout.title}"
+    return "\n".join([title, "", *lines, "", *notes, ""])
+
+
+def _latex(table: Table) -> str:
+    grid = _grid(table)
+    groups = list(dict.fromkeys(group for group, _ in grid.heading))
+    spans = [sum(group == other for other, _ in grid.heading) for group in groups]
+    top, rules, place = [], [], 1
+    for group, span in zip(groups, spans, strict=True):
+        title = _escaped(group)
+        top.append(rf"\multicolumn{{{span}}}{{c}}{{{title}}}" if span > 1 else title)
+        rules += [rf"\cmidrule(lr){{{place}-{place + span - 1}}}"] if span > 1 else []
+        place += span
+    alignment = "".join("r" if part else "l" for _, part in grid.heading)
+    return "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_escaped(table.layout.title)} (Table {table.layout.id} of the paper)}}",
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            " & ".join(top) + r" \\",
+            *rules,
+            " & ".join(part for _, part in grid.heading) + r" \\",
+            r"\midrule",
+            *(" & ".join(map(_escaped, line)) + r" \\" for line in grid.lines),
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(rf"\par\footnotesize {_escaped(note)}" for note in grid.notes),
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text)
+
+
+def _grid(table: Table) -> _Grid:
+    layout = table.layout
+    heading = [(layout.row_heading, "")]
+    supervised = any(row.supervision for row in layout.rows)
+    heading += [("Supervision", "")] if supervised else []
+    for column in layout.columns:
+        group = column.label + _SCALES[column.unit][1]
+        heading += [(group, part) for part in _parts(column)]
+    headlines = table.cells[table.cells["headline"]].set_index(["row", "column"])
+    cells = dict(zip(headlines.index, headlines.to_dict("records"), strict=True))
+    lines = []
+    for row in _rows(table):
+        texts = [row.label if row.label == row.id else f"{row.label} ({row.id})"]
+        texts += [row.supervision or NO_RECORD] if supervised else []
+        for column in layout.columns:
+            texts += _cell_texts(column, cells.get((row.id, column.id)))
+        lines.append(texts)
+    return _Grid(heading, lines, _notes(table))
+
+
+def _rows(table: Table) -> list[Row]:
+    listed = {row.id: row for row in table.layout.rows}
+    present = dict.fromkeys(table.cells["row"])
+    return [listed.get(row, Row(id=row, label=row)) for row in present]
+
+
+def _parts(column: Column) -> list[str]:
+    # Two machines' wall-clock times have no meaningful difference.
+    return ["measured", "published"] + (["difference"] if column.unit != "s" else [])
+
+
+def _cell_texts(column: Column, cell: dict[Any, Any] | None) -> list[str]:
+    """The texts of `_parts(column)`."""
+    if cell is None:
+        return [NO_RECORD] * len(_parts(column))
+    factor, decimals = _SCALES[column.unit][0], column.decimals
+    if column.unit == "s":
+        measured = _duration(cell) if cell["n"] else NO_RECORD
+        return [measured, NO_RECORD if pd.isna(cell["printed"]) else cell["printed"]]
+    measured = _mean_text(cell, factor, decimals) if cell["n"] else NO_RECORD
+    published, difference = cell["published"], cell["difference"]
+    return [
+        measured,
+        NO_RECORD if pd.isna(published) else f"{factor * published:.{decimals}f}",
+        NO_RECORD
+        if pd.isna(difference)
+        else f"{factor * difference:+.{decimals}f}".replace("-", "\N{MINUS SIGN}"),
+    ]
+
+
+def _mean_text(cell: dict[Any, Any], factor: float, decimals: int, unit: str = "") -> str:
+    mean = f"{factor * cell['mean']:.{decimals}f}"
+    if cell["n"] == 1:
+        return f"{mean}{unit} (n=1)"
+    return f"{mean} ± {factor * cell['sd']:.{decimals}f}{unit} (n={cell['n']})"
+
+
+def _duration(cell: dict[Any, Any]) -> str:
+    seconds, name = next((c for c in _CLOCK if cell["mean"] >= c[0]), _CLOCK[-1])
+    return _mean_text(cell, 1 / seconds, 1, f" {name}")
+
+
+def _notes(table: Table) -> list[str]:
+    """What stands beneath a table, in plain words."""
+    tier = table.records[0].tier
+    columns = [(column, _of_column(table, column)) for column in table.layout.columns]
+    return [
+        TIERS.get(tier, f"Tier: {tier}."),
+        "Measured: mean ± sample standard deviation over n seeds (n=1: a single run). "
+        f"Published: {table.layout.source}. Difference: measured minus published. "
+        f"{NO_RECORD}: no record.",
+        *(_column_note(column, records) for column, records in columns if records),
+        f"Hardware: {_hardware(table.records)}.",
+    ]
+
+
+def _of_column(table: Table, column: Column) -> list[Record]:
+    return [record for record in table.records if record.column == column.id]
+
+
+def _column_note(column: Column, records: Sequence[Record]) -> str:
+    recipes = _listed(record.recipe for record in records)
+    data = _listed(f"{r.data} (fingerprint {r.data_fingerprint[:12]})" for r in records)
+    counts = _listed(f"{record.count:,}" for record in records)
+    seeds = _listed(str(seed) for seed in sorted({record.seed for record in records}))
+    return (
+        f"{column.label}: {column.metric}, protocol {records[0].protocol} version "
+        f"{records[0].protocol_version}, recipe {recipes}, data {data}, {counts} images, "
+        f"seeds {seeds}."
+    )
+
+
+def _hardware(records: Sequence[Record]) -> str:
+    machines = _listed(f"{record.device}, {record.threads} threads" for record in records)
+    versions = _listed(
+        f"cebench {record.cebench_version}, torch {record.torch_version}" for record in records
+    )
+    return f"{machines}; {versions}"
+
+
+def _listed(texts: Iterable[str]) -> str:
+    """Each text once, in the order of appearance."""
+    return "; ".join(dict.fromkeys(texts))

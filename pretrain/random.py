@@ -1,0 +1,22 @@
+"""`random`: no pretraining, the trunk as CaffeNet's fillers draw it."""
+
+from cebench.config import Recipe
+from cebench.weights import random_weights
+
+from .setting import Pretrained, Setting
+
+
+class RandomRecipe(Recipe):
+    """Nothing to choose."""
+
+
+def pretrain(recipe: RandomRecipe, setting: Setting) -> Pretrained:
+    """Draw the trunk from the seed."""
+    return Pretrained(
+        trunk=random_weights(setting.seed).tensors,
+        model=None,
+        images=0,
+        data_fingerprint="none",
+        steps=0,
+        seconds=0.0,
+    )

@@ -1,0 +1,145 @@
+"""`cebench report`: what it finds, where it writes, and what it says where there is nothing."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cebench.commands.report import report
+from cebench.errors import InputError
+from cebench.records import Record, write_records
+
+CLASSIFICATION = Record(
+    table="2",
+    row="context",
+    column="classification",
+    protocol="voc2007-classification",
+    protocol_version=1,
+    tier="smoke",
+    metric="mean_ap_sklearn",
+    value=0.2,
+    unit="fraction",
+    higher_is_better=True,
+    count=10,
+    seed=0,
+    recipe="classification-smoke",
+    recipe_sha256="a" * 64,
+    weights="context/weights",
+    weights_sha256="b" * 64,
+    data="toy",
+    data_fingerprint="c" * 64,
+    cebench_version="0.1.0",
+    git_commit="",
+    git_dirty=False,
+    torch_version="2.14.1",
+    cuda_version="",
+    device="a CPU",
+    threads=2,
+    started="2026-01-01T00:00:00Z",
+    seconds=1.0,
+)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A results folder with the run directories of two seeds."""
+    for seed in (0, 1):
+        run = tmp_path / "results" / f"classification-s{seed}"
+        run.mkdir(parents=True)
+        area = replace(CLASSIFICATION, metric="mean_ap_area", value=0.1, seed=seed)
+        head = replace(CLASSIFICATION, value=0.2 + 0.1 * seed, seed=seed)
+        write_records(run / "record.json", [head, area])
+    return tmp_path / "results"
+
+
+def run_report(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(report, list(map(str, arguments)))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_markdown_goes_to_stdout(runs: Path) -> None:
+    result = run_report(runs)
+    assert result.exit_code == 0
+    assert "25.0 ± 7.1 (n=2)" in result.stdout
+    assert result.stderr == ""
+
+
+def test_default_folder_is_results(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(runs.parent)
+    assert "25.0 ± 7.1 (n=2)" in run_report().stdout
+
+
+def test_several_folders_are_one_table(runs: Path) -> None:
+    folders = sorted(runs.iterdir())
+    assert "25.0 ± 7.1 (n=2)" in run_report(*folders, runs).stdout
+
+
+def test_out_writes_the_file_and_leaves_stdout_empty(runs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "table.json"
+    result = run_report(runs, "--format", "json", "--out", out)
+    assert result.stdout == ""
+    assert json.loads(out.read_text(encoding="utf-8"))["tables"][0]["table"] == "2"
+
+
+def test_collect_makes_one_addressed_file_per_number(runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "collected" / "records"
+    direct = run_report(runs, "--collect", folder).stdout
+    names = sorted(path.name for path in folder.iterdir())
+    assert len(names) == 4
+    pattern = r"t2-context-classification-mean_ap_(area|sklearn)-s[01]-[0-9a-f]{12}\.json"
+    assert all(re.fullmatch(pattern, name) for name in names)
+    assert run_report(folder).stdout == direct
+    assert run_report(folder.parent).stdout == direct
+
+
+def test_collecting_again_changes_no_byte(runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    run_report(runs, "--collect", folder)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    run_report(runs, "--collect", folder)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_collect_never_overwrites_another_value(runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    run_report(runs, "--collect", folder)
+    changed = replace(CLASSIFICATION, value=0.9)
+    write_records(runs / "classification-s0" / "record.json", [changed])
+    with pytest.raises(InputError, match="holds another value of the same number"):
+        run_report(runs, "--collect", folder)
+
+
+def test_refused_records_are_not_collected(runs: Path, tmp_path: Path) -> None:
+    mixed = replace(CLASSIFICATION, tier="short", seed=2)
+    write_records(runs / "classification-s1" / "record.json", [mixed])
+    folder = tmp_path / "records"
+    with pytest.raises(InputError, match="two values of tier"):
+        run_report(runs, "--collect", folder)
+    assert not folder.exists()
+
+
+def test_folder_without_record_says_what_makes_one(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no record found; expected record\.json, which a fin"):
+        run_report(tmp_path)
+
+
+def test_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        run_report(tmp_path / "nowhere")
+
+
+def test_broken_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "record.json").write_text("[{", encoding="utf-8")
+    with pytest.raises(InputError, match=r"record\.json: not a JSON record file"):
+        run_report(tmp_path)
+
+
+def test_unknown_format_is_a_usage_error(runs: Path) -> None:
+    result = run_report(runs, "--format", "html")
+    assert result.exit_code == 2
+    assert "'markdown', 'latex', 'csv', 'json'" in result.stderr

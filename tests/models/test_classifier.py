@@ -1,0 +1,47 @@
+import math
+
+import pytest
+import torch
+
+from cebench.models.classifier import CaffeNetClassifier, sigmoid_cross_entropy_sum
+
+
+@pytest.fixture(scope="module")
+def model() -> CaffeNetClassifier:
+    return CaffeNetClassifier(generator=torch.Generator().manual_seed(0))
+
+
+def test_parameter_count_and_shapes(model: CaffeNetClassifier) -> None:
+    # 2,334,080 + 4096 * 9217 + 4096 * 4097 + 20 * 4097
+    assert sum(p.numel() for p in model.parameters()) == 56_950_164
+    with torch.no_grad():
+        assert model(torch.zeros(2, 3, 227, 227)).shape == (2, 20)
+
+
+def test_fillers_of_the_head(model: CaffeNetClassifier) -> None:
+    for layer, std, bias in ((model.fc6, 0.005, 1), (model.fc7, 0.005, 1), (model.fc8, 0.01, 0)):
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.01)
+        assert layer.bias.unique().tolist() == [bias]
+
+
+def test_gradient_reaches_every_parameter(model: CaffeNetClassifier) -> None:
+    images = 50 * torch.randn(1, 3, 227, 227, generator=torch.Generator().manual_seed(1))
+    model(images).sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+
+
+def test_loss_of_a_hand_solved_case() -> None:
+    # Image 1: present at score 0: ln 2; absent at score 0: ln 2; ignored: nothing.
+    # Image 2: present at ln 3: ln(1 + 1/3) = ln 4/3; absent at ln 3: ln(1 + 3) = ln 4; ignored.
+    # Sum over classes, mean over the two images.
+    scores = torch.tensor([[0, 0, 9], [math.log(3), math.log(3), -9]])
+    labels = torch.tensor([[1, -1, 0], [1, -1, 0]], dtype=torch.int8)
+    expected = (2 * math.log(2) + math.log(4 / 3) + math.log(4)) / 2
+    assert sigmoid_cross_entropy_sum(scores, labels).item() == pytest.approx(expected)
+
+
+def test_ignored_labels_send_no_gradient() -> None:
+    scores = torch.zeros(1, 3, requires_grad=True)
+    sigmoid_cross_entropy_sum(scores, torch.tensor([[1, 0, -1]])).backward()
+    assert scores.grad is not None
+    assert scores.grad.tolist() == [[-0.5, 0, 0.5]]

@@ -1,0 +1,144 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cebench.models.caffenet import TRUNK_TENSORS
+from cebench.models.context_encoder import (
+    BilinearResize,
+    ChannelWiseFullyConnected,
+    ContextEncoder,
+)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def model() -> ContextEncoder:
+    return ContextEncoder(generator=seeded()).eval()
+
+
+def test_channel_wise_layer_is_one_full_layer_per_map() -> None:
+    layer = ChannelWiseFullyConnected(3, 4, seeded())
+    nn.init.normal_(layer.bias, generator=seeded(1))
+    features = torch.randn(2, 3, 2, 2, generator=seeded(2))
+    output = layer(features).flatten(2)
+    for n in range(2):
+        for c in range(3):
+            for o in range(4):
+                total = layer.bias[c, o].item()
+                for i in range(4):
+                    total += layer.weight[c, o, i].item() * features[n, c, i // 2, i % 2].item()
+                assert output[n, c, o].item() == pytest.approx(total, abs=1e-6)
+
+
+def test_channel_wise_layer_is_the_authors_grouped_convolution() -> None:
+    layer = ChannelWiseFullyConnected(256, 36, seeded())
+    nn.init.normal_(layer.bias, generator=seeded(1))
+    features = torch.randn(2, 256, 6, 6, generator=seeded(2))
+    weight = layer.weight.reshape(9216, 1, 6, 6)
+    expected = F.conv2d(features, weight, layer.bias.flatten(), groups=256).view(2, 256, 6, 6)
+    torch.testing.assert_close(layer(features), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("from_side", "to_side"), [(161, 227), (5, 13), (13, 5), (1, 4), (7, 7)])
+def test_resize_equals_torchs_bilinear_interpolation(from_side: int, to_side: int) -> None:
+    maps = torch.randn(2, 3, from_side, from_side, generator=seeded())
+    # In float64, because torch's float32 positions are themselves off by 4e-5 of a step.
+    size = (to_side, to_side)
+    expected = F.interpolate(maps.double(), size=size, mode="bilinear", align_corners=False)
+    resized = BilinearResize(from_side, to_side)(maps)
+    torch.testing.assert_close(resized, expected.float(), rtol=1e-5, atol=1e-6)
+
+
+def test_parameter_count_is_the_one_worked_out_by_hand(model: ContextEncoder) -> None:
+    # encoder                             2,334,080
+    # channel-wise 256 * (36 * 36 + 36)     340,992
+    # mixing       256 * (256 + 1)           65,792
+    # up-convs     128 * (256 * 25 + 1)     819,328  (bias per output channel)
+    #               64 * (128 * 25) + 64    204,864
+    #               64 * ( 64 * 25) + 64    102,464
+    #               32 * ( 64 * 25) + 32     51,232
+    #                3 * ( 32 * 25) + 3       2,403
+    assert sum(p.numel() for p in model.parameters()) == 3_921_155
+
+
+def test_sizes_of_the_decoder_are_those_of_figure_9b(model: ContextEncoder) -> None:
+    sizes = []
+    for layer in (*model.up_convolutions, model.resize):
+        layer.register_forward_hook(lambda _l, _i, output: sizes.append(tuple(output.shape[1:])))
+    features = model.encode(torch.zeros(1, 3, 227, 227))
+    assert features.shape == (1, 256, 6, 6)
+    assert model.decode(features).shape == (1, 3, 227, 227)
+    assert sizes == [
+        (128, 11, 11),
+        (64, 21, 21),
+        (64, 41, 41),
+        (32, 81, 81),
+        (3, 161, 161),
+        (3, 227, 227),
+    ]
+
+
+def test_prediction_is_signed_and_of_order_one_at_the_start(model: ContextEncoder) -> None:
+    images = 60 * torch.randn(2, 3, 227, 227, generator=seeded(3))
+    with torch.no_grad():
+        prediction = model(images)
+    assert prediction.min() < -0.1
+    assert prediction.max() > 0.1
+    assert prediction.std() < 3
+
+
+def test_dropout_acts_on_the_channel_wise_layer_only(model: ContextEncoder) -> None:
+    assert [name for name, m in model.named_modules() if isinstance(m, nn.Dropout)] == ["dropout"]
+    mixed_inputs = []
+    handle = model.mixing.register_forward_pre_hook(lambda _m, args: mixed_inputs.append(args[0]))
+    features = torch.ones(1, 256, 6, 6)
+    model.decode(features)
+    model.dropout.train()
+    model.decode(features)
+    model.dropout.eval()
+    handle.remove()
+    whole, dropped = mixed_inputs
+    torch.testing.assert_close(dropped[dropped != 0], 2 * whole[dropped != 0])
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_gradient_reaches_every_parameter(model: ContextEncoder) -> None:
+    images = 60 * torch.randn(1, 3, 227, 227, generator=seeded(4))
+    model(images).square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+
+
+def test_random_initialisation_is_a_function_of_the_seed(model: ContextEncoder) -> None:
+    torch.manual_seed(99)  # the global generator has no say
+    again = ContextEncoder(generator=seeded())
+    assert all(map(torch.equal, model.parameters(), again.parameters()))
+    other = ContextEncoder(generator=seeded(1))
+    same = list(map(torch.equal, model.parameters(), other.parameters()))
+    assert same.count(False) == 5 + 1 + 1 + 5  # every weight tensor, no bias
+
+
+def test_decoder_weights_have_the_documented_variance(model: ContextEncoder) -> None:
+    # gain / fan-in, where a stride-2 up-convolution has a fan-in of channels * 25 / 4.
+    assert model.channel_wise_fc.weight.var().item() == pytest.approx(2 / 36, rel=0.02)
+    assert model.mixing.weight.var().item() == pytest.approx(1 / 256, rel=0.02)
+    gains_and_channels = [(1, 256), (2, 128), (2, 64), (2, 64), (2, 32)]
+    for layer, (gain, channels) in zip(model.up_convolutions, gains_and_channels, strict=True):
+        expected = gain / (channels * 25 / 4)
+        assert layer.weight.var().item() == pytest.approx(expected, rel=0.05)
+
+
+def test_wider_mixing_keeps_the_size() -> None:
+    wide = ContextEncoder(mixing_kernel=3, generator=seeded())
+    assert wide.mixing(torch.zeros(1, 256, 6, 6)).shape == (1, 256, 6, 6)
+
+
+def test_state_holds_parameters_only_and_the_encoder_under_the_file_formats_names(
+    model: ContextEncoder,
+) -> None:
+    names = list(model.state_dict())
+    assert names == [name for name, _ in model.named_parameters()]
+    assert tuple(model.encoder.state_dict()) == TRUNK_TENSORS

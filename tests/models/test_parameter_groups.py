@@ -1,0 +1,35 @@
+import pytest
+import torch
+from torch import nn
+
+from cebench.models.parameter_groups import caffe_parameter_groups
+
+
+def test_biases_have_twice_the_rate_and_the_same_decay_by_default() -> None:
+    layer = nn.Linear(3, 2)
+    weights, biases = caffe_parameter_groups(layer.named_parameters(), 0.001, 1e-6)
+    assert weights == {"params": [layer.weight], "lr": 0.001, "weight_decay": 1e-6}
+    assert biases == {"params": [layer.bias], "lr": 0.002, "weight_decay": 1e-6}
+
+
+def test_frozen_parameters_are_left_out_and_biases_may_not_decay() -> None:
+    net = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    net[0].requires_grad_(False)
+    weights, biases = caffe_parameter_groups(
+        net.named_parameters(), 0.1, 0.5, bias_multiplier=1, decay_biases=False
+    )
+    assert weights["params"] == [net[1].weight]
+    assert biases == {"params": [net[1].bias], "lr": 0.1, "weight_decay": 0}
+
+
+def test_one_step_of_sgd_moves_each_parameter_at_its_own_rate() -> None:
+    # Gradient 1 everywhere: weight 1 - 0.1 * (1 + 0.5 * 1) = 0.85, bias 1 - 0.2 * 1 = 0.8.
+    layer = nn.Linear(1, 1)
+    nn.init.ones_(layer.weight)
+    nn.init.ones_(layer.bias)
+    groups = caffe_parameter_groups(layer.named_parameters(), 0.1, 0.5, decay_biases=False)
+    optimizer = torch.optim.SGD(groups, momentum=0.9, fused=True)
+    layer(torch.ones(1, 1)).sum().backward()
+    optimizer.step()
+    assert layer.weight.item() == pytest.approx(0.85)
+    assert layer.bias.item() == pytest.approx(0.8)

@@ -1,0 +1,101 @@
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from cebench.config import load_recipe, recipe_sha256, to_toml
+from cebench.errors import InputError
+from cebench.pretrain.context import ContextRecipe
+from cebench.pretrain.run import METHODS
+from cebench.transfer.run import TASKS
+
+
+def load(name: str, *changes: str) -> tuple[ContextRecipe, str]:
+    return load_recipe(ContextRecipe, "cebench.pretrain", "context", name, changes)
+
+
+def test_a_named_recipe_is_read_and_changed() -> None:
+    recipe, name = load("smoke", "steps=7", "mask=central", "learning_rate = 0.5")
+    assert (recipe.steps, recipe.mask, recipe.learning_rate) == (7, "central", 0.5)
+    assert name == 'context-smoke+learning_rate=0.5+mask="central"+steps=7'
+
+
+def test_a_recipe_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml({**load("smoke")[0].model_dump(), "steps": 3}))
+    recipe, name = load(str(path))
+    assert recipe.steps == 3
+    assert name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("smoke", ["stepz=3"], r"unknown key 'stepz'; did you mean 'steps'\?"),
+        ("smoke", ["steps=-1"], r"steps: .*greater than 0, got -1"),
+        ("smoke", ["steps=many"], r"steps: .*integer.*got 'many'"),
+        ("smoke", ["learning_rate=nan"], r"learning_rate: .*finite"),
+        ("smoke", ["mask=oval"], r"mask: .*central.*got 'oval'"),
+        ("smoke", ["steps"], "expected key=value"),
+        ("big", [], "no recipe 'big' for context; choose from paper, short, smoke"),
+        ("absent.toml", [], "absent.toml: no such recipe file"),
+    ],
+)
+def test_a_mistake_is_one_line_that_helps(name: str, changes: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        load(name, *changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_cannot_be_changed_afterwards() -> None:
+    recipe, _ = load("smoke")
+    with pytest.raises(ValueError, match="frozen"):
+        recipe.steps = 1  # type: ignore[misc]
+
+
+def test_the_hash_ignores_only_what_cannot_change_a_number() -> None:
+    plain = recipe_sha256(load("smoke")[0])
+    assert recipe_sha256(load("smoke", "log_every=1", "checkpoint_every=1")[0]) == plain
+    assert recipe_sha256(load("smoke", "steps=1")[0]) != plain
+
+
+def test_toml_survives_the_round_trip() -> None:
+    values = {
+        "text": 'a "quoted" \\ line\nü',
+        "whole": 3,
+        "real": 1e-4,
+        "yes": True,
+        "list": [1, 2],
+    }
+    assert tomllib.loads(to_toml({**values, "absent": None})) == values
+
+
+def test_every_program_has_valid_recipes_of_all_three_tiers() -> None:
+    programs = [("cebench.pretrain", name, method.recipe) for name, method in METHODS.items()]
+    programs += [("cebench.transfer", name, task.recipe) for name, task in TASKS.items()]
+    for package, program, kind in programs:
+        for tier in ("smoke", "short", "paper"):
+            assert load_recipe(kind, package, program, tier)[0].tier == tier
+    expected = {
+        f"{program}-{tier}.toml"
+        for _, program, _ in programs
+        for tier in ("smoke", "short", "paper")
+    }
+    found = {
+        entry.name
+        for package in ("cebench.pretrain", "cebench.transfer")
+        for entry in (files(package) / "recipes").iterdir()
+    }
+    assert found == expected
+
+
+def test_every_recipe_option_is_documented() -> None:
+    kinds = [method.recipe for method in METHODS.values()] + [t.recipe for t in TASKS.values()]
+    undocumented = {
+        f"{kind.__name__}.{name}"
+        for kind in kinds
+        for name, field in kind.model_fields.items()
+        if not field.description
+    }
+    assert not undocumented

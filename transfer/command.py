@@ -1,0 +1,69 @@
+"""`cebench transfer`."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+TASKS = ("classification", "detection", "segmentation", "inpainting")
+DEVICES = ("auto", "cpu", "cuda")
+
+
+@click.command()
+@click.option("--task", type=click.Choice(TASKS), required=True, help="What to measure.")
+@click.option(
+    "--weights",
+    required=True,
+    metavar="FILE|random",
+    help="A weights file, a pretraining's run directory, or `random`.",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The VOCdevkit; for inpainting the folder that holds the gallery and the test folder.",
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run directory.")
+@click.option(
+    "--recipe", default="short", show_default=True, help="smoke, short, paper or a .toml."
+)
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option("--no-resume", is_flag=True, help="Start this run over instead of continuing it.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
+    """Fine-tune and score weights on one task; the numbers go to OUT/record.json.
+
+    The same command continues an interrupted run and returns at once from a finished one.
+    """
+    from cebench.logs import show_log
+
+    from .run import TASKS, Request, run_transfer
+
+    show_log()
+    request = Request(**given, resume=not no_resume)
+    if dry_run:
+        recipe, name = request.resolve()
+        sidecar = request.load_weights().sidecar
+        plan = {
+            "task": request.task,
+            "protocol": TASKS[request.task].protocol,
+            "weights": f"{request.weights} ({sidecar.method}, {sidecar.recipe})",
+            "recipe": name,
+            **recipe.model_dump(mode="json"),
+            "seed": request.seed,
+        }
+        lines = "\n".join(f"{key}: {value}" for key, value in plan.items())
+        click.echo(json.dumps(plan, indent=2) if as_json else lines)
+        return
+    records = run_transfer(request)
+    if as_json:
+        click.echo(json.dumps({"records": [dataclasses.asdict(record) for record in records]}))
+        return
+    for record in records:
+        shown = f"{record.value:.4f}" + (f" {record.unit}" if record.unit != "fraction" else "")
+        click.echo(f"{record.row:<16} {record.column:<16} {record.metric:<28} {shown}")

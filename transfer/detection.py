@@ -1,0 +1,316 @@
+"""`detection`: Fast R-CNN on Selective Search proposals, the second column of Table 2.
+
+Protocol: rbgirshick/fast-rcnn (lib/fast_rcnn, lib/roi_data_layer, models/CaffeNet), with fc6 and
+fc7 drawn anew and conv1 trained, because the trunk does not come from ImageNet labels.
+"""
+
+import csv
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from io import StringIO
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from cebench.checkpoints import save_tensors
+from cebench.config import Recipe
+from cebench.data.voc import VOC_CLASSES, VocYear
+from cebench.data.voc_results import write_detections
+from cebench.files import write_atomically
+from cebench.metrics.detection import (
+    Detections,
+    DetectionScores,
+    detection_scores,
+    stack_objects,
+)
+from cebench.models.box_coding import box_target_statistics
+from cebench.models.fast_rcnn import FastRCNN, detection_losses
+from cebench.models.parameter_groups import caffe_parameter_groups
+from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, sample_rois
+from cebench.pictures import plot_curves
+from cebench.randomness import EpochOrder, numpy_generator, torch_seed
+from cebench.training import require_finite, train
+from cebench.weights import load_trunk
+
+from .detection_data import (
+    DetectionSet,
+    fingerprint,
+    flip_boxes,
+    network_image,
+    proposals_of,
+    read_set,
+    refuse_shared,
+    stack_images,
+)
+from .detection_pictures import save_detection_sheet
+from .detection_prediction import Caps, predict
+from .setting import Measurement, Outcome, Setting
+
+logger = logging.getLogger("cebench")
+
+
+class DetectionRecipe(Recipe):
+    """How Fast R-CNN is trained and scored (protocol ledger: detection)."""
+
+    year: int = 2007
+    """VOC year."""
+    train_set: str
+    """Image set that is learned from, or the path of a list."""
+    test_set: str
+    """Image set that is scored, or the path of a list."""
+    train_images: NonNegativeInt = 0
+    """Images taken from the train set by a rule that knows no seed; 0 takes all."""
+    test_images: NonNegativeInt = 0
+    """The same of the test set."""
+    proposals: Literal["fast", "quality"] = "fast"
+    """Mode of Selective Search. The proposals lie beside the run directory, in
+    proposals-<hash>.safetensors, so that the runs of one folder compute them once."""
+    proposal_max_side: NonNegativeInt = 0
+    """Longer image side in pixels that Selective Search sees; 0 leaves images as they are."""
+    max_proposals: NonNegativeInt = 0
+    """Proposals per image that are used, first ones first; 0 uses all."""
+    short_side: PositiveInt = 600
+    """Shorter image side in pixels that the network sees."""
+    max_side: PositiveInt = 1000
+    """Longer side that it never exceeds."""
+    steps: PositiveInt
+    """Optimizer steps."""
+    images_per_step: PositiveInt = 2
+    """Images per step."""
+    rois_per_image: PositiveInt = 64
+    """Regions per image and step, at most a quarter of them objects."""
+    learning_rate: PositiveFloat = 1e-3
+    """Of SGD at the first step; biases learn twice as fast."""
+    tenth_every: PositiveInt = 30_000
+    """Steps after which the learning rate falls to a tenth."""
+    momentum: NonNegativeFloat = 0.9
+    """Of SGD."""
+    weight_decay: NonNegativeFloat = 5e-4
+    """Of weights; biases do not decay."""
+    train_conv1: bool = True
+    """The original freezes conv1, which presumes that ImageNet labels trained it."""
+    train_difficult: bool = True
+    """Whether difficult objects are learned from: fast-rcnn does, py-faster-rcnn does not."""
+    caps: Caps = "original"
+    """Limits at test time. original: per class 100 per image and 40 times the images over the set,
+    then suppression; py-faster-rcnn: scores above 0.05, suppression, 100 per image."""
+    pictures: PositiveInt = 8
+    """Test images drawn in samples/."""
+
+
+class Batch(NamedTuple):
+    """One step's images and regions, on the device."""
+
+    images: Tensor
+    """(N, 3, H, W), mean-subtracted, padded."""
+    rois: Tensor
+    """(R, 5) of `network_rois`."""
+    labels: Tensor
+    """(R,) int64, 0 background."""
+    targets: Tensor
+    """(R, 4) of `encode_boxes`."""
+
+
+class Detection:
+    """Fine-tunes Fast R-CNN on images and their mirror images."""
+
+    def __init__(
+        self,
+        network: FastRCNN,
+        data: DetectionSet,
+        proposals: Sequence[np.ndarray],
+        recipe: DetectionRecipe,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        """proposals: per image of `data` (R, 4)."""
+        self.network, self.data, self.proposals, self.recipe = network, data, proposals, recipe
+        self.seed, self.device = seed, device
+        self.objects = [
+            (a.boxes[keep], a.labels[keep])
+            for a in data.annotations
+            for keep in [~a.difficult | recipe.train_difficult]
+        ]
+        self.statistics = target_statistics(proposals, self.objects)
+        self.mean, self.std = (values.to(device) for values in self.statistics)
+        network.trunk.conv1.requires_grad_(recipe.train_conv1)
+        groups = caffe_parameter_groups(
+            network.named_parameters(),
+            recipe.learning_rate,
+            recipe.weight_decay,
+            decay_biases=False,
+        )
+        self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
+        self.first_rates = [group["lr"] for group in self.sgd.param_groups]
+        self.modules = {"network": network}
+        self.optimizers = {"sgd": self.sgd}
+        self.order = EpochOrder(2 * len(data.ids), seed)
+
+    def batch(self, step: int) -> Batch:
+        """The step's images, each as it is or mirrored, and the regions drawn from each."""
+        count = self.recipe.images_per_step
+        images, scales, rois = [], [], []
+        for place, number in enumerate(self.order.indices(step * count, count)):
+            mirrored, index = divmod(int(number), len(self.data.ids))
+            pixels = self.data.pixels(index)
+            generator = numpy_generator(self.seed, "rois", step, place)
+            rois.append(self._rois(index, pixels.shape[1] if mirrored else None, generator))
+            pixels = pixels[:, ::-1] if mirrored else pixels
+            image, scale = network_image(pixels, self.recipe.short_side, self.recipe.max_side)
+            images.append(image)
+            scales.append(scale)
+        batch = Batch(
+            stack_images(images),
+            network_rois([one.boxes for one in rois], scales),
+            torch.from_numpy(np.concatenate([one.labels for one in rois])),
+            torch.from_numpy(np.concatenate([one.targets for one in rois])),
+        )
+        return Batch(*(tensor.to(self.device) for tensor in batch))
+
+    def _rois(
+        self, index: int, mirror_width: int | None, generator: np.random.Generator
+    ) -> LabelledRois:
+        boxes, labels = self.objects[index]
+        proposals = self.proposals[index]
+        if mirror_width is not None:
+            boxes, proposals = flip_boxes(boxes, mirror_width), flip_boxes(proposals, mirror_width)
+        return sample_rois(generator, proposals, boxes, labels, self.recipe.rois_per_image)
+
+    def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
+        """One SGD step on the sum of the two losses."""
+        for group, rate in zip(self.sgd.param_groups, self.first_rates, strict=True):
+            group["lr"] = rate * 0.1 ** (step // self.recipe.tenth_every)
+        scores, deltas = self.network(batch.images, batch.rois)
+        class_loss, box_loss = detection_losses(
+            scores, deltas, batch.labels, batch.targets, self.mean, self.std
+        )
+        require_finite(step, class_loss=class_loss, box_loss=box_loss)
+        self.sgd.zero_grad(set_to_none=True)
+        (class_loss + box_loss).backward()
+        self.sgd.step()
+        return {
+            "loss": (class_loss + box_loss).detach(),
+            "class_loss": class_loss.detach(),
+            "box_loss": box_loss.detach(),
+        }
+
+
+def target_statistics(
+    proposals: Sequence[np.ndarray], objects: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> tuple[Tensor, Tensor]:
+    """Mean and std (21, 4) of the regression targets over the set and its mirror images.
+
+    All regions with an IoU of at least 0.5 count, the objects' own boxes among them.
+    """
+    labels, targets = [], []
+    for of_image, (boxes, classes) in zip(proposals, objects, strict=True):
+        rois, _ = label_rois(np.concatenate([boxes, of_image]), boxes, classes)
+        labels.append(rois.labels[rois.labels > 0])
+        targets.append(rois.targets[rois.labels > 0])
+    once = np.concatenate(targets)
+    mirrored = once * np.array([-1, 1, 1, 1], np.float32)  # only dx changes its sign
+    mean, std = box_target_statistics(
+        np.concatenate([once, mirrored]), np.tile(np.concatenate(labels), 2), len(VOC_CLASSES)
+    )
+    return torch.from_numpy(mean), torch.from_numpy(std)
+
+
+def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
+    """Fine-tune on the train set, detect on the test set, score by both definitions of AP."""
+    voc = VocYear(setting.data, recipe.year)
+    data = read_set(voc, recipe.train_set, recipe.train_images)
+    test = read_set(voc, recipe.test_set, recipe.test_images)
+    refuse_shared(data, test, (recipe.train_set, recipe.test_set))
+    proposals = proposals_of(
+        voc,
+        [*data.ids, *test.ids],
+        recipe.proposals,
+        recipe.proposal_max_side,
+        recipe.max_proposals,
+        setting.run.path.parent,
+    )
+    data_fingerprint = fingerprint(voc, [*data.ids, *test.ids], proposals)
+    network = FastRCNN(
+        len(VOC_CLASSES), torch.Generator().manual_seed(torch_seed(setting.seed, "fast-rcnn"))
+    )
+    logger.info(f"{setting.weights.name}: {load_trunk(network.trunk, setting.weights)}")
+    program = Detection(
+        network.to(setting.device),
+        data,
+        [proposals.boxes[image_id] for image_id in data.ids],
+        recipe,
+        setting.seed,
+        setting.device,
+    )
+    train(
+        program,
+        setting.run,
+        label="detection",
+        steps=recipe.steps,
+        seed=setting.seed,
+        data_fingerprint=data_fingerprint,
+        log_every=recipe.log_every,
+        checkpoint_every=recipe.checkpoint_every,
+    )
+    detections = predict(
+        network,
+        test,
+        [proposals.boxes[image_id] for image_id in test.ids],
+        program.statistics,
+        short_side=recipe.short_side,
+        max_side=recipe.max_side,
+        caps=recipe.caps,
+        device=setting.device,
+    )
+    return Outcome(
+        measurements=_report(detections, test, recipe, setting), data_fingerprint=data_fingerprint
+    )
+
+
+def _report(
+    detections: Detections, test: DetectionSet, recipe: DetectionRecipe, setting: Setting
+) -> list[Measurement]:
+    """Store the detections, score them, and leave the pictures and the table per class."""
+    run = setting.run
+    _store(detections, test, recipe, run.path)
+    truth = stack_objects((a.boxes, a.labels, a.difficult) for a in test.annotations)
+    scores = detection_scores(detections, truth, len(VOC_CLASSES))
+    _write_per_class(scores, run.path / "per_class.csv")
+    names = ["loss", "class_loss", "box_loss"]
+    plot_curves(run.metrics(), names, run.path / "curves.png", title="detection")
+    save_detection_sheet(
+        detections, test, recipe.pictures, run.path / "samples" / "detections.png"
+    )
+    values = {
+        "mean_ap_voc07_11pt": scores.mean_ap_voc07_11pt,
+        "mean_ap_area": scores.mean_ap_area,
+    }
+    return [
+        Measurement(metric=metric, value=value, count=len(test.ids), column="detection")
+        for metric, value in values.items()
+    ]
+
+
+def _store(
+    detections: Detections, test: DetectionSet, recipe: DetectionRecipe, folder: Path
+) -> None:
+    """The detections as tensors with the ids that they index, and as the devkit's text files."""
+    write_atomically(folder / "test_images.txt", "".join(f"{i}\n" for i in test.ids).encode())
+    save_tensors(
+        folder / "detections.safetensors",
+        {name: torch.from_numpy(array) for name, array in vars(detections).items()},
+    )
+
+
+def _write_per_class(scores: DetectionScores, path: Path) -> None:
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["class", "ap_voc07_11pt", "ap_area", "objects", "detections"])
+    for name, of_class in zip(VOC_CLASSES, scores.per_class, strict=True):
+        writer.writerow([name, *astuple(of_class)])
+    write_atomically(path, text.getvalue().encode())

@@ -1,0 +1,171 @@
+"""From a trained Fast R-CNN to the detections of a set: one image at a time, then the caps.
+
+Source: lib/fast_rcnn/test.py of rbgirshick/fast-rcnn and of rbgirshick/py-faster-rcnn.
+"""
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cebench.data.voc import VOC_CLASSES
+from cebench.errors import CebenchError
+from cebench.metrics.detection import Detections
+from cebench.models.box_coding import clip_boxes, decode_boxes, nms
+from cebench.models.fast_rcnn import CONV5_SCALE, FastRCNN
+from cebench.models.roi_sampling import network_rois
+from cebench.progress import progress
+
+from .detection_data import DetectionSet, network_image, stack_images
+
+Caps = Literal["original", "py-faster-rcnn"]
+
+BOXES_PER_IMAGE = 100
+"""Both codes: per class before suppression (original), over all classes after it (the other)."""
+
+BOXES_PER_CLASS = 40
+"""Original: mean number per image that a class keeps over the set, before suppression."""
+
+LEAST_SCORE = 0.05
+"""py-faster-rcnn: lower scores are dropped."""
+
+
+class Found(NamedTuple):
+    """Detections of one image, on the CPU."""
+
+    labels: Tensor
+    """(D,) int64, 0..classes-1."""
+    scores: Tensor
+    """(D,) float32."""
+    boxes: Tensor
+    """(D, 4) float32, half-open, in pixels of the stored image."""
+
+    def take(self, index: Tensor) -> "Found":
+        """The rows that `index` (positions or bool) selects."""
+        return Found(self.labels[index], self.scores[index], self.boxes[index])
+
+
+def predict(
+    network: FastRCNN,
+    data: DetectionSet,
+    proposals: Sequence[np.ndarray],
+    statistics: tuple[Tensor, Tensor],
+    *,
+    short_side: int,
+    max_side: int,
+    caps: Caps,
+    device: torch.device,
+) -> Detections:
+    """Detections of the whole set after suppression and caps; `images` index `data.ids`."""
+    found = []
+    with torch.inference_mode(), progress("detection test", "images") as report:
+        for index, boxes in enumerate(proposals):
+            pixels = data.pixels(index)
+            image, scale = network_image(pixels, short_side, max_side)
+            probability, decoded = classify(
+                network,
+                stack_images([image]).to(device),
+                network_rois([boxes], [scale]),
+                torch.from_numpy(boxes),
+                statistics,
+            )
+            found.append(candidates(probability, clip_boxes(decoded, *pixels.shape[:2]), caps))
+            report(index + 1, len(proposals))
+        if caps == "original":
+            kept = [suppress(one) for one in cap_classes(found)]
+        else:
+            kept = [best(suppress(one), BOXES_PER_IMAGE) for one in found]
+    return _join(kept)
+
+
+def classify(
+    network: FastRCNN,
+    image: Tensor,
+    rois: Tensor,
+    boxes: Tensor,
+    statistics: tuple[Tensor, Tensor],
+) -> tuple[Tensor, Tensor]:
+    """Probabilities (R, K) and one box per class (R, K, 4), background first, of one image.
+
+    Regions that round to the same cells of conv5 pool to the same features and are computed once.
+
+    Args:
+        network: in evaluation mode.
+        image: (1, 3, H, W).
+        rois: (R, 5) of `network_rois`.
+        boxes: (R, 4) the same regions in pixels of the stored image.
+        statistics: mean and std of `box_target_statistics`.
+
+    Only `network` and `image` are on its device; the rest and the results are on the CPU.
+
+    Raises:
+        CebenchError: the network's output is not finite.
+    """
+    corners = rois.numpy() - np.array([0, 0, 0, 1, 1], np.float32)  # inclusive, as pooled
+    cells = np.floor(corners * CONV5_SCALE + 0.5)
+    _, first, rows = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+    logits, deltas = network(image, rois[first].to(image.device))
+    logits, deltas = logits[rows].cpu(), deltas[rows].cpu()
+    if not (logits.isfinite().all() and deltas.isfinite().all()):
+        raise CebenchError("the trained network's scores are not finite; lower the learning rate")
+    return logits.softmax(dim=1), decode_boxes(boxes, deltas, *statistics)
+
+
+def candidates(probability: Tensor, boxes: Tensor, caps: Caps) -> Found:
+    """What one image puts forward: the original's best 100 of each class, or all above 0.05.
+
+    Args:
+        probability: (R, K + 1), background first.
+        boxes: (R, K + 1, 4).
+        caps: whose rule.
+    """
+    scores, per_class = probability[:, 1:], boxes[:, 1:]
+    if caps == "original":
+        order = scores.argsort(dim=0, descending=True, stable=True)[:BOXES_PER_IMAGE]
+        labels = torch.arange(scores.shape[1]).expand_as(order).flatten()
+        rows = order.flatten()
+    else:
+        rows, labels = (scores > LEAST_SCORE).nonzero(as_tuple=True)
+    return Found(labels, scores[rows, labels], per_class[rows, labels])
+
+
+def cap_classes(found: Sequence[Found]) -> list[Found]:
+    """Keep, of every class, what scores above its (40 x images)-th best of the whole set.
+
+    The original does so online with a heap and a threshold that rises; the outcome is this one.
+    """
+    most = BOXES_PER_CLASS * len(found)
+    labels = torch.cat([one.labels for one in found])
+    scores = torch.cat([one.scores for one in found])
+    threshold = torch.full((len(VOC_CLASSES),), -torch.inf)
+    for label in labels.unique():
+        of_class = scores[labels == label]
+        if len(of_class) > most:
+            threshold[label] = of_class.topk(most).values[-1]
+    return [one.take(one.scores > threshold[one.labels]) for one in found]
+
+
+def suppress(found: Found) -> Found:
+    """Greedy suppression within each class at an overlap of 0.3."""
+    kept = [torch.zeros(0, dtype=torch.int64)]
+    for label in found.labels.unique():
+        rows = (found.labels == label).nonzero().squeeze(1)
+        kept.append(rows[nms(found.boxes[rows], found.scores[rows])])
+    return found.take(torch.cat(kept))
+
+
+def best(found: Found, count: int) -> Found:
+    """The `count` highest scores of one image, over all classes."""
+    return found.take(found.scores.argsort(descending=True, stable=True)[:count])
+
+
+def _join(kept: Sequence[Found]) -> Detections:
+    counts = torch.tensor([len(one.scores) for one in kept])
+    return Detections(
+        images=torch.arange(len(kept)).repeat_interleave(counts).numpy(),
+        labels=torch.cat([one.labels for one in kept]).numpy(),
+        scores=torch.cat([one.scores for one in kept]).numpy(),
+        boxes=torch.cat([one.boxes for one in kept]).numpy(),
+    )

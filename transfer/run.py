@@ -1,0 +1,143 @@
+"""One transfer from request to records."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from cebench.config import Recipe, load_recipe, recipe_sha256
+from cebench.devices import choose_device, provenance
+from cebench.records import Record
+from cebench.run_directory import RunDirectory
+from cebench.weights import Weights, load_weights, random_weights
+
+from . import classification, detection, inpainting, segmentation
+from .setting import Outcome, Setting
+
+logger = logging.getLogger("cebench")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A transfer task: its recipe, its program and the rule that its numbers follow."""
+
+    recipe: type[Recipe]
+    measure: Callable[[Any, Setting], Outcome]
+    table: str
+    protocol: str
+    protocol_version: int
+
+
+TASKS = {
+    "classification": Task(
+        classification.ClassificationRecipe,
+        classification.measure,
+        "2",
+        "voc-classification-10-crops",
+        1,
+    ),
+    "detection": Task(
+        detection.DetectionRecipe, detection.measure, "2", "voc-fast-rcnn-selective-search", 1
+    ),
+    "segmentation": Task(
+        segmentation.SegmentationRecipe, segmentation.measure, "2", "voc-fcn-32s", 1
+    ),
+    "inpainting": Task(
+        inpainting.InpaintingRecipe, inpainting.measure, "1", "central-hole-56-of-128", 1
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `cebench transfer` was asked for."""
+
+    task: str
+    weights: str
+    """Path of a weights file or run directory, or `random`."""
+    data: Path
+    out: Path
+    recipe: str = "short"
+    changes: tuple[str, ...] = ()
+    seed: int = 0
+    device: str = "auto"
+    resume: bool = True
+
+    def resolve(self) -> tuple[Recipe, str]:
+        """The recipe with its changes, and its full name."""
+        kind = TASKS[self.task].recipe
+        return load_recipe(kind, "cebench.transfer", self.task, self.recipe, self.changes)
+
+    def load_weights(self) -> Weights:
+        """The weights: drawn from the seed for `random`; inpainting needs the whole model."""
+        if self.weights == "random":
+            return random_weights(self.seed)
+        path = Path(self.weights)
+        if self.task == "inpainting" and path.is_dir():
+            path = path / "model.safetensors"
+        return load_weights(path)
+
+
+def run_transfer(request: Request) -> list[Record]:
+    """Carry out `request`, or continue it; returns its records."""
+    task = TASKS[request.task]
+    recipe, recipe_name = request.resolve()
+    device = choose_device(request.device)
+    weights = request.load_weights()
+    run_table = {
+        "verb": "transfer",
+        "task": request.task,
+        "recipe": recipe_name,
+        "weights": weights.name,
+        "weights_sha256": weights.sidecar.sha256,
+        "data": str(request.data.resolve()),
+        "seed": request.seed,
+        "device": device.type,
+    }
+    identity = {"run": run_table, "recipe": recipe.model_dump(mode="json")}
+    with RunDirectory(request.out, identity, resume=request.resume) as run:
+        if run.finished:
+            logger.info(f"{run.path}: finished before, nothing to do")
+            return run.records()
+        began = monotonic()
+        outcome = task.measure(
+            recipe,
+            Setting(run=run, weights=weights, data=request.data, seed=request.seed, device=device),
+        )
+        facts = {
+            "table": task.table,
+            "protocol": task.protocol,
+            "protocol_version": task.protocol_version,
+            "tier": recipe.tier,
+            "seed": request.seed,
+            "recipe": recipe_name,
+            "recipe_sha256": recipe_sha256(recipe),
+            "weights": weights.name,
+            "weights_sha256": weights.sidecar.sha256,
+            "data": "/".join(request.data.resolve().parts[-2:]),
+            "data_fingerprint": outcome.data_fingerprint,
+            "started": run.started,
+            "seconds": round(monotonic() - began, 3),
+            **provenance(device),
+        }
+        records = _records(outcome, weights.sidecar.method, facts)
+        run.finish(records)
+        return records
+
+
+def _records(outcome: Outcome, method: str, facts: dict[str, Any]) -> list[Record]:
+    return [
+        Record(
+            row=measurement.row or method,
+            column=measurement.column,
+            metric=measurement.metric,
+            value=measurement.value,
+            unit=measurement.unit,
+            higher_is_better=measurement.higher_is_better,
+            count=measurement.count,
+            **facts,
+        )
+        for measurement in outcome.measurements
+    ]

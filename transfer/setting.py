@@ -1,0 +1,45 @@
+"""What a transfer task is given and what it hands back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cebench.run_directory import RunDirectory
+from cebench.weights import Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Everything besides the recipe."""
+
+    run: RunDirectory
+    weights: Weights
+    data: Path
+    seed: int
+    device: torch.device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """One number of a task."""
+
+    metric: str
+    value: float
+    count: int
+    """Images scored."""
+    column: str
+    unit: str = "fraction"
+    higher_is_better: bool = True
+    row: str = ""
+    """Row of the table where it is not the method of the weights, e.g. `nn-hog`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """All numbers of a task and the data they were measured on."""
+
+    measurements: Sequence[Measurement]
+    data_fingerprint: str
+    """Hash of every file that was trained or scored on, labels and lists included."""
