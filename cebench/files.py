@@ -25,8 +25,8 @@ def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.touch()  # so that the umask decides its mode, not the writing library
         write(temporary)
+        temporary.chmod(0o666 & ~_umask())  # safetensors would leave it to its owner alone
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -39,6 +39,12 @@ def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def sha256_of(path: Path) -> str:

@@ -28,7 +28,7 @@ def load_context_encoder(weights: Weights, device: torch.device) -> ContextEncod
     return network.eval().to(device)
 
 
-def resize(images: NDArray[np.number | np.bool_], height: int, width: int) -> NDArray[np.float64]:
+def resize(images: NDArray[np.floating | np.integer | np.bool_], height: int, width: int) -> NDArray[np.float64]:
     """Resize by exact area averaging where a side shrinks and bilinearly where it grows.
 
     Torch7's `image.scale`, through which the authors brought their 227 px test images to 128 px,

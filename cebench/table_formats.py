@@ -94,12 +94,20 @@ def _plain(cell: dict[Any, Any]) -> dict[str, Any]:
 
 def _markdown(table: Table) -> str:
     grid = _grid(table)
-    heading = [f"{group}: {part}" if part else group for group, part in grid.heading]
-    rule = [":--" if not part else "--:" for _, part in grid.heading]
-    lines = [
-        "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |"
-        for line in [heading, rule, *grid.lines]
+    # The first column under a heading is the measured one, as the notes say.
+    heading = [group if part in ("", "measured") else part for group, part in grid.heading]
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in [heading, *grid.lines]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    sides = ["<" if not part else ">" for _, part in grid.heading]
+    padded = [
+        [f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)]
+        for line in cells
     ]
+    rule = [
+        "-" * width if side == "<" else "-" * (width - 1) + ":"
+        for side, width in zip(sides, widths, strict=True)
+    ]
+    lines = ["| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]]]
     notes = [f"- {note}" for note in grid.notes]
     title = f"## Table {table.layout.id}. {table.layout.title}"
     return "\n".join([title, "", *lines, "", *notes, ""])
@@ -187,7 +195,7 @@ def _cell_texts(column: Column, cell: dict[Any, Any] | None) -> list[str]:
         NO_RECORD if pd.isna(published) else f"{factor * published:.{decimals}f}",
         NO_RECORD
         if pd.isna(difference)
-        else f"{factor * difference:+.{decimals}f}".replace("-", "\N{MINUS SIGN}"),
+        else f"{factor * difference:+z.{decimals}f}".replace("-", "\N{MINUS SIGN}"),
     ]
 
 
@@ -209,8 +217,8 @@ def _notes(table: Table) -> list[str]:
     columns = [(column, _of_column(table, column)) for column in table.layout.columns]
     return [
         TIERS.get(tier, f"Tier: {tier}."),
-        "Measured: mean ± sample standard deviation over n seeds (n=1: a single run). "
-        f"Published: {table.layout.source}. Difference: measured minus published. "
+        "First measured: mean ± sample standard deviation over n seeds (n=1: a single run); then "
+        f"published: {table.layout.source}; then the difference, measured minus published. "
         f"{NO_RECORD}: no record.",
         *(_column_note(column, records) for column, records in columns if records),
         f"Hardware: {_hardware(table.records)}.",
@@ -225,7 +233,7 @@ def _column_note(column: Column, records: Sequence[Record]) -> str:
     recipes = _listed(record.recipe for record in records)
     data = _listed(f"{r.data} (fingerprint {r.data_fingerprint[:12]})" for r in records)
     counts = _listed(f"{record.count:,}" for record in records)
-    seeds = _listed(str(seed) for seed in sorted({record.seed for record in records}))
+    seeds = ", ".join(str(seed) for seed in sorted({record.seed for record in records}))
     return (
         f"{column.label}: {column.metric}, protocol {records[0].protocol} version "
         f"{records[0].protocol_version}, recipe {recipes}, data {data}, {counts} images, "

@@ -69,8 +69,8 @@ def unique_records(found: Sequence[Found]) -> list[Found]:
         fields = [name for name in ours if ours[name] != theirs[name]]
         named = ", ".join(name for name in fields if name not in ("started", "seconds"))
         raise InputError(
-            f"{first_path} and {path}: two records of table {record.table}, {record.row}, {record.column}, "
-            f"{record.metric}, seed {record.seed} differ in {named}; "
+            f"{first_path} and {path}: two records of table {record.table}, {record.row}, "
+            f"{record.column}, {record.metric}, seed {record.seed} differ in {named}; "
             "remove one or report its folder alone"
         )
     return list(unique.values())

@@ -26,8 +26,8 @@ logger = logging.getLogger("cebench")
 class Program(Protocol):
     """What is trained: all state lives in `modules` and `optimizers`, which checkpoints hold."""
 
-    modules: Mapping[str, nn.Module]
-    optimizers: Mapping[str, Optimizer]
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
 
     def batch(self, step: int) -> Any:
         """The batch of a step, a function of the program's seed and `step` alone."""

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cebench.config import Recipe
 from cebench.data.ragged import RaggedImages
@@ -66,13 +67,11 @@ class Reconstruction:
         device: torch.device,
     ) -> None:
         generator = torch.Generator().manual_seed(torch_seed(seed, "context-encoder"))
-        self.network = ContextEncoder(recipe.mixing_kernel, generator).to(
-            device, memory_format=torch.channels_last
-        )
-        self.modules = {"network": self.network}
-        self.optimizers = {
-            "adam": torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=True)
-        }
+        network = ContextEncoder(recipe.mixing_kernel, generator)
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.modules: dict[str, nn.Module] = {"network": self.network}
+        self.adam = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=True)
+        self.optimizers: dict[str, Optimizer] = {"adam": self.adam}
         self.images, self.training, self.holes = images.to(device), training, holes
         self.batch_size, self.loss = recipe.batch_size, recipe.loss
         self.seed, self.device = seed, device
@@ -93,9 +92,9 @@ class Reconstruction:
         """One Adam step on the reconstruction loss."""
         loss = reconstruction_loss(self.network, batch, self.loss)
         require_finite(step, loss=loss)
-        self.optimizers["adam"].zero_grad(set_to_none=True)
+        self.adam.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizers["adam"].step()
+        self.adam.step()
         return {"loss": loss.detach()}
 
 
@@ -106,7 +105,7 @@ def reconstruction_loss(network: ContextEncoder, batch: Batch, kind: str) -> Ten
     """
     truth = batch.images.float() / 127.5 - 1
     context = visible_context(batch.images, batch.holes)
-    error = network(context) - truth
+    error: Tensor = network(context) - truth
     error = error.square() if kind == "l2" else error.abs()
     if batch.holes is None:
         return error.mean()
@@ -122,10 +121,10 @@ def visible_context(images: Tensor, holes: Tensor | None) -> Tensor:
 def random_crops(images: RaggedImages, index: np.ndarray, generator: np.random.Generator) -> Tensor:
     """Uniformly placed 227 px crops of the images `index`, mirrored with probability 1/2."""
     heights, widths = images.heights.cpu().numpy()[index], images.widths.cpu().numpy()[index]
-    y0 = generator.integers(0, heights - IMAGE_SIDE + 1)
-    x0 = generator.integers(0, widths - IMAGE_SIDE + 1)
-    flip = generator.random(len(index)) < 0.5
-    return images.integer_crops(*map(torch.from_numpy, (index, y0, x0, flip)), IMAGE_SIDE)
+    y0 = torch.from_numpy(generator.integers(0, heights - IMAGE_SIDE + 1))
+    x0 = torch.from_numpy(generator.integers(0, widths - IMAGE_SIDE + 1))
+    flip = torch.from_numpy(generator.random(len(index)) < 0.5)
+    return images.integer_crops(torch.from_numpy(index), y0, x0, flip, IMAGE_SIDE)
 
 
 def pretrain_by_reconstruction(

@@ -159,7 +159,7 @@ def test_headline_metrics_are_the_protocols_own() -> None:
 
 
 def test_three_seeds_give_mean_and_sample_deviation() -> None:
-    # Mean of 0.40, 0.44, 0.45 is 0.43; squared deviations 9 + 1 + 4 = 14e-4, over n - 1 = 2: sd 0.0265.
+    # The mean is 0.43; squared deviations 9e-4 + 1e-4 + 4e-4 over n - 1 = 2: 7e-4, its root 0.0265.
     values = (0.40, 0.44, 0.45)
     records = [replace(DETECTION, seed=seed, value=value) for seed, value in enumerate(values)]
     (table,) = build_tables(found(*records))
@@ -183,6 +183,10 @@ def test_cell_without_record_is_a_dash() -> None:
     ]
 
 
+def test_vanishing_difference_has_no_minus_sign() -> None:
+    assert markdown_row("Ours", replace(DETECTION, value=0.44499))[9] == "+0.0"
+
+
 def test_decibels_are_not_multiplied() -> None:
     row = markdown_row("Our Reconstruction", PSNR)
     assert row[-3:] == ["18.00 (n=1)", "18.58", "\N{MINUS SIGN}0.58"]
@@ -199,7 +203,7 @@ def test_rows_follow_the_paper_and_unlisted_rows_come_last() -> None:
     (table,) = build_tables(found(*records))
     rows = list(dict.fromkeys(table.cells["row"]))
     assert rows == [*TABLE_2, "my|method", "zebra"]
-    assert r"| my\|method |" in to_markdown([table])
+    assert r"| my\|method " in to_markdown([table])
 
 
 def test_listed_extra_row_appears_only_with_a_record() -> None:
@@ -315,7 +319,7 @@ def test_notes_say_protocol_data_seeds_and_hardware() -> None:
     text = to_markdown(build_tables(found(DETECTION, replace(DETECTION, seed=4))))
     assert "protocol voc2007-detection version 1" in text
     assert "data VOC2007 (fingerprint cccccccccccc)" in text
-    assert "seeds 0; 4" in text
+    assert "seeds 0, 4" in text
     assert "an imaginary CPU, 2 threads" in text
 
 

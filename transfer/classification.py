@@ -14,7 +14,8 @@ from io import StringIO
 import numpy as np
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cebench.config import Recipe
 from cebench.data.fingerprint import fingerprint_files
@@ -99,8 +100,8 @@ class Classification:
             network.named_parameters(), recipe.learning_rate, recipe.weight_decay
         )
         self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
-        self.modules = {"network": network}
-        self.optimizers = {"sgd": self.sgd}
+        self.modules: dict[str, nn.Module] = {"network": network}
+        self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
         self.labels = torch.from_numpy(data.labels).to(device)
         self.order = EpochOrder(len(data.ids), seed)
         self.first_rates = [group["lr"] for group in self.sgd.param_groups]
@@ -144,10 +145,11 @@ def random_scale_crops(
     largest = np.minimum(scales[1], np.minimum(heights, widths) / CROP_SIDE)
     smallest = np.minimum(scales[0], largest)
     scale = generator.uniform(smallest, largest)
-    x0 = generator.uniform(0, np.maximum(widths - CROP_SIDE * scale, 0))
-    y0 = generator.uniform(0, np.maximum(heights - CROP_SIDE * scale, 0))
-    flip = generator.random(len(index)) < 0.5
-    return images.bilinear_crops(*map(torch.from_numpy, (index, x0, y0, scale, flip)), CROP_SIDE)
+    x0 = torch.from_numpy(generator.uniform(0, np.maximum(widths - CROP_SIDE * scale, 0)))
+    y0 = torch.from_numpy(generator.uniform(0, np.maximum(heights - CROP_SIDE * scale, 0)))
+    flip = torch.from_numpy(generator.random(len(index)) < 0.5)
+    which, step = torch.from_numpy(index), torch.from_numpy(scale)
+    return images.bilinear_crops(which, x0, y0, step, flip, CROP_SIDE)
 
 
 def measure(recipe: ClassificationRecipe, setting: Setting) -> Outcome:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from io import StringIO
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +19,9 @@ from torch import Tensor
 
 from cebench.checkpoints import save_tensors
 from cebench.config import Recipe
+from cebench.data.proposals import MIN_SIDE, Mode
 from cebench.data.voc import VOC_CLASSES, VocYear
-from cebench.data.voc_results import write_detections
+from cebench.data.voc_results import DetectionRows, write_detection_files
 from cebench.files import write_atomically
 from cebench.metrics.detection import (
     Detections,
@@ -67,13 +68,15 @@ class DetectionRecipe(Recipe):
     """Images taken from the train set by a rule that knows no seed; 0 takes all."""
     test_images: NonNegativeInt = 0
     """The same of the test set."""
-    proposals: Literal["fast", "quality"] = "fast"
+    proposals: Mode = "fast"
     """Mode of Selective Search. The proposals lie beside the run directory, in
     proposals-<hash>.safetensors, so that the runs of one folder compute them once."""
     proposal_max_side: NonNegativeInt = 0
     """Longer image side in pixels that Selective Search sees; 0 leaves images as they are."""
+    proposal_min_side: PositiveInt = MIN_SIDE
+    """Smallest side of a proposal in pixels of the image that Selective Search sees."""
     max_proposals: NonNegativeInt = 0
-    """Proposals per image that are used, first ones first; 0 uses all."""
+    """Proposals per image that are used, largest ones first; 0 uses all."""
     short_side: PositiveInt = 600
     """Shorter image side in pixels that the network sees."""
     max_side: PositiveInt = 1000
@@ -229,10 +232,11 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
     proposals = proposals_of(
         voc,
         [*data.ids, *test.ids],
-        recipe.proposals,
-        recipe.proposal_max_side,
-        recipe.max_proposals,
         setting.run.path.parent,
+        mode=recipe.proposals,
+        max_side=recipe.proposal_max_side,
+        min_side=recipe.proposal_min_side,
+        limit=recipe.max_proposals,
     )
     data_fingerprint = fingerprint(voc, [*data.ids, *test.ids], proposals)
     network = FastRCNN(
@@ -299,12 +303,13 @@ def _report(
 def _store(
     detections: Detections, test: DetectionSet, recipe: DetectionRecipe, folder: Path
 ) -> None:
-    """The detections as tensors with the ids that they index, and as the devkit's text files."""
+    """Write the detections as tensors, the ids that they index, and the devkit's text files."""
     write_atomically(folder / "test_images.txt", "".join(f"{i}\n" for i in test.ids).encode())
-    save_tensors(
-        folder / "detections.safetensors",
-        {name: torch.from_numpy(array) for name, array in vars(detections).items()},
-    )
+    arrays = vars(detections)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    save_tensors(folder / "detections.safetensors", tensors)
+    image_set = Path(recipe.test_set).stem
+    write_detection_files(folder / "detections", image_set, test.ids, DetectionRows(**arrays))
 
 
 def _write_per_class(scores: DetectionScores, path: Path) -> None:

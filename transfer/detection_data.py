@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cebench.data.fingerprint import fingerprint_files
 from cebench.data.images import image_size, read_image
-from cebench.data.proposals import Proposals, compute_proposals
+from cebench.data.proposals import Mode, Proposals, compute_proposals
 from cebench.data.voc import Annotation, VocYear
 from cebench.errors import InputError
 from cebench.models.fast_rcnn import FAST_RCNN_MEAN_RGB
@@ -81,26 +81,34 @@ def refuse_shared(train: DetectionSet, test: DetectionSet, names: tuple[str, str
 
 
 def proposals_of(
-    voc: VocYear, ids: Sequence[str], mode: str, max_side: int, limit: int, folder: Path
+    voc: VocYear,
+    ids: Sequence[str],
+    folder: Path,
+    *,
+    mode: Mode,
+    max_side: int,
+    min_side: int,
+    limit: int,
 ) -> Proposals:
     """Selective Search boxes of the images, from the file in `folder` that holds them.
 
-    The file, proposals-<hash>.safetensors, is named after the images, `mode` and `max_side`;
-    it is computed where it is absent.
+    The file, proposals-<hash>.safetensors, is named after the images and the settings of the
+    search; it is computed where it is absent.
 
     Args:
         voc: where the images are.
         ids: of the images.
+        folder: of the file.
         mode: of `selective_search`.
         max_side: longer side in pixels to which an image is reduced for the search; 0 does not.
-        limit: number of boxes kept per image, first ones first; 0 keeps all.
-        folder: of the file.
+        min_side: smallest side in pixels of a box in the image so reduced.
+        limit: number of boxes kept per image, largest ones first; 0 keeps all.
 
     Returns:
         Boxes in pixels of the stored images.
     """
     paths = [voc.image_path(image_id) for image_id in ids]
-    settings = f"{fingerprint_files(paths, voc.root)} {mode} {max_side}"
+    settings = f"{fingerprint_files(paths, voc.root)} {mode} {max_side} {min_side}"
     cache = folder / f"proposals-{hashlib.sha256(settings.encode()).hexdigest()[:16]}.safetensors"
     images = [
         (image_id, partial(_reduced, path, max_side))
@@ -108,12 +116,12 @@ def proposals_of(
     ]
     # Runs of other rows may start beside this one; the first one computes for all.
     with FileLock(cache.with_suffix(".lock")), progress("proposals", "images") as report:
-        found = compute_proposals(images, cache, mode=mode, report=report)
-    boxes = {}
-    for image_id, path in zip(ids, paths, strict=True):
-        size = image_size(path)
-        boxes[image_id] = _enlarged(found.boxes[image_id], size, max_side)[: limit or None]
-    return replace(found, boxes=boxes)
+        found = compute_proposals(images, cache, mode=mode, min_side=min_side, report=report)
+    boxes = {
+        image_id: _enlarged(found.boxes[image_id][: limit or None], image_size(path), max_side)
+        for image_id, path in zip(ids, paths, strict=True)
+    }
+    return Proposals(f"{found.name}-max{max_side}-first{limit}", boxes)
 
 
 def fingerprint(voc: VocYear, ids: Sequence[str], proposals: Proposals) -> str:

@@ -53,7 +53,7 @@ def read_inpainting_pairs(
         else:
             mask = np.array(_resized(masks[stem], size, Image.Resampling.NEAREST))
             _require_size(mask, masks[stem], target)
-            hole: np.ndarray = mask.any(axis=2)
+            hole = np.any(mask, axis=2)
         yield InpaintingPair(guessed_files[stem], prediction, target, hole)
 
 

@@ -165,9 +165,12 @@ def load_ragged(
         ragged.image(index).copy_(torch.tensor(np.asarray(image)))
 
     report(0, len(paths))
-    with ThreadPoolExecutor() as pool:  # Pillow's decoders release the interpreter lock.
+    pool = ThreadPoolExecutor()  # Pillow's decoders release the interpreter lock.
+    try:
         for done, _ in enumerate(pool.map(decode, range(len(paths))), start=1):
             report(done, len(paths))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return ragged
 
 

@@ -115,8 +115,10 @@ def test_boxes_are_those_of_the_instance_masks(world: Path, year: int) -> None:
             x0, y0, x1, y1 = (int(side) for side in box)
             shown = instances == number
             inside = np.isin(instances, (number, 255))[y0:y1, x0:x1]
-            assert not shown[:y0].any() and not shown[y1:].any()
-            assert not shown[:, :x0].any() and not shown[:, x1:].any()
+            assert not shown[:y0].any()
+            assert not shown[y1:].any()
+            assert not shown[:, :x0].any()
+            assert not shown[:, x1:].any()
             assert all(side.any() for side in (inside[0], inside[-1], inside[:, 0], inside[:, -1]))
             total += 1
             exact += _box(shown) == (x0, y0, x1, y1)
