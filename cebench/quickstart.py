@@ -98,15 +98,14 @@ def _draw_toy_world(out: Path, seed: int) -> None:
 def _pretrain(out: Path, seed: int, method: str) -> None:
     from cebench.pretrain.run import Request, run_pretraining
 
-    shapes = out / "toy" / "VOCdevkit" / "VOC2012"
-    regions = ("mask=random-region", f"region_shapes={shapes}")
     run_pretraining(
         Request(
             method=method,
             data=() if method == "random" else (out / "toy" / "unlabeled",),
             out=out / "runs" / method,
             recipe="smoke",
-            changes=regions if method == "context" else (),
+            changes=("mask=random-region",) if method == "context" else (),
+            region_shapes=out / "toy" / "VOCdevkit" / "VOC2012",
             seed=seed,
         )
     )

@@ -44,6 +44,7 @@ class Request:
     data: tuple[Path, ...]
     out: Path
     exclude: tuple[Path, ...] = ()
+    region_shapes: Path | None = None
     recipe: str = "short"
     changes: tuple[str, ...] = ()
     seed: int = 0
@@ -66,6 +67,7 @@ def run_pretraining(request: Request) -> Path:
         "recipe": recipe_name,
         "data": [str(path.resolve()) for path in request.data],
         "exclude": [str(path.resolve()) for path in request.exclude],
+        "region_shapes": str(request.region_shapes.resolve()) if request.region_shapes else "",
         "seed": request.seed,
         "device": device.type,
     }
@@ -76,7 +78,12 @@ def run_pretraining(request: Request) -> Path:
             logger.info(f"{run.path}: finished before, nothing to do")
             return weights
         setting = Setting(
-            run=run, data=request.data, exclude=request.exclude, seed=request.seed, device=device
+            run=run,
+            data=request.data,
+            exclude=request.exclude,
+            region_shapes=request.region_shapes,
+            seed=request.seed,
+            device=device,
         )
         pretrained = METHODS[request.method].pretrain(recipe, setting)
         sidecar = _sidecar(request, recipe, recipe_name, pretrained)

@@ -19,6 +19,8 @@ class Setting:
     """Folders of images, or VOC year folders."""
     exclude: tuple[Path, ...]
     """Image lists or folders whose photos must not be learned from."""
+    region_shapes: Path | None
+    """VOC year folder whose object silhouettes shape random regions."""
     seed: int
     device: torch.device
 

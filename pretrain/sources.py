@@ -61,7 +61,7 @@ def _images_of(root: Path, voc_image_set: str) -> list[Path]:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; --data needs images or a VOC year folder")
     if (root / "JPEGImages").is_dir():
-        voc = _voc_year(root)
+        voc = voc_year(root, "--data")
         return [voc.image_path(image) for image in voc.ids(voc_image_set)]
     return image_files(root)
 
@@ -73,12 +73,13 @@ def _excluded(place: Path) -> list[Path]:
         raise InputError(
             f"--exclude {place}: expected a folder of images or a list VOC.../ImageSets/.../SET.txt"
         )
-    voc = _voc_year(place.parents[2])
+    voc = voc_year(place.parents[2], "--exclude")
     return [voc.image_path(image) for image in voc.ids(place)]
 
 
-def _voc_year(root: Path) -> VocYear:
-    year = root.name.removeprefix("VOC")
-    if not year.isdigit():
-        raise InputError(f"{root}: holds JPEGImages but is not named VOC<year>; rename it")
+def voc_year(root: Path, option: str) -> VocYear:
+    """The VOC year whose folder is `root`; InputError that names `option` when it is none."""
+    year = root.resolve().name.removeprefix("VOC")
+    if not (root / "ImageSets").is_dir() or not year.isdigit():
+        raise InputError(f"{option} {root}: expected a VOC year folder, such as VOCdevkit/VOC2012")
     return VocYear(root, int(year))
