@@ -31,6 +31,11 @@ DEVICES = ("auto", "cpu", "cuda")
 @click.option(
     "--recipe", default="short", show_default=True, help="smoke, short, paper or a .toml."
 )
+@click.option(
+    "--region-shapes",
+    type=click.Path(path_type=Path),
+    help="VOC year folder whose object silhouettes shape the holes of mask random-region.",
+)
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
