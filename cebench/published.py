@@ -18,6 +18,8 @@ class Column:
     decimals: int
     aggregation: str
     """What the published number averages."""
+    in_print: bool = True
+    """Whether the rendered table has it; CSV and JSON have every column."""
     rows_share_recipe: bool = True
     """Whether all rows must be measured with one recipe on the same data (else: each row)."""
 
@@ -51,6 +53,11 @@ class Layout:
     row_heading: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def columns_in_print(self) -> list[Column]:
+        """Those of the rendered table."""
+        return [column for column in self.columns if column.in_print]
 
 
 @dataclass(frozen=True, kw_only=True)

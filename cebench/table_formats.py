@@ -1,5 +1,6 @@
-"""Tables as Markdown, LaTeX, CSV and JSON. Values are multiplied by 100 and rounded here only."""
+"""Tables as Markdown, LaTeX, HTML, CSV and JSON; x100 and rounding happen here only."""
 
+import html
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,11 @@ def to_latex(tables: Sequence[Table]) -> str:
     return "\n".join(_latex(table) for table in tables)
 
 
+def to_html(tables: Sequence[Table]) -> str:
+    """Each table as an <h2>, a <table> and a <ul> of notes: a part of a page."""
+    return "\n".join(_html(table) for table in tables)
+
+
 def to_csv(tables: Sequence[Table]) -> str:
     """All cells and metrics of all tables, one a line, unscaled and unrounded; empty: no record."""
     frames = [table.cells.assign(table=table.layout.id) for table in tables]
@@ -94,9 +100,8 @@ def _plain(cell: dict[Any, Any]) -> dict[str, Any]:
 
 def _markdown(table: Table) -> str:
     grid = _grid(table)
-    # The first column under a heading is the measured one, as the notes say.
-    heading = [group if part in ("", "measured") else part for group, part in grid.heading]
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in [heading, *grid.lines]]
+    texts = [_flat_heading(grid), *grid.lines]
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in texts]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     sides = ["<" if not part else ">" for _, part in grid.heading]
     padded = [
@@ -145,6 +150,27 @@ def _latex(table: Table) -> str:
     )
 
 
+def _html(table: Table) -> str:
+    grid = _grid(table)
+    heads = "".join(f"<th>{html.escape(text)}</th>" for text in _flat_heading(grid))
+    lines = ["".join(f"<td>{html.escape(text)}</td>" for text in line) for line in grid.lines]
+    return "\n".join(
+        [
+            f"<h2>Table {table.layout.id}. {html.escape(table.layout.title)}</h2>",
+            f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>",
+            *(f"<tr>{line}</tr>" for line in lines),
+            "</tbody>\n</table>\n<ul>",
+            *(f"<li>{html.escape(note)}</li>" for note in grid.notes),
+            "</ul>",
+        ]
+    )
+
+
+def _flat_heading(grid: _Grid) -> list[str]:
+    """One line of headings: the first column of a group is the measured one, as the notes say."""
+    return [group if part in ("", "measured") else part for group, part in grid.heading]
+
+
 def _escaped(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
 
@@ -154,7 +180,7 @@ def _grid(table: Table) -> _Grid:
     heading = [(layout.row_heading, "")]
     supervised = any(row.supervision for row in layout.rows)
     heading += [("Supervision", "")] if supervised else []
-    for column in layout.columns:
+    for column in layout.columns_in_print:
         group = column.label + _SCALES[column.unit][1]
         heading += [(group, part) for part in _parts(column)]
     headlines = table.cells[table.cells["headline"]].set_index(["row", "column"])
@@ -163,7 +189,7 @@ def _grid(table: Table) -> _Grid:
     for row in _rows(table):
         texts = [row.label if row.label == row.id else f"{row.label} ({row.id})"]
         texts += [row.supervision or NO_RECORD] if supervised else []
-        for column in layout.columns:
+        for column in layout.columns_in_print:
             texts += _cell_texts(column, cells.get((row.id, column.id)))
         lines.append(texts)
     return _Grid(heading, lines, _notes(table))
@@ -214,7 +240,7 @@ def _duration(cell: dict[Any, Any]) -> str:
 def _notes(table: Table) -> list[str]:
     """What stands beneath a table, in plain words."""
     tier = table.records[0].tier
-    columns = [(column, _of_column(table, column)) for column in table.layout.columns]
+    columns = [(c, _of_column(table, c)) for c in table.layout.columns_in_print]
     return [
         TIERS.get(tier, f"Tier: {tier}."),
         "First measured: mean ± sample standard deviation over n seeds (n=1: a single run); then "

@@ -13,7 +13,7 @@ import pytest
 from cebench.errors import InputError
 from cebench.published import load_published
 from cebench.records import Record
-from cebench.table_formats import to_csv, to_json, to_latex, to_markdown
+from cebench.table_formats import to_csv, to_html, to_json, to_latex, to_markdown
 from cebench.tables import build_tables
 
 DETECTION = Record(
@@ -151,6 +151,7 @@ def test_headline_metrics_are_the_protocols_own() -> None:
         "mean_l1": "mean_l1",
         "mean_l2": "mean_l2",
         "psnr": "psnr_per_image_mean_db",
+        "ssim": "ssim",
         "pretraining_time": "pretraining_seconds",
         "classification": "mean_ap_sklearn",
         "detection": "mean_ap_voc07_11pt",
@@ -290,7 +291,7 @@ def test_headline_in_another_unit_is_refused() -> None:
 
 
 @pytest.mark.parametrize("change", [{"table": "3"}, {"column": "psnr"}])
-def test_unknown_table_or_column_is_refused(change: dict[str, str]) -> None:
+def test_unknown_table_or_column_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"run0/record.json: table .* has no column"):
         build_tables(found(replace(DETECTION, **change)))
 
@@ -304,7 +305,7 @@ def test_methods_may_differ_in_recipe_of_their_pretraining() -> None:
     ("field", "change"),
     [("recipe_sha256", {"recipe_sha256": "d" * 64}), ("device", {"device": "x"})],
 )
-def test_one_time_has_one_recipe_and_machine(field: str, change: dict[str, str]) -> None:
+def test_one_time_has_one_recipe_and_machine(field: str, change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=rf"row context.*mixes two values of {field}"):
         build_tables(found(TIME, replace(TIME, seed=1, **change)))
 
@@ -334,6 +335,13 @@ def test_csv_carries_every_metric_unscaled() -> None:
     assert (empty["n"], empty["mean"], empty["published"]) == ("0", "", "0.587")
 
 
+def test_column_that_the_paper_lacks_is_in_csv_only() -> None:
+    ssim = replace(PSNR, column="ssim", metric="ssim", unit="fraction", value=0.75)
+    tables = build_tables(found(PSNR, ssim))
+    assert "context-gan,ssim,ssim,True,fraction,True,1,[0],0.75" in to_csv(tables)
+    assert "ssim" not in to_markdown(tables).lower()
+
+
 def test_json_carries_every_metric_and_null_without_record() -> None:
     area = replace(DETECTION, metric="mean_ap_area", value=0.25)
     (table,) = json.loads(to_json(build_tables(found(DETECTION, area))))["tables"]
@@ -355,3 +363,10 @@ def test_latex_is_booktabs_with_every_special_character_escaped() -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("Ours")]
     assert line.endswith(r"44.0 (n=1) & 44.5 & $-$0.5 & --- & 30.0 & --- \\")
     assert line.count("&") == 12
+
+
+def test_html_escapes_what_the_records_say() -> None:
+    text = to_html(build_tables(found(replace(DETECTION, row="<script>"), DETECTION)))
+    assert "<script>" not in text
+    assert "<td>&lt;1 minute</td>" in text
+    assert text.count("<tr>") == 1 + len(TABLE_2) + 1

@@ -47,6 +47,7 @@ from .detection_data import (
     read_set,
     refuse_shared,
     stack_images,
+    subset,
 )
 from .detection_pictures import save_detection_sheet
 from .detection_prediction import Caps, predict
@@ -226,9 +227,10 @@ def target_statistics(
 def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
     """Fine-tune on the train set, detect on the test set, score by both definitions of AP."""
     voc = VocYear(setting.data, recipe.year)
-    data = read_set(voc, recipe.train_set, recipe.train_images)
-    test = read_set(voc, recipe.test_set, recipe.test_images)
-    refuse_shared(data, test, (recipe.train_set, recipe.test_set))
+    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
+    refuse_shared(train_ids, test_ids, (recipe.train_set, recipe.test_set))
+    data = read_set(voc, recipe.train_set, subset(train_ids, recipe.train_images))
+    test = read_set(voc, recipe.test_set, subset(test_ids, recipe.test_images))
     proposals = proposals_of(
         voc,
         [*data.ids, *test.ids],
@@ -287,9 +289,7 @@ def _report(
     _write_per_class(scores, run.path / "per_class.csv")
     names = ["loss", "class_loss", "box_loss"]
     plot_curves(run.metrics(), names, run.path / "curves.png", title="detection")
-    save_detection_sheet(
-        detections, test, recipe.pictures, run.path / "samples" / "detections.png"
-    )
+    save_detection_sheet(detections, test, recipe.pictures, run.path / "samples" / "detections.png")
     values = {
         "mean_ap_voc07_11pt": scores.mean_ap_voc07_11pt,
         "mean_ap_area": scores.mean_ap_area,

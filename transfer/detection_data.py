@@ -35,14 +35,13 @@ class DetectionSet:
         return self.voc.image(self.ids[index])
 
 
-def read_set(voc: VocYear, image_set: str, limit: int) -> DetectionSet:
-    """The images of `image_set`, all of them or `limit` drawn by a rule that knows no seed.
+def read_set(voc: VocYear, image_set: str, ids: Sequence[str]) -> DetectionSet:
+    """The images `ids` of `image_set` with their objects.
 
     Raises:
-        InputError: an image or its XML is absent or unreadable, their sizes differ, or the set
-            has no object at all.
+        InputError: an image or its XML is absent or unreadable, their sizes differ, or there is
+            no object at all.
     """
-    ids = subset(voc.ids(image_set), limit)
     annotations = tuple(voc.annotation(image_id) for image_id in ids)
     for image_id, annotation in zip(ids, annotations, strict=True):
         size = image_size(voc.image_path(image_id))
@@ -53,8 +52,8 @@ def read_set(voc: VocYear, image_set: str, limit: int) -> DetectionSet:
             )
     if all(annotation.difficult.all() for annotation in annotations):
         raise InputError(
-            f"{image_set}: no object (difficult ones aside) in its {len(ids)} images of "
-            f"VOC{voc.year}; detection can neither learn from it nor be scored on it"
+            f"{image_set}: the {len(ids)} images of VOC{voc.year} taken from it show no object "
+            "(difficult ones aside); detection can neither learn from them nor be scored on them"
         )
     return DetectionSet(voc, tuple(ids), annotations)
 
@@ -70,9 +69,11 @@ def subset(ids: Sequence[str], limit: int) -> list[str]:
     return [ids[index] for index in np.sort(drawn)]
 
 
-def refuse_shared(train: DetectionSet, test: DetectionSet, names: tuple[str, str]) -> None:
-    """InputError if the sets, called `names`, have an image in common."""
-    shared = sorted({*train.ids} & {*test.ids})
+def refuse_shared(
+    train_ids: Sequence[str], test_ids: Sequence[str], names: tuple[str, str]
+) -> None:
+    """InputError if the two sets, called `names`, have an image in common."""
+    shared = sorted({*train_ids} & {*test_ids})
     if shared:
         raise InputError(
             f"train set {names[0]} and test set {names[1]} share {len(shared)} images "

@@ -15,7 +15,9 @@ SHOWN_SCORE = 0.3
 SHOWN_BOXES = 8
 
 
-def save_detection_sheet(detections: Detections, test: DetectionSet, count: int, path: Path) -> None:
+def save_detection_sheet(
+    detections: Detections, test: DetectionSet, count: int, path: Path
+) -> None:
     """Draw the first `count` test images: detections above 0.3 (the best 8) and annotated objects.
 
     Difficult objects are marked by an asterisk.

@@ -1,5 +1,6 @@
 """The rows of Table 1: ways to fill one hole in many images."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from cebench.inpainting import fill_holes, network_input, visible_context
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.retrieval import context_hog, nearest_neighbours
 from cebench.progress import progress
+
+logger = logging.getLogger("cebench")
 
 Images = NDArray[np.uint8]
 """(N, H, W, 3), 0..255."""
@@ -35,30 +38,33 @@ def fill_every_way(
 ) -> dict[str, Filling]:
     """Row of Table 1 -> the test images filled its way; what is in their hole never matters.
 
-    method: row of the network's own predictions.
+    method: how the network was trained: the row of its own predictions. `nn-features` are features
+        of a context encoder, "our features" of the paper; another method's row names the method.
     """
+    features_row = "nn-features" if method.startswith("context") else f"nn-features-{method}"
 
     def features(images: Images) -> NDArray[np.float32]:
         return context_features(network, images, hole)
 
+    def hog(images: Images) -> NDArray[np.float32]:
+        return context_hog(images, hole)
+
+    def predictions(images: Images) -> Images:
+        return fill_holes(network, images, hole)
+
+    gallery_features = _by_batches("features of the gallery", gallery, features)
+    test_features = _by_batches("features of the test images", test, features)
+    if len(gallery) > 1 and not np.ptp(gallery_features, axis=0).any():
+        logger.warning(
+            f"{method}: the features of all {len(gallery)} gallery images are equal, so that "
+            f"{features_row} pastes the first; the trunk has died or has learned nothing"
+        )
+    gallery_hog = _by_batches("HOG of the gallery", gallery, hog)
+    test_hog = _by_batches("HOG of the test images", test, hog)
     return {
-        method: Filling(
-            _by_batches(f"filling: {method}", test, lambda part: fill_holes(network, part, hole))
-        ),
-        "nn-features": paste_nearest(
-            _by_batches("features of the gallery", gallery, features),
-            _by_batches("features of the test images", test, features),
-            gallery,
-            test,
-            hole,
-        ),
-        "nn-hog": paste_nearest(
-            _by_batches("HOG of the gallery", gallery, lambda part: context_hog(part, hole)),
-            _by_batches("HOG of the test images", test, lambda part: context_hog(part, hole)),
-            gallery,
-            test,
-            hole,
-        ),
+        method: Filling(_by_batches(f"{method}: filling", test, predictions)),
+        features_row: paste_nearest(gallery_features, test_features, gallery, test, hole),
+        "nn-hog": paste_nearest(gallery_hog, test_hog, gallery, test, hole),
         "mean-of-context": Filling(fill_with_mean(test, hole)),
     }
 

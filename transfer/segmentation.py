@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cebench.config import Recipe
 from cebench.data.images import read_image, read_label_image
@@ -97,8 +98,8 @@ class Segmentation:
             momentum=recipe.momentum,
             fused=True,
         )
-        self.modules = {"network": network}
-        self.optimizers = {"sgd": self.sgd}
+        self.modules: dict[str, nn.Module] = {"network": network}
+        self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
 
     def batch(self, step: int) -> list[tuple[Tensor, Tensor]]:
         """Images (1, 3, H, W) uint8 and labels (1, H, W), drawn uniformly with replacement."""

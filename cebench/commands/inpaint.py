@@ -15,7 +15,11 @@ _COMPARISON_SIDE = 384
 
 @click.command()
 @click.argument(
-    "images", metavar="IMAGE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "images",
+    metavar="IMAGE...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
 )
 @click.option(
     "--weights",
@@ -58,12 +62,11 @@ def inpaint(
     from cebench.progress import progress
     from cebench.weights import load_weights
 
-    files = [file for image in images for file in image_files(image)]
+    files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
     _check_outputs(files, out, inputs=[*files, *([mask] if mask else [])])
     model = weights / "model.safetensors" if weights.is_dir() else weights
     network = load_context_encoder(load_weights(model), choose_device("auto"))
     masked = _read_mask(mask) if mask else None
-    out.mkdir(parents=True, exist_ok=True)
     with progress("inpainting", "images") as report:
         for done, file in enumerate(files, start=1):
             image = _upright(file)
@@ -156,7 +159,7 @@ def _save(
     hole: "NDArray[np.bool_]",
     filled: "NDArray[np.uint8]",
 ) -> tuple[Path, Path]:
-    """Write the result, and the comparison at a size that fits a screen."""
+    """Write the result and, at a size that fits a screen, the comparison; make the folder."""
     import numpy as np
     from PIL import Image, ImageOps
 

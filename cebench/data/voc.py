@@ -174,7 +174,7 @@ class VocYear:
         path = folder / f"{image_set}.txt" if is_name(image_set) else Path(image_set)
         if path.is_file():
             return path
-        names = sorted(p.stem for p in folder.glob("*.txt") if not _is_class_file(p.stem))
+        names = sorted(p.stem for p in folder.glob("*.txt") if not is_class_file(p.stem))
         raise InputError(
             f"no image set {path}; VOC{self.year} has in ImageSets/{kind}: "
             f"{', '.join(names) or 'none'}; name one of these or give the path of a list file"
@@ -233,7 +233,8 @@ def _find_year(path: Path, year: int) -> Path:
     raise InputError(f"{path} has no VOC{year}: {found}; give the VOCdevkit folder that has it")
 
 
-def _is_class_file(stem: str) -> bool:
+def is_class_file(stem: str) -> bool:
+    """Whether ImageSets/Main/<stem>.txt holds one class's labels, such as dog_train."""
     return stem.rpartition("_")[0] in _CLASS_INDEX
 
 

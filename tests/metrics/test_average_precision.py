@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -104,7 +105,7 @@ def _by_thresholds(scores: np.ndarray, positive: np.ndarray) -> tuple[float, flo
     recalls = sorted({r for r, _ in points} | {0.0})
     area = sum(
         (high - low) * max(p for r, p in points if r >= high)
-        for low, high in zip(recalls, recalls[1:], strict=False)
+        for low, high in itertools.pairwise(recalls)
     )
     return eleven / 11, area
 

@@ -1,0 +1,264 @@
+"""Reads every file of a data set once: what is there, and what is missing or broken."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from cebench.data.images import IMAGE_SUFFIXES, image_files, read_image
+from cebench.data.sbd import Sbd
+from cebench.data.voc import (
+    SEGMENTATION_CLASSES,
+    VOC_CLASSES,
+    VOID_LABEL,
+    Annotation,
+    VocYear,
+    devkit_years,
+    is_class_file,
+    read_ids,
+)
+from cebench.errors import InputError
+
+T = TypeVar("T")
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How often one class occurs; what the data set does not record stays 0."""
+
+    boxes: int = 0
+    difficult: int = 0
+    """Of the boxes."""
+    images: int = 0
+    """Images with a box of the class, difficult or not."""
+    masks: int = 0
+    """Label images with a pixel of the class."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What one data set holds."""
+
+    kind: str
+    """VOC2007 and the like, SBD, or images."""
+    root: Path
+    images: int
+    """Readable images."""
+    boxes: int = 0
+    difficult: int = 0
+    masks: int = 0
+    """Readable label images."""
+    void_share: float = 0.0
+    """Void pixels over all pixels of the label images."""
+    sets: dict[str, int] = field(default_factory=dict)
+    """Such as Main/train -> number of ids."""
+    per_class: dict[str, ClassCount] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    """One line for each missing or broken file."""
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """One image and what belongs to it, as far as it could be read."""
+
+    readable: bool
+    annotation: Annotation | None
+    label_pixels: np.ndarray | None
+    """(256,) int64, pixels per label."""
+    problems: tuple[str, ...]
+
+
+def verify_tree(path: Path, report: Report = lambda done, total: None) -> tuple[Findings, ...]:
+    """Decode and check every file of the data sets at `path`.
+
+    An image that a set names must be there, and so must its XML (sets of Main) or label image
+    (sets of Segmentation); of the sets named test, whose answers some years withhold, only the
+    images. XML and label images must have their image's size.
+
+    Args:
+        path: a VOCdevkit (or one year of it), an SBD tree, a folder of images, or a folder that
+            holds a VOCdevkit or benchmark_RELEASE among others.
+        report: called with (images done, images in all) for each data set in turn.
+
+    Raises:
+        InputError: `path` is no data set of these kinds.
+    """
+    return tuple(verify(report) for verify in data_sets_at(path).values())
+
+
+def data_sets_at(path: Path) -> dict[str, Callable[[Report], Findings]]:
+    """The name of each data set at `path` -> the function that verifies it; see `verify_tree`."""
+    years = sorted(devkit_years(path))
+    found = {f"VOC{year}": partial(_verify_year, VocYear(path, year)) for year in years}
+    if (sbd := _sbd(path)) is not None:
+        found["SBD"] = partial(_verify_sbd, sbd)
+    beside = _folders_beside(path) if found else [path]
+    return found | {folder.name: partial(_verify_images, folder) for folder in beside}
+
+
+def _sbd(path: Path) -> Sbd | None:
+    try:
+        return Sbd(path)
+    except InputError:
+        return None
+
+
+def _folders_beside(path: Path) -> list[Path]:
+    """The folders of images beside a VOCdevkit or a benchmark_RELEASE in `path`."""
+    known = {"VOCdevkit", "benchmark_RELEASE"}
+    children = {child.name: child for child in sorted(path.iterdir()) if child.is_dir()}
+    others = [child for name, child in children.items() if name not in known]
+    return [child for child in others if _holds_images(child)] if known & children.keys() else []
+
+
+def _holds_images(folder: Path) -> bool:
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
+
+
+def _verify_images(root: Path, report: Report) -> Findings:
+    files = image_files(root)
+    checked = _in_threads(lambda path: _check(path.name, lambda: read_image(path)), files, report)
+    return _findings("images", root, checked, {}, [])
+
+
+def _verify_sbd(sbd: Sbd, report: Report) -> Findings:
+    sets, problems = _read_sets(sbd.root, "")
+    ids = sorted(_stems(sbd.root / "cls", ".mat").union(*sets.values()))
+
+    def check(image_id: str) -> _Checked:
+        return _check(
+            image_id, lambda: sbd.image(image_id), labels=lambda: sbd.segmentation(image_id)
+        )
+
+    return _findings("SBD", sbd.root, _in_threads(check, ids, report), sets, problems)
+
+
+def _verify_year(voc: VocYear, report: Report) -> Findings:
+    main, problems = _read_sets(voc.root / "ImageSets" / "Main", "Main/")
+    masked, more_problems = _read_sets(voc.root / "ImageSets" / "Segmentation", "Segmentation/")
+    sets = main | masked
+    present = _stems(voc.root / "JPEGImages", ".jpg")
+    with_boxes = _answered(main) | _stems(voc.root / "Annotations", ".xml")
+    with_labels = _answered(masked) | _stems(voc.root / "SegmentationClass", ".png")
+    with_labels |= _stems(voc.root / "SegmentationClassAug", ".png")
+
+    def check(image_id: str) -> _Checked:
+        return _check(
+            image_id,
+            lambda: voc.image(image_id),
+            (lambda: voc.annotation(image_id)) if image_id in with_boxes else None,
+            (lambda: voc.segmentation(image_id)) if image_id in with_labels else None,
+        )
+
+    ids = sorted(present.union(with_boxes, with_labels, *sets.values()))
+    checked = _in_threads(check, ids, report)
+    return _findings(f"VOC{voc.year}", voc.root, checked, sets, problems + more_problems)
+
+
+def _read_sets(folder: Path, prefix: str) -> tuple[dict[str, list[str]], list[str]]:
+    """Prefixed set name -> ids, and a line for each list that cannot be read."""
+    sets, problems = {}, []
+    for path in sorted(folder.glob("*.txt")):
+        if is_class_file(path.stem):
+            continue
+        try:
+            sets[f"{prefix}{path.stem}"] = read_ids(path)
+        except InputError as error:
+            problems.append(str(error))
+    return sets, problems
+
+
+def _answered(sets: dict[str, list[str]]) -> set[str]:
+    return {i for name, ids in sets.items() if not name.endswith("/test") for i in ids}
+
+
+def _stems(folder: Path, suffix: str) -> set[str]:
+    return {path.stem for path in folder.glob(f"*{suffix}")}
+
+
+def _check(
+    name: str,
+    image: Callable[[], np.ndarray],
+    annotation: Callable[[], Annotation] | None = None,
+    labels: Callable[[], np.ndarray] | None = None,
+) -> _Checked:
+    problems: list[str] = []
+
+    def attempt(read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except InputError as error:
+            problems.append(str(error))
+            return None
+
+    pixels = attempt(image)
+    objects = attempt(annotation) if annotation else None
+    indices = attempt(labels) if labels else None
+    size = None if pixels is None else pixels.shape[:2]
+    for partner, other in (
+        ("annotation", objects and (objects.height, objects.width)),
+        ("label image", None if indices is None else indices.shape),
+    ):
+        if size and other and size != other:
+            problems.append(
+                f"{name}: the {partner} is for {other[1]} x {other[0]} pixels, the image has "
+                f"{size[1]} x {size[0]}"
+            )
+    counts = None if indices is None else np.bincount(indices.ravel(), minlength=256)
+    return _Checked(pixels is not None, objects, counts, tuple(problems))
+
+
+def _in_threads(
+    check: Callable[[T], _Checked], items: Sequence[T], report: Report
+) -> list[_Checked]:
+    checked: list[_Checked] = []
+    pool = ThreadPoolExecutor()
+    try:
+        for result in pool.map(check, items):
+            checked.append(result)
+            report(len(checked), len(items))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return checked
+
+
+def _findings(
+    kind: str,
+    root: Path,
+    checked: Sequence[_Checked],
+    sets: dict[str, list[str]],
+    problems: Sequence[str],
+) -> Findings:
+    objects = [item.annotation for item in checked if item.annotation is not None]
+    counts = [item.label_pixels for item in checked if item.label_pixels is not None]
+    pixels = np.array(counts, dtype=np.int64).reshape(-1, 256)
+    return Findings(
+        kind=kind,
+        root=root,
+        images=sum(item.readable for item in checked),
+        boxes=sum(len(item.labels) for item in objects),
+        difficult=sum(int(item.difficult.sum()) for item in objects),
+        masks=len(counts),
+        void_share=float(pixels[:, VOID_LABEL].sum() / max(1, pixels.sum())),
+        sets={name: len(ids) for name, ids in sets.items()},
+        per_class=_per_class(objects, pixels) if objects or counts else {},
+        problems=(*problems, *(line for item in checked for line in item.problems)),
+    )
+
+
+def _per_class(objects: Sequence[Annotation], pixels: np.ndarray) -> dict[str, ClassCount]:
+    """pixels: (label images, 256)."""
+    return {
+        name: ClassCount(
+            boxes=sum(int((item.labels == index).sum()) for item in objects),
+            difficult=sum(int(item.difficult[item.labels == index].sum()) for item in objects),
+            images=sum(bool((item.labels == index).any()) for item in objects),
+            masks=int((pixels[:, SEGMENTATION_CLASSES.index(name)] > 0).sum()),
+        )
+        for index, name in enumerate(VOC_CLASSES)
+    }

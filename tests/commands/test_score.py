@@ -1,0 +1,385 @@
+import gzip
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+
+from cebench.commands.score import score
+from cebench.data.voc import SEGMENTATION_CLASSES, VOC_CLASSES, VocYear, voc_palette
+from cebench.data.voc_results import DetectionRows, write_detection_files, write_scores_csv
+from cebench.errors import InputError
+
+# `tiny_voc` (tests/conftest.py) has one dog in 000001 at the devkit's 11 21 30 40 and a difficult
+# one in 000002, one person in 000002 at 5 6 5 6 and a difficult one in 000001.
+IDS = ["000001", "000002", "000003"]
+DOG, PERSON = VOC_CLASSES.index("dog"), VOC_CLASSES.index("person")
+
+
+def _json(runner: CliRunner, *arguments: object) -> dict[str, Any]:
+    result = runner.invoke(score, [*map(str, arguments), "--json"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    return found
+
+
+def _mistake(runner: CliRunner, *arguments: object) -> str:
+    """The one line that the command line prints for a user's mistake."""
+    result = runner.invoke(score, [*map(str, arguments), "--json"])
+    assert isinstance(result.exception, InputError), result.output
+    assert result.stdout == ""
+    message = str(result.exception)
+    assert "\n" not in message
+    return message
+
+
+def _write_detections(folder: Path, **lines: str) -> Path:
+    folder.mkdir()
+    for name in VOC_CLASSES:
+        (folder / f"comp4_det_test_{name}.txt").write_text(lines.get(name, ""))
+    return folder
+
+
+# Detection
+
+
+def test_detection_of_tiny_devkit_solved_by_hand(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    # Dogs, ranked: a miss, the dog, the difficult dog (not counted): precision 1/2 at recall 1.
+    # The person is one pixel, 5 6 5 6: found only if the ends are read as inclusive.
+    folder = _write_detections(
+        tmp_path / "found",
+        dog="000001 0.8 11 21 30 40\n000003 0.9 1 1 50 50\n\n000002 0.7 60 40 64 48\n",
+        person="000002 0.5 5 6 5 6\n",
+        cat="000003 0.5 5 6 5 6\n",
+    )
+    found = _json(runner, "detection", "--detections", folder, "--data", tiny_voc)
+    dog = {"ap_voc07_11pt": 0.5, "ap_area": 0.5, "objects": 1, "detections": 3}
+    assert found["per_class"]["dog"] == dog
+    assert found["per_class"]["person"]["ap_area"] == 1.0
+    # No cat is there: no average precision, and not in the mean.
+    cat = {"ap_voc07_11pt": None, "ap_area": None, "objects": 0, "detections": 1}
+    assert found["per_class"]["cat"] == cat
+    assert found["mean_ap_voc07_11pt"] == found["mean_ap_area"] == 0.75
+    assert found["images"] == 3
+    assert list(found["per_class"]) == list(VOC_CLASSES)
+
+
+def test_detection_files_may_be_compressed(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    folder = _write_detections(tmp_path / "found", dog="000001 0.8 11 21 30 40\n")
+    for path in list(folder.iterdir()):
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    found = _json(runner, "detection", "--detections", folder, "--data", tiny_voc)
+    assert found["per_class"]["dog"]["ap_area"] == 1.0
+
+
+def test_detection_of_a_list_file_reads_the_files_of_its_name(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("000002\n")
+    rows = DetectionRows(
+        np.array([0]), np.array([PERSON]), np.array([0.5]), np.array([[4.0, 5.0, 5.0, 6.0]])
+    )
+    write_detection_files(tmp_path / "found", "mine", ["000002"], rows)
+    line = (tmp_path / "found" / "comp4_det_mine_person.txt").read_text()
+    assert line == "000002 0.5 5.0 6.0 5.0 6.0\n"
+    arguments = ("--data", tiny_voc, "--image-set", tmp_path / "mine.txt")
+    found = _json(runner, "detection", "--detections", tmp_path / "found", *arguments)
+    assert found["per_class"]["person"]["ap_voc07_11pt"] == 1.0
+    assert found["images"] == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("000001 0.5 1 2 3", "comp4_det_test_dog.txt:2: '000001 0.5 1 2 3' is not `id score"),
+        ("000001 0.5 1 2 3 x", "comp4_det_test_dog.txt:2"),
+        ("000001 nan 1 2 3 4", "comp4_det_test_dog.txt:2"),
+        ("000009 0.5 1 2 3 4", "comp4_det_test_dog.txt:2: image 000009 is not in the image set"),
+    ],
+)
+def test_bad_detection_line_is_named(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path, line: str, message: str
+) -> None:
+    folder = _write_detections(tmp_path / "found", dog=f"000001 1 1 2 3 4\n{line}\n")
+    assert message in _mistake(runner, "detection", "--detections", folder, "--data", tiny_voc)
+
+
+def test_missing_detection_files_are_named(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    arguments = ("detection", "--data", tiny_voc, "--detections")
+    assert "nowhere is no folder" in _mistake(runner, *arguments, tmp_path / "nowhere")
+    folder = _write_detections(tmp_path / "found")
+    (folder / "comp3_det_test_cat.txt").write_text("")
+    assert "keep one of them" in _mistake(runner, *arguments, folder)
+    (folder / "comp3_det_test_cat.txt").unlink()
+    (folder / "comp4_det_test_cat.txt").unlink()
+    assert "no file *_det_test_cat.txt" in _mistake(runner, *arguments, folder)
+    (folder / "comp4_det_test_cat.txt.gz").write_bytes(b"\x1f\x8b broken")
+    assert "comp4_det_test_cat.txt.gz is no readable text" in _mistake(runner, *arguments, folder)
+
+
+# Segmentation
+
+
+def _segmentation(tiny_voc: Path, predictions: Path) -> tuple[object, ...]:
+    return (
+        *("segmentation", "--predictions", predictions, "--data", tiny_voc),
+        *("--year", 2007, "--image-set", "train"),
+    )
+
+
+def _write_labels(path: Path, labels: np.ndarray, palette: bool = False) -> None:
+    path.parent.mkdir(exist_ok=True)
+    image = Image.fromarray(labels)
+    if palette:
+        image.putpalette(voc_palette().tobytes())
+    image.save(path)
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_segmentation_of_tiny_devkit_solved_by_hand(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path, palette: bool
+) -> None:
+    # The dog fills 20 x 20 of 60 x 80 pixels within a void frame of 84; 4316 are background.
+    # Predicted: half of the dog, and the void frame wrong, which does not count.
+    labels = np.zeros((60, 80), dtype=np.uint8)
+    labels[19:30, 9:31] = 12
+    _write_labels(tmp_path / "found" / "000001.png", labels, palette)
+    found = _json(runner, *_segmentation(tiny_voc, tmp_path / "found"))
+    assert found["per_class"]["dog"] == {"iou": 0.5, "accuracy": 0.5, "pixels": 400}
+    background = 4316 / (4316 + 200)
+    assert found["per_class"]["background"]["iou"] == pytest.approx(background)
+    assert found["per_class"]["cat"] == {"iou": None, "accuracy": None, "pixels": 0}
+    assert found["mean_iou"] == pytest.approx((background + 0.5) / 2)
+    assert found["pixel_accuracy"] == pytest.approx(4516 / 4716)
+    assert found["mean_accuracy"] == 0.75
+    assert found["frequency_weighted_iou"] == pytest.approx((4316 * background + 200) / 4716)
+    assert found["images"] == 1
+    assert list(found["per_class"]) == list(SEGMENTATION_CLASSES)
+
+
+def test_bad_label_images_are_named(runner: CliRunner, tmp_path: Path, tiny_voc: Path) -> None:
+    folder = tmp_path / "found"
+    arguments = _segmentation(tiny_voc, folder)
+    assert "found is no folder" in _mistake(runner, *arguments)
+    folder.mkdir()
+    assert "000001.png does not exist" in _mistake(runner, *arguments)
+    _write_labels(folder / "000001.png", np.zeros((60, 81), np.uint8))
+    assert "000001.png has (60, 81) pixels" in _mistake(runner, *arguments)
+    _write_labels(folder / "000001.png", np.full((60, 80), 21, np.uint8))
+    assert "000001.png: predicted label 21, expected 0..20" in _mistake(runner, *arguments)
+    _write_labels(folder / "000001.png", np.zeros((60, 80, 3), np.uint8))
+    assert "000001.png has mode RGB" in _mistake(runner, *arguments)
+    (folder / "000001.png").write_bytes(b"no image")
+    assert "000001.png is not an image" in _mistake(runner, *arguments)
+
+
+# Inpainting
+
+
+def _write_pair(tmp_path: Path, size: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+    prediction = np.clip(target + rng.integers(-30, 31, target.shape), 0, 255).astype(np.uint8)
+    for folder, image in (("true", target), ("found", prediction)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(image).save(tmp_path / folder / "a.png")
+    return prediction, target
+
+
+def _inpainting(tmp_path: Path) -> tuple[object, ...]:
+    return "inpainting", "--predictions", tmp_path / "found", "--targets", tmp_path / "true"
+
+
+def test_inpainting_of_a_central_hole_equals_scikit_image(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    prediction, target = _write_pair(tmp_path)
+    found = _json(runner, *_inpainting(tmp_path), "--hole", "center:8")
+    inside = np.s_[6:14, 6:14]
+    error = (prediction[inside].astype(np.float64) - target[inside]) / 255
+    assert found["hole"]["mean_l1"] == pytest.approx(np.abs(error).mean(), abs=1e-14)
+    assert found["hole"]["mean_l2"] == pytest.approx((error**2).mean(), abs=1e-14)
+    psnr = peak_signal_noise_ratio(target[inside], prediction[inside], data_range=255)
+    assert found["hole"]["psnr_per_image_mean_db"] == pytest.approx(psnr, abs=1e-10)
+    assert found["hole"]["psnr_pooled_db"] == pytest.approx(psnr, abs=1e-10)
+    assert found["image"]["psnr_pooled_db"] == pytest.approx(
+        peak_signal_noise_ratio(target, prediction, data_range=255), abs=1e-10
+    )
+    assert 0 < found["hole"]["ssim"] < 1
+    assert found["images"] == 1
+
+
+def test_mask_of_the_same_square_gives_the_same_numbers(runner: CliRunner, tmp_path: Path) -> None:
+    _write_pair(tmp_path)
+    mask = np.zeros((20, 20), dtype=np.uint8)
+    mask[6:14, 6:14] = 1
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
+    by_mask = _json(runner, *_inpainting(tmp_path), "--masks", tmp_path / "masks")
+    assert by_mask == _json(runner, *_inpainting(tmp_path), "--hole", "center:8")
+
+
+def test_size_averages_areas_of_what_is_larger(runner: CliRunner, tmp_path: Path) -> None:
+    # The target is 2 x 2 blocks of values 0 and 2: averaged by area they are 1 everywhere.
+    _write_pair(tmp_path, size=10)
+    blocks = np.tile(np.array([[0, 2], [2, 0]], np.uint8), (10, 10))
+    Image.fromarray(blocks).save(tmp_path / "true" / "a.png")
+    Image.fromarray(np.ones((10, 10), np.uint8)).save(tmp_path / "found" / "a.png")
+    found = _json(runner, *_inpainting(tmp_path), "--hole", "center:4", "--size", 10)
+    assert found["image"]["mean_l1"] == 0.0
+
+
+def test_perfect_prediction_prints_null_in_json_and_inf_in_the_table(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    _write_pair(tmp_path)
+    arguments = [*_inpainting(tmp_path), "--hole", "center:8"]
+    arguments[2] = arguments[4]
+    found = _json(runner, *arguments)
+    assert found["hole"]["psnr_per_image_mean_db"] is None
+    assert (found["hole"]["mean_l1"], found["hole"]["ssim"]) == (0.0, 1.0)
+    result = runner.invoke(score, [*map(str, arguments)], catch_exceptions=False)
+    assert "inf" in result.stdout
+
+
+def test_inpainting_files_that_do_not_fit_are_named(runner: CliRunner, tmp_path: Path) -> None:
+    _write_pair(tmp_path)
+    arguments = (*_inpainting(tmp_path), "--hole", "center:8")
+    extra = tmp_path / "found" / "b.png"
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(extra)
+    assert f"{tmp_path / 'true'} has no image named b" in _mistake(runner, *arguments)
+    extra.rename(tmp_path / "found" / "a.bmp")
+    assert "have one name" in _mistake(runner, *arguments)
+    (tmp_path / "found" / "a.bmp").unlink()
+    assert "does not fit" in _mistake(runner, *arguments, "--hole", "center:21")
+    Image.fromarray(np.zeros((21, 20, 3), np.uint8)).save(tmp_path / "found" / "a.png")
+    assert "a.png is 20 x 21, its target 20 x 20; give --size" in _mistake(runner, *arguments)
+
+
+def test_empty_mask_is_named(runner: CliRunner, tmp_path: Path) -> None:
+    _write_pair(tmp_path)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "masks" / "a.png")
+    message = _mistake(runner, *_inpainting(tmp_path), "--masks", tmp_path / "masks")
+    assert "a.png" in message
+    assert "hole of at least one pixel" in message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--hole", "center:8", "--masks", "m"], ["--hole", "left:8"], ["--hole", "center:0"]],
+)
+def test_hole_must_be_given_once_and_be_understood(
+    runner: CliRunner, tmp_path: Path, options: list[str]
+) -> None:
+    result = runner.invoke(score, [*map(str, _inpainting(tmp_path)), *options])
+    assert result.exit_code == 2
+    assert "center:SIDE" in result.stderr
+
+
+# Classification
+
+
+def _classification(tiny_voc: Path, path: Path) -> tuple[object, ...]:
+    return "classification", "--scores", path, "--data", tiny_voc
+
+
+def test_classification_of_tiny_devkit_solved_by_hand(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    # Dog: 000002 is ignored; 000003 ranks above 000001: precision 1/2 at recall 1.
+    # Person: 000001 is ignored, 000002 ties with 000003 and therefore ranks below it.
+    scores = np.zeros((3, 20))
+    scores[:, DOG] = [0.1, 9.0, 0.2]
+    write_scores_csv(tmp_path / "scores.csv", IDS, scores)
+    found = _json(runner, *_classification(tiny_voc, tmp_path / "scores.csv"))
+    half = {"ap_sklearn": 0.5, "ap_voc07_11pt": 0.5, "ap_area": 0.5, "positives": 1, "images": 2}
+    assert found["per_class"]["dog"] == found["per_class"]["person"] == half
+    assert found["per_class"]["cat"]["ap_sklearn"] is None
+    for mean in ("mean_ap_sklearn", "mean_ap_voc07_11pt", "mean_ap_area"):
+        assert found[mean] == 0.5
+    assert found["images"] == 3
+
+
+def test_order_of_csv_rows_and_columns_does_not_matter(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    scores = np.random.default_rng(0).normal(size=(3, 20))
+    write_scores_csv(tmp_path / "a.csv", IDS, scores)
+    write_scores_csv(tmp_path / "b.csv", IDS[::-1], scores[::-1, ::-1], VOC_CLASSES[::-1])
+    first, second = (
+        _json(runner, *_classification(tiny_voc, tmp_path / name)) for name in ("a.csv", "b.csv")
+    )
+    assert first == second
+
+
+def test_bad_score_tables_are_named(runner: CliRunner, tmp_path: Path, tiny_voc: Path) -> None:
+    path = tmp_path / "scores.csv"
+    arguments = _classification(tiny_voc, path)
+    assert "scores.csv does not exist" in _mistake(runner, *arguments)
+    write_scores_csv(path, IDS, np.zeros((3, 20)))
+    good = path.read_text()
+    for text, message in [
+        (good.replace("dog", "hound"), "scores.csv has no column dog"),
+        (good.replace("000003", "000002"), "scores.csv:4: image 000002 is there twice"),
+        (good.replace("000003", "000007"), "scores.csv:4: image 000007 is not in the set"),
+        (good.rpartition("000003")[0], "no line for 1 of the set's 3 images, first 000003"),
+        (good.replace("000002,0.0", "000002,nan"), "scores.csv:3, column aeroplane: 'nan'"),
+        (good.replace("000002,0.0", "000002,high"), "scores.csv:3, column aeroplane: 'high'"),
+        (good.replace("000002,0.0", "000002"), "scores.csv:3: 20 fields, expected 21"),
+        ("", "scores.csv has no column image"),
+    ]:
+        path.write_text(text)
+        assert message in _mistake(runner, *arguments)
+
+
+# Tables
+
+
+def test_table_prints_percent_with_one_decimal(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    folder = _write_detections(
+        tmp_path / "found", dog="000001 0.8 11 21 30 40\n000003 0.9 1 1 50 50\n"
+    )
+    arguments = ["detection", "--detections", str(folder), "--data", str(tiny_voc)]
+    result = runner.invoke(score, arguments, catch_exceptions=False)
+    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines() if line}
+    assert rows["dog"] == ["50.0", "50.0", "1", "2"]
+    assert rows["cat"] == ["-", "-", "0", "0"]
+    assert rows["mean_ap_voc07_11pt"] == ["%", "25.0"]
+    assert rows["images"] == ["3"]
+
+
+@pytest.mark.shared_data
+def test_perfect_detections_of_real_images_score_one(
+    runner: CliRunner, tmp_path: Path, shared_data: Path
+) -> None:
+    voc = VocYear(shared_data / "VOCdevkit", 2007)
+    ids = voc.ids("val")[:40]
+    (tmp_path / "few.txt").write_text("\n".join(ids))
+    annotations = [voc.annotation(image_id) for image_id in ids]
+    counts = [len(a.labels) for a in annotations]
+    rows = DetectionRows(
+        np.repeat(np.arange(len(ids)), counts),
+        np.concatenate([a.labels for a in annotations]),
+        np.linspace(1, 0.1, sum(counts)),
+        np.concatenate([a.boxes for a in annotations]),
+    )
+    write_detection_files(tmp_path / "found", "few", ids, rows)
+    arguments = ("--data", shared_data, "--image-set", tmp_path / "few.txt")
+    found = _json(runner, "detection", "--detections", tmp_path / "found", *arguments)
+    assert found["mean_ap_voc07_11pt"] == 1.0
+    assert math.isclose(found["mean_ap_area"], 1.0)

@@ -1,0 +1,180 @@
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cebench.config import load_recipe
+from cebench.data.hole_masks import central_holes
+from cebench.errors import CebenchError, InputError
+from cebench.files import sha256_of
+from cebench.models.context_encoder import ContextEncoder
+from cebench.pretrain.context import ContextRecipe
+from cebench.pretrain.reconstruction import (
+    Batch,
+    Reconstruction,
+    reconstruction_loss,
+    visible_context,
+)
+from cebench.pretrain.run import Request, run_pretraining
+from cebench.weights import load_weights
+
+QUICK = ("steps=2", "batch_size=2", "held_out_images=1", "checkpoint_every=1", "log_every=1")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Four small images of different sizes and colours."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number, size in enumerate([(60, 40), (40, 60), (50, 50), (90, 30)]):
+        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize(size).save(folder / f"{number}.png")
+    return folder
+
+
+def request(photos: Path, out: Path, method: str = "context", *changes: str) -> Request:
+    return Request(
+        method=method, data=(photos,), out=out, recipe="smoke", changes=(*QUICK, *changes)
+    )
+
+
+def test_a_pretraining_leaves_weights_a_model_pictures_and_a_record(
+    photos: Path, tmp_path: Path
+) -> None:
+    path = run_pretraining(request(photos, tmp_path / "run"))
+    weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
+    assert weights.sidecar.method == "context"
+    assert weights.sidecar.steps == 2
+    assert weights.sidecar.preprocessing.channels == "RGB"
+    assert torch.equal(weights.tensors["conv1.weight"], model.tensors["encoder.conv1.weight"])
+    assert ContextEncoder().load_state_dict(model.tensors)
+    record = json.loads((tmp_path / "run" / "record.json").read_text())[0]
+    assert (record["column"], record["unit"], record["count"]) == ("pretraining_time", "s", 3)
+    assert tomllib.loads((tmp_path / "run" / "run.toml").read_text())["recipe"]["steps"] == 2
+    for picture in ("curves.png", "samples/step-000002.png"):
+        with Image.open(tmp_path / "run" / picture) as image:
+            assert image.width > 100
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_a_finished_run_returns_at_once_and_another_recipe_is_refused(
+    photos: Path, tmp_path: Path
+) -> None:
+    path = run_pretraining(request(photos, tmp_path / "run"))
+    written = path.stat().st_mtime_ns
+    run_pretraining(request(photos, tmp_path / "run"))
+    assert path.stat().st_mtime_ns == written
+    with pytest.raises(InputError, match=r"recipe\.loss is 'l2' there, 'l1' here"):
+        run_pretraining(request(photos, tmp_path / "run", "context", "loss=l1"))
+
+
+def test_a_broken_off_run_ends_with_the_same_bytes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = run_pretraining(request(photos, tmp_path / "straight", "autoencoder"))
+    step = Reconstruction.update
+
+    def breaks_at_step_1(program: Reconstruction, number: int, batch: Batch) -> object:
+        if number == 1:
+            raise CebenchError("power cut")
+        return step(program, number, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Reconstruction, "update", breaks_at_step_1)
+        with pytest.raises(CebenchError, match="power cut"):
+            run_pretraining(request(photos, tmp_path / "run", "autoencoder"))
+    resumed = run_pretraining(request(photos, tmp_path / "run", "autoencoder"))
+    assert sha256_of(resumed) == sha256_of(straight)
+
+
+def test_random_needs_no_data_and_depends_on_the_seed(tmp_path: Path) -> None:
+    hashes = [
+        load_weights(
+            run_pretraining(
+                Request(method="random", data=(), out=tmp_path / name, recipe="smoke", seed=seed)
+            )
+        ).sidecar.sha256
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_excluded_photos_are_not_learned_from_under_any_name(photos: Path, tmp_path: Path) -> None:
+    held_out = tmp_path / "evaluation"
+    held_out.mkdir()
+    (held_out / "another-name.png").write_bytes((photos / "0.png").read_bytes())
+    excluding = Request(
+        method="autoencoder",
+        data=(photos,),
+        exclude=(held_out,),
+        out=tmp_path / "run",
+        recipe="smoke",
+        changes=QUICK,
+    )
+    run_pretraining(excluding)
+    assert json.loads((tmp_path / "run" / "record.json").read_text())[0]["count"] == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data": ()}, "--data is missing"),
+        ({"data": (Path("absent"),)}, "absent: no such folder"),
+        ({"changes": ("mask=random-region",)}, "--region-shapes"),
+        ({"exclude": (Path("nowhere.txt"),)}, "expected a folder of images or a list"),
+    ],
+)
+def test_bad_input_is_one_line(
+    photos: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    values = {"method": "context", "data": (photos,), "out": tmp_path / "run", "recipe": "smoke"}
+    with pytest.raises(InputError, match=message) as caught:
+        run_pretraining(Request(**{**values, **change}))  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_image_is_named(photos: Path, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(photos / "cut.jpg")
+    content = (photos / "cut.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cut\.jpg"):
+        run_pretraining(request(photos, tmp_path / "run"))
+
+
+def test_the_loss_is_the_mean_error_over_the_missing_pixels_alone() -> None:
+    """A network that answers 0 everywhere: the loss is the mean of truth^2 inside the hole."""
+
+    class Silent(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(images)
+
+    images = torch.zeros(1, 3, 227, 227, dtype=torch.uint8)
+    images[..., 57:170, 57:170] = 255
+    holes = torch.from_numpy(central_holes(1, 227, 113)).unsqueeze(1)
+    # Inside the hole truth is 255 / 127.5 - 1 = 1, outside it is -1; shift half the hole to 0.5.
+    images[..., 57:170, 57:113] = 191
+    inside = (56 * (191 / 127.5 - 1) ** 2 + 57 * 1.0) / 113
+    loss = reconstruction_loss(Silent(), Batch(images, holes), "l2")  # type: ignore[arg-type]
+    assert loss.item() == pytest.approx(inside, rel=1e-6)
+
+
+def test_missing_pixels_are_the_mean_and_the_network_sees_nothing_of_them() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2, 3, 227, 227), dtype=torch.uint8, generator=generator)
+    holes = torch.from_numpy(central_holes(2, 227, 113)).unsqueeze(1)
+    context = visible_context(images, holes)
+    assert (context.masked_select(holes) == 0).all()
+    changed = torch.where(holes, 255 - images, images)
+    assert torch.equal(visible_context(changed, holes), context)
+
+
+def test_the_paper_recipe_is_the_papers() -> None:
+    recipe, _ = load_recipe(ContextRecipe, "cebench.pretrain", "context", "paper")
+    assert (recipe.mask, recipe.loss, recipe.steps) == ("random-region", "l2", 100_000)
+    assert recipe.learning_rate == 1e-4

@@ -1,0 +1,109 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cebench.cli import COMMANDS, cli
+from cebench.pretrain.command import METHODS as OFFERED_METHODS
+from cebench.pretrain.run import METHODS
+from cebench.transfer.command import TASKS as OFFERED_TASKS
+from cebench.transfer.run import TASKS
+
+
+def cebench(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cebench", *arguments], capture_output=True, text=True, cwd=cwd
+    )
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_verb_has_help(runner: CliRunner, verb: str) -> None:
+    result = runner.invoke(cli, [verb, "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_the_commands_offer_what_the_programs_have() -> None:
+    assert set(OFFERED_METHODS) == set(METHODS)
+    assert set(OFFERED_TASKS) == set(TASKS)
+
+
+def test_the_version_is_printed(runner: CliRunner) -> None:
+    assert runner.invoke(cli, ["--version"]).output.startswith("cebench, version 0.")
+
+
+MISTAKES = {
+    "unknown verb": (["pretrian"], "No such command 'pretrian'"),
+    "unknown option": (["pretrain", "--steps", "3"], "No such option"),
+    "missing option": (["pretrain", "--method", "context"], "Missing option '--out'"),
+    "unknown method": (["pretrain", "--method", "jigsaw", "--out", "x"], "'jigsaw' is not one of"),
+    "no data": (["pretrain", "--method", "context", "--out", "x"], "--data is missing"),
+    "unknown key": (
+        ["pretrain", "--method", "random", "--out", "x", "--set", "teir=smoke"],
+        "did you mean 'tier'",
+    ),
+    "no weights": (
+        ["transfer", "--task", "detection", "--weights", "none", "--data", ".", "--out", "x"],
+        "none: no such weights file",
+    ),
+    "no such year": (
+        [
+            "transfer",
+            "--task",
+            "classification",
+            "--weights",
+            "random",
+            "--data",
+            ".",
+            "--out",
+            "x",
+        ],
+        "no VOC2007",
+    ),
+    "inpainting without a decoder": (
+        ["transfer", "--task", "inpainting", "--weights", "random", "--data", ".", "--out", "x"],
+        "context-encoder",
+    ),
+    "no results": (["report"], "results"),
+    "no image": (["inpaint", "absent.png", "--weights", "w", "--out", "o"], "absent.png"),
+    "no tree": (["data", "verify", "absent"], "absent"),
+    "no such file": (["weights", "inspect", "absent.safetensors"], "no such weights file"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_status_2(tmp_path: Path, name: str) -> None:
+    arguments, message = MISTAKES[name]
+    result = cebench(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    lines = [line for line in result.stderr.splitlines() if line.startswith("cebench: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not list(tmp_path.rglob("weights.safetensors"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_read_only_folder_is_a_failure_with_one_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    result = cebench("pretrain", "--method", "random", "--out", "run", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("cebench: ")
+
+
+def test_a_dry_run_writes_nothing_and_prints_the_recipe(tmp_path: Path) -> None:
+    result = cebench(
+        "pretrain", "--method", "random", "--out", "run", "--dry-run", "--json", cwd=tmp_path
+    )
+    assert json.loads(result.stdout)["tier"] == "short"
+    assert not list(tmp_path.iterdir())
+
+
+def test_stdout_carries_the_result_and_nothing_else(tmp_path: Path) -> None:
+    result = cebench("pretrain", "--method", "random", "--out", "run", "--json", cwd=tmp_path)
+    assert json.loads(result.stdout) == {"weights": "run/weights.safetensors"}
