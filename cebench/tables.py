@@ -46,10 +46,30 @@ def build_tables(found: Sequence[Found]) -> list[Table]:
     """
     for path, record in found:
         _refuse_unknown(path, record)
+    found = _without_idle_times(found)
     return [
         _build_table(layout, [item for item in found if item[1].table == layout.id])
         for layout in load_published().layouts.values()
         if any(record.table == layout.id for _, record in found)
+    ]
+
+
+def _without_idle_times(found: Sequence[Found]) -> list[Found]:
+    """`found` without the pretraining times of weights that no transfer to the table's tasks used.
+
+    A row may have been pretrained more than once (for inpainting on other images, say); its time
+    in Table 2 is that of the weights whose numbers stand beside it.
+    """
+    used = {(r.table, r.row): set[str]() for _, r in found if r.unit != "s"}
+    for _, record in found:
+        if record.unit != "s":
+            used[record.table, record.row].add(record.weights_sha256)
+    return [
+        (path, record)
+        for path, record in found
+        if record.unit != "s"
+        or (record.table, record.row) not in used
+        or record.weights_sha256 in used[record.table, record.row]
     ]
 
 

@@ -370,3 +370,15 @@ def test_html_escapes_what_the_records_say() -> None:
     assert "<script>" not in text
     assert "<td>&lt;1 minute</td>" in text
     assert text.count("<tr>") == 1 + len(TABLE_2) + 1
+
+
+def test_the_pretraining_time_is_that_of_the_weights_that_were_transferred() -> None:
+    """Weights pretrained for inpainting alone leave no time in Table 2."""
+    time = replace(
+        DETECTION, column="pretraining_time", metric="pretraining_seconds", unit="s", value=60.0
+    )
+    other = replace(time, weights_sha256="for inpainting", recipe_sha256="other", value=9.0)
+    (table,) = build_tables(found(DETECTION, time, other))
+    assert [record.value for record in table.records if record.unit == "s"] == [60.0]
+    (alone,) = build_tables(found(other))
+    assert [record.value for record in alone.records] == [9.0]

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cebench.checkpoints import save_tensors
 from cebench.config import Recipe
@@ -151,8 +152,8 @@ class Detection:
         )
         self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
         self.first_rates = [group["lr"] for group in self.sgd.param_groups]
-        self.modules = {"network": network}
-        self.optimizers = {"sgd": self.sgd}
+        self.modules: dict[str, nn.Module] = {"network": network}
+        self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
         self.order = EpochOrder(2 * len(data.ids), seed)
 
     def batch(self, step: int) -> Batch:

@@ -45,7 +45,7 @@ def save_detection_sheet(
 def draw_boxes(
     pixels: np.ndarray, boxes: np.ndarray, labels: np.ndarray, titles: list[str]
 ) -> np.ndarray:
-    """A copy of `pixels` (H, W, 3) with half-open boxes in their class's colour, the first on top."""
+    """A copy of `pixels` (H, W, 3) with half-open boxes in their class's colour, first on top."""
     image = Image.fromarray(pixels)
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(11)

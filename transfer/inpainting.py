@@ -24,7 +24,7 @@ from cebench.metrics.inpainting import (
 from cebench.pictures import save_sheet
 from cebench.progress import progress
 
-from .inpainting_rows import Filling, fill_every_way
+from .inpainting_rows import WEIGHTLESS_ROWS, Filling, fill_every_way
 from .setting import Measurement, Outcome, Setting
 
 logger = logging.getLogger("cebench")
@@ -170,6 +170,7 @@ def _measurements(row: str, sums: Sequence[InpaintingSums]) -> Iterator[Measurem
             unit=unit,
             higher_is_better=higher_is_better,
             count=len(sums),
+            of_weights=row not in WEIGHTLESS_ROWS,
         )
 
 

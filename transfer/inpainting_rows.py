@@ -22,6 +22,9 @@ Images = NDArray[np.uint8]
 Hole = NDArray[np.bool_]
 """(H, W), True = missing."""
 
+WEIGHTLESS_ROWS = ("nn-hog", "mean-of-context")
+"""Rows that no network takes part in."""
+
 _AT_ONCE = 32
 
 

@@ -114,29 +114,29 @@ def run_transfer(request: Request) -> list[Record]:
             "seed": request.seed,
             "recipe": recipe_name,
             "recipe_sha256": recipe_sha256(recipe),
-            "weights": weights.name,
-            "weights_sha256": weights.sidecar.sha256,
             "data": "/".join(request.data.resolve().parts[-2:]),
             "data_fingerprint": outcome.data_fingerprint,
             "started": run.started,
             "seconds": round(monotonic() - began, 3),
             **provenance(device),
         }
-        records = _records(outcome, weights.sidecar.method, facts)
+        records = _records(outcome, weights, facts)
         run.finish(records)
         return records
 
 
-def _records(outcome: Outcome, method: str, facts: dict[str, Any]) -> list[Record]:
+def _records(outcome: Outcome, weights: Weights, facts: dict[str, Any]) -> list[Record]:
     return [
         Record(
-            row=measurement.row or method,
+            row=measurement.row or weights.sidecar.method,
             column=measurement.column,
             metric=measurement.metric,
             value=measurement.value,
             unit=measurement.unit,
             higher_is_better=measurement.higher_is_better,
             count=measurement.count,
+            weights=weights.name if measurement.of_weights else "none",
+            weights_sha256=weights.sidecar.sha256 if measurement.of_weights else "none",
             **facts,
         )
         for measurement in outcome.measurements

@@ -34,6 +34,8 @@ class Measurement:
     higher_is_better: bool = True
     row: str = ""
     """Row of the table where it is not the method of the weights, e.g. `nn-hog`."""
+    of_weights: bool = True
+    """Whether the weights had a part in it; a baseline without a network has none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,12 +93,13 @@ def verify_tree(path: Path, report: Report = lambda done, total: None) -> tuple[
 
 def data_sets_at(path: Path) -> dict[str, Callable[[Report], Findings]]:
     """The name of each data set at `path` -> the function that verifies it; see `verify_tree`."""
-    years = sorted(devkit_years(path))
-    found = {f"VOC{year}": partial(_verify_year, VocYear(path, year)) for year in years}
+    found: dict[str, Callable[[Report], Findings]] = {}
+    for year in sorted(devkit_years(path)):
+        found[f"VOC{year}"] = partial(_verify_year, VocYear(path, year))
     if (sbd := _sbd(path)) is not None:
         found["SBD"] = partial(_verify_sbd, sbd)
     beside = _folders_beside(path) if found else [path]
-    return found | {folder.name: partial(_verify_images, folder) for folder in beside}
+    return found | {f.absolute().name: partial(_verify_images, f) for f in beside}
 
 
 def _sbd(path: Path) -> Sbd | None:
@@ -237,6 +238,7 @@ def _findings(
     objects = [item.annotation for item in checked if item.annotation is not None]
     counts = [item.label_pixels for item in checked if item.label_pixels is not None]
     pixels = np.array(counts, dtype=np.int64).reshape(-1, 256)
+    nothing = [] if any(item.readable for item in checked) else [f"{root}: no readable image"]
     return Findings(
         kind=kind,
         root=root,
@@ -247,7 +249,7 @@ def _findings(
         void_share=float(pixels[:, VOID_LABEL].sum() / max(1, pixels.sum())),
         sets={name: len(ids) for name, ids in sets.items()},
         per_class=_per_class(objects, pixels) if objects or counts else {},
-        problems=(*problems, *(line for item in checked for line in item.problems)),
+        problems=(*problems, *nothing, *(line for item in checked for line in item.problems)),
     )
 
 

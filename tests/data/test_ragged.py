@@ -71,18 +71,21 @@ def test_a_doubled_row_has_the_quarter_points_of_the_half_pixel_convention():
 def test_integer_crops_are_slices_and_flip_mirrors_columns():
     images = arrays((20, 31), (16, 16))
     ragged = RaggedImages.from_arrays(images)
-    crops = ragged.integer_crops(
+    places = (
         torch.tensor([0, 1, 0]),
         torch.tensor([4, 0, 12]),
         torch.tensor([23, 8, 0]),
         torch.tensor([False, True, False]),
         8,
     )
+    crops = ragged.integer_crops(*places)
     assert crops.dtype == torch.uint8
     assert crops.is_contiguous()
     np.testing.assert_array_equal(crops[0].permute(1, 2, 0).numpy(), images[0][4:12, 23:31])
     np.testing.assert_array_equal(crops[1].permute(1, 2, 0).numpy(), images[1][:8, 15:7:-1])
     np.testing.assert_array_equal(crops[2].permute(1, 2, 0).numpy(), images[0][12:20, :8])
+    # The GPU takes another way to the same pixels.
+    assert torch.equal(ragged._gathered_crops(*places), crops)
 
 
 def test_images_are_kept_exactly_and_counted():

@@ -1,0 +1,168 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cebench.data.images import (
+    image_files,
+    image_size,
+    open_rgb,
+    read_image,
+    read_label_image,
+    write_png,
+)
+from cebench.errors import InputError
+
+
+def noise(*shape):
+    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+
+def test_a_png_comes_back_as_it_was_written(tmp_path):
+    image = noise(7, 11, 3)
+    path = tmp_path / "new" / "folder" / "a.png"
+    write_png(path, image)
+    read = read_image(path)
+    np.testing.assert_array_equal(read, image)
+    assert read.dtype == np.uint8
+    assert read.flags.writeable
+    assert image_size(path) == (11, 7)
+
+
+def test_grey_becomes_three_equal_channels(tmp_path):
+    grey = noise(5, 6)
+    write_png(tmp_path / "grey.png", grey)
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), np.stack([grey] * 3, axis=2))
+
+
+def test_cmyk_jpeg_is_converted(tmp_path):
+    plain = Image.new("RGB", (16, 16), (200, 40, 90))
+    plain.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
+    read = read_image(tmp_path / "cmyk.jpg").astype(int)
+    assert np.abs(read - (200, 40, 90)).max() <= 3
+
+
+def test_palette_with_transparency_keeps_its_colours(tmp_path):
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.save(tmp_path / "p.png", transparency=bytes([0, 128]))
+    assert read_image(tmp_path / "p.png")[2, 2].tolist() == [10, 20, 30]
+
+
+def test_transparency_is_dropped(tmp_path):
+    rgba = noise(4, 4, 4)
+    write_png(tmp_path / "a.png", rgba)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png"), rgba[:, :, :3])
+
+
+def test_exif_orientation_is_not_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a viewer would turn it by a quarter
+    Image.fromarray(noise(20, 30, 3)).save(tmp_path / "turned.jpg", exif=exif)
+    assert read_image(tmp_path / "turned.jpg").shape == (20, 30, 3)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_sixteen_bit_grey_is_refused(tmp_path, suffix):
+    path = tmp_path / f"deep.{suffix}"
+    Image.fromarray(np.full((4, 4), 40000, np.uint16)).save(path)
+    with pytest.raises(InputError, match=r"deep\.\w+ has more than 8 bits"):
+        read_image(path)
+
+
+def test_sixteen_bit_colour_is_refused(tmp_path):
+    """Pillow cannot write such a PNG: 1 x 1 pixel of 3 x 16 bits, by hand."""
+    import struct
+    import zlib
+
+    def chunk(kind, content):
+        check = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + check
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(b"\0" + struct.pack(">HHH", 65535, 300, 7)))
+    path = tmp_path / "deep.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + body + chunk(b"IEND", b""))
+    with pytest.raises(InputError, match="more than 8 bits"):
+        read_image(path)
+
+
+def jpeg_bytes():
+    buffer = io.BytesIO()
+    Image.fromarray(noise(64, 64, 3)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is not an image"),
+        (b"<html>404 Not Found</html>", "is not an image"),
+        (jpeg_bytes()[:-300], "is truncated or damaged"),
+        (jpeg_bytes()[:30], "is not an image|is truncated|cannot open"),
+    ],
+    ids=["empty", "html", "truncated", "header only"],
+)
+def test_a_bad_file_is_named_in_one_line(tmp_path, content, message):
+    path = tmp_path / "bad.jpg"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        read_image(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_absent_file_and_folder_in_place_of_a_file(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_image(tmp_path / "no.jpg")
+    with pytest.raises(InputError, match="cannot open"):
+        read_image(tmp_path)
+
+
+def test_an_image_too_large_for_memory_is_refused(tmp_path, monkeypatch):
+    write_png(tmp_path / "large.png", noise(60, 60, 3))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match=r"large\.png is too large"):
+        read_image(tmp_path / "large.png")
+
+
+def test_reduced_decoding_keeps_enough_pixels(tmp_path):
+    path = tmp_path / "a.jpg"
+    Image.fromarray(noise(320, 480, 3)).save(path)
+    assert open_rgb(path).size == (480, 320)
+    assert open_rgb(path, at_least=80).size == (120, 80)
+    assert open_rgb(path, at_least=81).size == (240, 160)
+
+
+def test_label_images_keep_their_indices(tmp_path):
+    labels = noise(6, 7)
+    palette = Image.fromarray(labels)
+    palette.putpalette(noise(768).tobytes())
+    palette.save(tmp_path / "palette.png")
+    write_png(tmp_path / "grey.png", labels)
+    np.testing.assert_array_equal(read_label_image(tmp_path / "palette.png"), labels)
+    np.testing.assert_array_equal(read_label_image(tmp_path / "grey.png"), labels)
+
+
+def test_a_colour_picture_is_no_label_image(tmp_path):
+    write_png(tmp_path / "rgb.png", noise(4, 4, 3))
+    with pytest.raises(InputError, match="has mode RGB; a label image is"):
+        read_label_image(tmp_path / "rgb.png")
+
+
+def test_image_files_are_found_below_sorted_and_not_hidden(tmp_path):
+    for name in ("b/2.JPEG", "a.png", "b/1.jpg", "notes.txt", ".thumbs/c.png", "b/._1.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    names = [path.relative_to(tmp_path).as_posix() for path in image_files(tmp_path)]
+    assert names == ["a.png", "b/1.jpg", "b/2.JPEG"]
+    assert image_files(tmp_path / "a.png") == [tmp_path / "a.png"]
+
+
+def test_a_folder_without_images_is_a_mistake(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(InputError, match=r"found no images below .*\.png"):
+        image_files(tmp_path)
+    with pytest.raises(InputError, match="is no folder of images"):
+        image_files(tmp_path / "absent")
