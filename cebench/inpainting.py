@@ -4,19 +4,15 @@ The network sees 227 x 227 pixels. An image of any other size is brought there a
 brought back by one rule, `resize`; what is hidden is taken out before, so that it cannot leak.
 """
 
-from functools import cache
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 from torch import Tensor
 
+from cebench.data.resize import resize
 from cebench.models.caffenet import IMAGENET_MEAN_RGB, preprocess
 from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
 from cebench.weights import Weights, load_module
-
-Pixel = np.floating | np.integer | np.bool_
 
 FILL_RGB = tuple(round(value) for value in IMAGENET_MEAN_RGB)
 """What a hole looks like in pictures: the mean pixel, which the network sees as 0."""
@@ -31,48 +27,6 @@ def load_context_encoder(weights: Weights, device: torch.device) -> ContextEncod
     network = ContextEncoder(weights.sidecar.recipe_values.get("mixing_kernel", 1))
     load_module(network, weights, "context-encoder")
     return network.eval().to(device)
-
-
-def resize(images: NDArray[Pixel], height: int, width: int) -> NDArray[np.float64]:
-    """Resize by exact area averaging where a side shrinks and bilinearly where it grows.
-
-    Torch7's `image.scale`, through which the authors brought their 227 px test images to 128 px,
-    averages areas; Pillow's BOX filter counts every pixel wholly or not at all. The weights are
-    integers and divided once, so that 8-bit images give the same bits on every machine.
-
-    Args:
-        images: (..., H, W, C).
-        height: of the result.
-        width: of the result.
-
-    Returns:
-        (..., height, width, C), not rounded.
-    """
-    return _resize_axis(_resize_axis(images, -3, height), -2, width)
-
-
-def _resize_axis(images: NDArray[Pixel], axis: int, to_side: int) -> NDArray[np.float64]:
-    weights, total = _weights(images.shape[axis], to_side)
-    lines = np.moveaxis(images, axis, 0)
-    resized: NDArray[np.float64] = weights @ lines.reshape(len(lines), -1)
-    resized /= total
-    return np.moveaxis(resized.reshape(to_side, *lines.shape[1:]), 0, axis)
-
-
-@cache
-def _weights(from_side: int, to_side: int) -> tuple[csr_array, int]:
-    """(to_side, from_side) weights of the source pixels, integers, and the sum of each row."""
-    if to_side <= from_side:
-        # In units of 1 / to_side source pixels, every edge of both grids is an integer.
-        edges = np.arange(to_side + 1)[:, None] * from_side
-        source = np.arange(from_side + 1) * to_side
-        ends, starts = np.minimum(edges[1:], source[1:]), np.maximum(edges[:-1], source[:-1])
-        return csr_array((ends - starts).clip(min=0).astype(np.float64)), from_side
-    # In units of 1 / (2 * to_side) source pixels, every centre is an integer.
-    centres = (2 * np.arange(to_side)[:, None] + 1) * from_side - to_side
-    centres = centres.clip(0, 2 * to_side * (from_side - 1))
-    distances = np.abs(centres - 2 * to_side * np.arange(from_side))
-    return csr_array((2 * to_side - distances).clip(min=0).astype(np.float64)), 2 * to_side
 
 
 def network_hole(hole: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -40,6 +40,8 @@ class ReconstructionRecipe(Recipe):
     """Pixels of the shorter image side before a random 227 px crop."""
     mixing_kernel: Literal[1, 3] = 1
     """Kernel of the stride-1 convolution behind the channel-wise layer; not stated."""
+    encoder_init: Literal["he", "caffenet"] = "he"
+    """Initial weights of the encoder; not stated. CaffeNet's fillers lose most units to Adam."""
     voc_image_set: str = "train"
     """Image set taken from a VOC year folder given as --data."""
     held_out_images: NonNegativeInt = 6
@@ -67,7 +69,7 @@ class Reconstruction:
         device: torch.device,
     ) -> None:
         generator = torch.Generator().manual_seed(torch_seed(seed, "context-encoder"))
-        network = ContextEncoder(recipe.mixing_kernel, generator)
+        network = ContextEncoder(recipe.mixing_kernel, recipe.encoder_init, generator)
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
         self.adam = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate, fused=True)

@@ -304,13 +304,17 @@ def _report(
 def _store(
     detections: Detections, test: DetectionSet, recipe: DetectionRecipe, folder: Path
 ) -> None:
-    """Write the detections as tensors, the ids that they index, and the devkit's text files."""
-    write_atomically(folder / "test_images.txt", "".join(f"{i}\n" for i in test.ids).encode())
+    """Write the detections as tensors and as the devkit's text files, with the ids they index.
+
+    The list of ids, detections/<set>.txt, is what `cebench score detection --image-set` takes.
+    """
     arrays = vars(detections)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     save_tensors(folder / "detections.safetensors", tensors)
-    image_set = Path(recipe.test_set).stem
-    write_detection_files(folder / "detections", image_set, test.ids, DetectionRows(**arrays))
+    image_set, files = Path(recipe.test_set).stem, folder / "detections"
+    write_detection_files(files, image_set, test.ids, DetectionRows(**arrays))
+    ids = "".join(f"{image_id}\n" for image_id in test.ids)
+    write_atomically(files / f"{image_set}.txt", ids.encode())
 
 
 def _write_per_class(scores: DetectionScores, path: Path) -> None:

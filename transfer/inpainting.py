@@ -13,8 +13,9 @@ from cebench.config import Recipe
 from cebench.data.fingerprint import fingerprint_files
 from cebench.data.images import image_files, read_image, write_png
 from cebench.data.overlap import same_photos
+from cebench.data.resize import resize
 from cebench.errors import InputError
-from cebench.inpainting import FILL_RGB, load_context_encoder, resize
+from cebench.inpainting import FILL_RGB, load_context_encoder
 from cebench.metrics.inpainting import (
     InpaintingSums,
     RegionScores,

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from cebench.data.images import image_files, open_rgb
+from cebench.data.resize import resize
 from cebench.errors import InputError
 
 
@@ -33,7 +34,7 @@ def read_inpainting_pairs(
         region: folder of hole masks, where any colour but black is missing; or the side in pixels
             of a centred square hole.
         size: if given, what is not size x size is resized to it: images by averaging areas
-            (Pillow's BOX, as the Torch code's image.scale shrinks), masks by NEAREST.
+            and rounding (`cebench.data.resize`), masks by NEAREST.
 
     Raises:
         InputError: names or sizes do not match, or an image cannot be read.
@@ -45,13 +46,13 @@ def read_inpainting_pairs(
     if not isinstance(region, int):
         _require_partners(true_files, targets, masks, region)
     for stem, path in true_files.items():
-        target = np.array(_resized(path, size, Image.Resampling.BOX))
-        prediction = np.array(_resized(guessed_files[stem], size, Image.Resampling.BOX))
+        target = _averaged(path, size)
+        prediction = _averaged(guessed_files[stem], size)
         _require_size(prediction, guessed_files[stem], target)
         if isinstance(region, int):
             hole = _central_hole(target, region, path)
         else:
-            mask = np.array(_resized(masks[stem], size, Image.Resampling.NEAREST))
+            mask = np.array(_nearest(masks[stem], size))
             _require_size(mask, masks[stem], target)
             hole = np.any(mask, axis=2)
         yield InpaintingPair(guessed_files[stem], prediction, target, hole)
@@ -77,11 +78,16 @@ def _require_partners(
         )
 
 
-def _resized(path: Path, size: int | None, resampling: Image.Resampling) -> Image.Image:
-    image = open_rgb(path)
-    if size is None or image.size == (size, size):
+def _averaged(path: Path, size: int | None) -> np.ndarray:
+    image = np.array(open_rgb(path))
+    if size is None or image.shape[:2] == (size, size):
         return image
-    return image.resize((size, size), resampling)
+    return np.rint(resize(image, size, size)).astype(np.uint8)
+
+
+def _nearest(path: Path, size: int | None) -> Image.Image:
+    mask = open_rgb(path)
+    return mask if size is None else mask.resize((size, size), Image.Resampling.NEAREST)
 
 
 def _require_size(image: np.ndarray, path: Path, target: np.ndarray) -> None:

@@ -2,15 +2,24 @@
 
 import math
 from itertools import pairwise
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.caffenet import POOL5_CHANNELS, POOL5_SIDE, CaffeNetTrunk
+from cebench.models.caffenet import (
+    POOL5_CHANNELS,
+    POOL5_SIDE,
+    CaffeNetTrunk,
+    gaussian_filler,
+)
 
 UP_CONVOLUTION_CHANNELS = (POOL5_CHANNELS, 128, 64, 64, 32, 3)
 """Channels before, between and after the five up-convolutions (figure 9b)."""
+
+PIXEL_DEVIATION = 60
+"""Standard deviation of natural images' pixels on the scale 0..255, roughly."""
 
 IMAGE_SIDE = 227
 DECODED_SIDE = 161
@@ -71,16 +80,24 @@ class ContextEncoder(nn.Module):
     The paper states the sizes 6, 11, 21, 41, 81, 161 and 227 in figure 9b, the ReLU after each
     up-convolution, the dropout on the channel-wise layer and the stride of the mixing convolution.
     It is silent on three things: the kernels (here 5 for the up-convolutions, `mixing_kernel` for
-    the mixing), the last activation (none here: pixels are of both signs) and the initialisation
-    (here CaffeNet's fillers for the encoder; for the rest zero biases and He's normal weights,
-    variance 2 / fan-in behind a ReLU and 1 / fan-in elsewhere).
+    the mixing), the last activation (none here: pixels are of both signs) and the initialisation:
+    zero biases and He's normal weights (variance 2 / fan-in behind a ReLU and 1 / fan-in
+    elsewhere), a tenth of that in the last layer, so that training begins near grey instead of
+    with loud noise whose suppression kills the encoder's units.
 
     Args:
         mixing_kernel: odd kernel of the convolution that mixes channels.
+        encoder_init: "he" as above (conv1 divided by PIXEL_DEVIATION, since it sees 0..255), or
+            "caffenet", the reference net's fillers.
         generator: source of the initial weights (on the CPU); torch's global one if None.
     """
 
-    def __init__(self, mixing_kernel: int = 1, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        mixing_kernel: int = 1,
+        encoder_init: Literal["he", "caffenet"] = "he",
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         channels = UP_CONVOLUTION_CHANNELS
         self.encoder = CaffeNetTrunk(generator=generator)
@@ -92,16 +109,27 @@ class ContextEncoder(nn.Module):
             for before, after in pairwise(channels)
         )
         self.resize = BilinearResize(DECODED_SIDE, IMAGE_SIDE)
+        if encoder_init == "he":
+            self._initialise_encoder(generator)
         self._initialise_decoder(generator)
 
+    def _initialise_encoder(self, generator: torch.Generator | None) -> None:
+        trunk = self.encoder
+        for layer in (trunk.conv1, trunk.conv2, trunk.conv3, trunk.conv4, trunk.conv5):
+            fan_in = layer.weight[0].numel()
+            gaussian_filler(layer, math.sqrt(2 / fan_in), 0, generator)
+        with torch.no_grad():
+            trunk.conv1.weight /= PIXEL_DEVIATION
+
     def _initialise_decoder(self, generator: torch.Generator | None) -> None:
-        gain = 1  # the channel-wise layer and the mixing convolution are linear
-        for layer in (self.mixing, *self.up_convolutions):
+        layers = (self.mixing, *self.up_convolutions)
+        # The channel-wise layer and the mixing convolution are linear; the last is shrunk tenfold.
+        gains = (1, 1, 2, 2, 2, 2 / 100)
+        for layer, gain in zip(layers, gains, strict=True):
             # With stride s, an output pixel of an up-convolution sees 1 / s^2 of the kernel.
             fan_in = layer.in_channels * math.prod(layer.kernel_size) / math.prod(layer.stride)
             nn.init.normal_(layer.weight, std=math.sqrt(gain / fan_in), generator=generator)
             nn.init.zeros_(layer.bias)
-            gain = 1 if layer is self.mixing else 2
 
     def encode(self, images: Tensor) -> Tensor:
         """Images to the encoder's features, pool5: (N, 256, 6, 6)."""

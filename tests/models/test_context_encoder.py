@@ -125,7 +125,7 @@ def test_decoder_weights_have_the_documented_variance(model: ContextEncoder) -> 
     # gain / fan-in, where a stride-2 up-convolution has a fan-in of channels * 25 / 4.
     assert model.channel_wise_fc.weight.var().item() == pytest.approx(2 / 36, rel=0.02)
     assert model.mixing.weight.var().item() == pytest.approx(1 / 256, rel=0.02)
-    gains_and_channels = [(1, 256), (2, 128), (2, 64), (2, 64), (2, 32)]
+    gains_and_channels = [(1, 256), (2, 128), (2, 64), (2, 64), (0.02, 32)]
     for layer, (gain, channels) in zip(model.up_convolutions, gains_and_channels, strict=True):
         expected = gain / (channels * 25 / 4)
         assert layer.weight.var().item() == pytest.approx(expected, rel=0.05)
@@ -142,3 +142,22 @@ def test_state_holds_parameters_only_and_the_encoder_under_the_file_formats_name
     names = list(model.state_dict())
     assert names == [name for name, _ in model.named_parameters()]
     assert tuple(model.encoder.state_dict()) == TRUNK_TENSORS
+
+
+def test_an_untrained_model_predicts_nearly_grey_from_living_features(
+    model: ContextEncoder,
+) -> None:
+    """A loud first prediction would make Adam silence the encoder (all of pool5 ended at 0)."""
+    images = 60 * torch.randn(4, 3, 227, 227, generator=seeded(4))
+    with torch.no_grad():
+        features = model.encode(images)
+        prediction = model.decode(features)
+    assert prediction.std() < 0.5
+    assert (features.amax(0) > 0).float().mean() > 0.7
+    assert features.std(0).mean() / features.mean() > 0.1
+
+
+def test_the_encoder_can_start_from_the_reference_fillers() -> None:
+    encoder = ContextEncoder(encoder_init="caffenet", generator=seeded()).encoder
+    assert encoder.conv3.weight.std().item() == pytest.approx(0.01, rel=0.02)
+    assert encoder.conv2.bias.unique().tolist() == [1.0]

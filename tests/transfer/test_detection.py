@@ -123,7 +123,7 @@ def test_run_leaves_numbers_detections_and_pictures(measured: tuple[Path, Outcom
     assert [m.metric for m in outcome.measurements] == ["mean_ap_voc07_11pt", "mean_ap_area"]
     assert {(m.column, m.count) for m in outcome.measurements} == {("detection", 3)}
     assert all(0 <= m.value <= 1 for m in outcome.measurements)
-    for name in ("curves.png", "samples/detections.png", "per_class.csv", "test_images.txt"):
+    for name in ("curves.png", "samples/detections.png", "per_class.csv"):
         assert (path / name).stat().st_size > 0
     assert len((path / "per_class.csv").read_text().splitlines()) == 21
     assert list(path.parent.glob("proposals-*.safetensors"))
@@ -134,8 +134,8 @@ def test_stored_detections_and_result_files_score_as_the_run_did(
 ) -> None:
     path, outcome = measured
     arrays = {k: v.numpy() for k, v in load_file(path / "detections.safetensors").items()}
-    ids = (path / "test_images.txt").read_text().split()
     voc = VocYear(devkit, 2007)
+    ids = voc.ids(path / "detections" / "test.txt")
     annotations = [voc.annotation(image_id) for image_id in ids]
     truth = stack_objects((a.boxes, a.labels, a.difficult) for a in annotations)
     rows = read_detection_files(path / "detections", "test", ids)
@@ -346,7 +346,8 @@ def test_caps_of_the_original_equal_its_heap(rng: np.random.Generator) -> None:
         scores = torch.from_numpy(rng.permutation(100_000)[:120].astype(np.float32))
         found.append(Found(labels, scores, torch.zeros(120, 4)))
     kept = cap_classes(found)
-    threshold, top = -np.inf, []
+    threshold = -np.inf
+    top: list[float] = []
     for one in found:  # lib/fast_rcnn/test.py:test_net, its heap and rising threshold
         for score in one.scores[:100].tolist():
             if score > threshold:

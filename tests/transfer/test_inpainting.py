@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cebench.commands.score import score
+from cebench.data.resize import resize
 from cebench.errors import InputError
-from cebench.inpainting import fill_holes, network_hole, resize, visible_context
+from cebench.inpainting import fill_holes, network_hole, visible_context
 from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.models.context_encoder import ContextEncoder
 from cebench.run_directory import RunDirectory
