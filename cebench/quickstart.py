@@ -5,6 +5,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from html import escape
 from pathlib import Path
 
@@ -68,21 +69,18 @@ def run_quickstart(out: Path, seed: int) -> str:
 
 
 def _stages(out: Path, seed: int) -> list[tuple[str, Callable[[], object]]]:
-    stages: list[tuple[str, Callable[[], object]]] = [
-        ("toy world", lambda: _draw_toy_world(out, seed))
-    ]
-    stages += [(f"pretrain {m}", lambda m=m: _pretrain(out, seed, m)) for m in METHODS]
-    stages += [("pretrain context on facades", lambda: _pretrain_on_facades(out, seed))]
-    stages += [
-        (f"transfer {method} to {task}", lambda m=method, t=task: _transfer(out, seed, m, t))
-        for task in TASKS
-        for method in METHODS
-    ]
     return [
-        *stages,
-        ("inpaint facades", lambda: _inpaint(out, seed)),
-        ("pictures", lambda: _draw_masks(out, seed)),
-        ("tables", lambda: _report(out)),
+        ("toy world", partial(_draw_toy_world, out, seed)),
+        *((f"pretrain {method}", partial(_pretrain, out, seed, method)) for method in METHODS),
+        ("pretrain context on facades", partial(_pretrain_on_facades, out, seed)),
+        *(
+            (f"transfer {method} to {task}", partial(_transfer, out, seed, method, task))
+            for task in TASKS
+            for method in METHODS
+        ),
+        ("inpaint facades", partial(_inpaint, out, seed)),
+        ("pictures", partial(_draw_masks, out, seed)),
+        ("tables", partial(_report, out)),
     ]
 
 
@@ -121,7 +119,7 @@ def _pretrain_on_facades(out: Path, seed: int) -> None:
             data=(out / "toy" / "facades" / "train",),
             out=out / "runs" / "context-facades",
             recipe="smoke",
-            changes=("mask=central", "learning_rate=1e-3"),
+            changes=("mask=central",),
             seed=seed,
         )
     )
