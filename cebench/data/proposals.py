@@ -38,7 +38,7 @@ class Proposals:
     """The proposals of many images."""
 
     name: str
-    """The method and its settings, e.g. selective-search-fast-min20."""
+    """The method and its settings, e.g. selective-search-fast-k50+50-min20."""
     boxes: dict[str, np.ndarray]
     """Image id -> (R, 4) float32 x0 y0 x1 y1, 0-based, half-open; R may be 0."""
 
@@ -111,7 +111,8 @@ def compute_proposals(
     Raises:
         InputError: `cache` is damaged or holds proposals of other settings; an unreadable image.
     """
-    name = f"selective-search-{mode}-min{min_side}"
+    first, increment = _SCALES
+    name = f"selective-search-{mode}-k{first}+{increment}-min{min_side}"
     wanted = dict(images)
     known = load_proposals(cache) if cache.is_file() else Proposals(name, {})
     if known.name != name:

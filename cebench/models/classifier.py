@@ -28,7 +28,8 @@ class CaffeNetClassifier(nn.Module):
         self.fc8 = nn.Linear(4096, num_classes)
         self.dropout = nn.Dropout(0.5)
         fc6_fc7_fillers(self.fc6, self.fc7, generator)
-        gaussian_filler(self.fc8, 0.01, 0, generator)
+        # 0.1: philkr/voc-classification, src/train_cls.py, for the layers that it draws anew.
+        gaussian_filler(self.fc8, 0.01, 0.1, generator)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, 227, 227) of `caffenet.preprocess` to raw scores (N, num_classes)."""
