@@ -11,8 +11,6 @@ import torch
 from cebench import __version__
 from cebench.errors import InputError
 
-CHOICES = ("auto", "cpu", "cuda")
-
 
 def choose_device(name: str) -> torch.device:
     """`auto` is CUDA where there is one. Turns on PyTorch's repeatable algorithms."""

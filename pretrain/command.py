@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cebench.run_options import run_options
+
 if TYPE_CHECKING:
     from .run import Request
 
 METHODS = ("context", "autoencoder", "random")
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @click.command()
@@ -21,7 +22,6 @@ DEVICES = ("auto", "cpu", "cuda")
     multiple=True,
     help="A folder of images, or a VOC year folder; may be given several times.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run directory.")
 @click.option(
     "--exclude",
     type=click.Path(path_type=Path),
@@ -29,19 +29,11 @@ DEVICES = ("auto", "cpu", "cuda")
     help="A VOC image list or a folder whose photos must not be learned from, under any name.",
 )
 @click.option(
-    "--recipe", default="short", show_default=True, help="smoke, short, paper or a .toml."
-)
-@click.option(
     "--region-shapes",
     type=click.Path(path_type=Path),
     help="VOC year folder whose object silhouettes shape the holes of mask random-region.",
 )
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
-@click.option("--no-resume", is_flag=True, help="Start this run over instead of continuing it.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@run_options
 def pretrain(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Pretrain a backbone and write OUT/weights.safetensors.
 

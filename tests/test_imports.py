@@ -18,7 +18,7 @@ STOREYS = [
     {"training", "inpainting", "tables", "table_formats"},
     {"run_directory", "checkpoints", "weights", "devices", "progress", "logs", "pictures"},
     {"config", "records", "published", "data", "models", "metrics"},
-    {"randomness", "files", "errors"},
+    {"randomness", "files", "errors", "run_options"},
     {"__init__"},
 ]
 """From top to bottom; a room imports from its own storey or a lower one."""

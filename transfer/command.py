@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from cebench.run_options import run_options
+
 TASKS = ("classification", "detection", "segmentation", "inpainting")
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @click.command()
@@ -25,16 +26,7 @@ DEVICES = ("auto", "cpu", "cuda")
     required=True,
     help="The VOCdevkit; for inpainting the folder that holds the gallery and the test folder.",
 )
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The run directory.")
-@click.option(
-    "--recipe", default="short", show_default=True, help="smoke, short, paper or a .toml."
-)
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
-@click.option("--no-resume", is_flag=True, help="Start this run over instead of continuing it.")
-@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@run_options
 def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Fine-tune and score weights on one task; the numbers go to OUT/record.json.
 

@@ -1,0 +1,36 @@
+"""The options that every verb which makes a run has: pretrain and transfer."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+DEVICES = ("auto", "cpu", "cuda")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--out", type=click.Path(path_type=Path), required=True, help="The run directory."
+    ),
+    click.option(
+        "--recipe",
+        default="short",
+        show_default=True,
+        help="smoke, short, paper or a .toml file.",
+    ),
+    click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+    click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
+    click.option("--no-resume", is_flag=True, help="Start this run over instead of continuing it."),
+    click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+)
+
+
+def run_options(command: Command) -> Command:
+    """Add the options to a click command, in the order above."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
