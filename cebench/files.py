@@ -1,9 +1,11 @@
 """Writing files so that a reader sees the old content or the new, never a part."""
 
 import contextlib
+import csv
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
     replace_atomically(path, write)
+
+
+def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
+    """Write a CSV file with one heading line, atomically."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    write_atomically(path, text.getvalue().encode())
 
 
 def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:

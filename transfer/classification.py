@@ -4,12 +4,10 @@ Protocol: github.com/philkr/voc-classification (src/train_cls.py, src/solver.py)
 of its Caffe branch (TransformationLayer).
 """
 
-import csv
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from io import StringIO
 
 import numpy as np
 import torch
@@ -23,7 +21,7 @@ from cebench.data.ragged import RaggedImages, load_ragged
 from cebench.data.voc import VOC_CLASSES, VocYear
 from cebench.data.voc_results import write_scores_csv
 from cebench.errors import InputError
-from cebench.files import write_atomically
+from cebench.files import write_csv
 from cebench.metrics.average_precision import MultilabelScores, multilabel_scores
 from cebench.models.caffenet import preprocess
 from cebench.models.classifier import CaffeNetClassifier, sigmoid_cross_entropy_sum
@@ -34,6 +32,7 @@ from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training import require_finite, train
 from cebench.weights import load_trunk
 
+from .image_sets import refuse_shared
 from .setting import Measurement, Outcome, Setting
 
 logger = logging.getLogger("cebench")
@@ -156,7 +155,7 @@ def measure(recipe: ClassificationRecipe, setting: Setting) -> Outcome:
     """Fine-tune on the train set, score 10 random crops of each test image."""
     voc = VocYear(setting.data, recipe.year)
     train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
-    _refuse_shared(train_ids, test_ids, recipe)
+    refuse_shared(train_ids, test_ids, (recipe.train_set, recipe.test_set))
     data = _load(voc, recipe.train_set, train_ids, "reading train images")
     test = _load(voc, recipe.test_set, test_ids, "reading test images")
     if not (test.labels == 1).any():
@@ -231,17 +230,6 @@ def _load(voc: VocYear, image_set: str, ids: list[str], label: str) -> LabelledI
     return LabelledImages(ids, images, labels)
 
 
-def _refuse_shared(
-    train_ids: Sequence[str], test_ids: Sequence[str], recipe: ClassificationRecipe
-) -> None:
-    shared = sorted({*train_ids} & {*test_ids})
-    if shared:
-        raise InputError(
-            f"train set {recipe.train_set} and test set {recipe.test_set} share {len(shared)} "
-            f"images ({shared[0]}, ...); choose sets without overlap"
-        )
-
-
 def _fingerprint(voc: VocYear, data: LabelledImages, test: LabelledImages) -> str:
     """Hash of the images, their order in the lists, and the labels."""
     paths = [voc.image_path(image_id) for part in (data, test) for image_id in part.ids]
@@ -252,9 +240,7 @@ def _fingerprint(voc: VocYear, data: LabelledImages, test: LabelledImages) -> st
 
 
 def _write_per_class(setting: Setting, scores: MultilabelScores) -> None:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "positives", "ap_sklearn", "ap_voc07_11pt", "ap_area"])
+    header = ("class", "positives", "ap_sklearn", "ap_voc07_11pt", "ap_area")
     columns = (scores.positives, scores.ap_sklearn, scores.ap_voc07_11pt, scores.ap_area)
-    writer.writerows(zip(VOC_CLASSES, *columns, strict=True))
-    write_atomically(setting.run.path / "per_class.csv", text.getvalue().encode())
+    lines = zip(VOC_CLASSES, *columns, strict=True)
+    write_csv(setting.run.path / "per_class.csv", header, lines)

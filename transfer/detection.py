@@ -4,11 +4,9 @@ Protocol: rbgirshick/fast-rcnn (lib/fast_rcnn, lib/roi_data_layer, models/CaffeN
 fc7 drawn anew and conv1 trained, because the trunk does not come from ImageNet labels.
 """
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple
-from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +21,7 @@ from cebench.config import Recipe
 from cebench.data.proposals import MIN_SIDE, Mode
 from cebench.data.voc import VOC_CLASSES, VocYear
 from cebench.data.voc_results import DetectionRows, write_detection_files
-from cebench.files import write_atomically
+from cebench.files import write_atomically, write_csv
 from cebench.metrics.detection import (
     Detections,
     DetectionScores,
@@ -46,12 +44,12 @@ from .detection_data import (
     network_image,
     proposals_of,
     read_set,
-    refuse_shared,
     stack_images,
     subset,
 )
 from .detection_pictures import save_detection_sheet
 from .detection_prediction import Caps, predict
+from .image_sets import refuse_shared
 from .setting import Measurement, Outcome, Setting
 
 logger = logging.getLogger("cebench")
@@ -318,9 +316,6 @@ def _store(
 
 
 def _write_per_class(scores: DetectionScores, path: Path) -> None:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "ap_voc07_11pt", "ap_area", "objects", "detections"])
-    for name, of_class in zip(VOC_CLASSES, scores.per_class, strict=True):
-        writer.writerow([name, *astuple(of_class)])
-    write_atomically(path, text.getvalue().encode())
+    header = ("class", "ap_voc07_11pt", "ap_area", "objects", "detections")
+    classes = zip(VOC_CLASSES, scores.per_class, strict=True)
+    write_csv(path, header, ((name, *astuple(of_class)) for name, of_class in classes))

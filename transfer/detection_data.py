@@ -69,18 +69,6 @@ def subset(ids: Sequence[str], limit: int) -> list[str]:
     return [ids[index] for index in np.sort(drawn)]
 
 
-def refuse_shared(
-    train_ids: Sequence[str], test_ids: Sequence[str], names: tuple[str, str]
-) -> None:
-    """InputError if the two sets, called `names`, have an image in common."""
-    shared = sorted({*train_ids} & {*test_ids})
-    if shared:
-        raise InputError(
-            f"train set {names[0]} and test set {names[1]} share {len(shared)} images "
-            f"({shared[0]}, ...); choose sets without overlap"
-        )
-
-
 def proposals_of(
     voc: VocYear,
     ids: Sequence[str],

@@ -1,6 +1,5 @@
 """Inpainting (Table 1): the context encoder and its baselines, scored inside the central hole."""
 
-import csv
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from cebench.data.images import image_files, read_image, write_png
 from cebench.data.overlap import same_photos
 from cebench.data.resize import resize
 from cebench.errors import InputError
+from cebench.files import write_csv
 from cebench.inpainting import FILL_RGB, load_context_encoder
 from cebench.metrics.inpainting import (
     InpaintingSums,
@@ -187,15 +187,15 @@ def _write_table(
     gallery: Sequence[Path],
 ) -> None:
     """One line per row and test image: errors in the hole and the gallery image pasted from."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["row", "image", "mean_l1", "mean_l2", "psnr_db", "ssim", "neighbour"])
-        for row, filling in fillings.items():
-            for i, stem in enumerate(stems):
-                scores = _hole_scores(sums[row][i])
-                neighbour = gallery[filling.neighbours[i]].name if filling.neighbours else ""
-                values = (scores.mean_l1, scores.mean_l2, scores.psnr_pooled_db, scores.ssim)
-                writer.writerow([row, stem, *(f"{v:.6f}" for v in values), neighbour])
+    lines = []
+    for row, filling in fillings.items():
+        for i, stem in enumerate(stems):
+            scores = _hole_scores(sums[row][i])
+            neighbour = gallery[filling.neighbours[i]].name if filling.neighbours else ""
+            values = (scores.mean_l1, scores.mean_l2, scores.psnr_pooled_db, scores.ssim)
+            lines.append((row, stem, *(f"{value:.6f}" for value in values), neighbour))
+    header = ("row", "image", "mean_l1", "mean_l2", "psnr_db", "ssim", "neighbour")
+    write_csv(path, header, lines)
 
 
 def _save_pictures(

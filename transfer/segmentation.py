@@ -3,10 +3,8 @@
 Protocol: shelhamer/fcn.berkeleyvision.org, voc-fcn-alexnet (net.py, solver.prototxt, score.py).
 """
 
-import csv
 import logging
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +18,7 @@ from torch.optim import Optimizer
 from cebench.config import Recipe
 from cebench.data.images import read_image, read_label_image
 from cebench.data.voc import SEGMENTATION_CLASSES, voc_palette
-from cebench.files import write_atomically
+from cebench.files import write_csv
 from cebench.metrics.segmentation import (
     SegmentationScores,
     confusion_matrix,
@@ -284,10 +282,7 @@ def _score(per_image: np.ndarray, name: str, per_class: Path) -> SegmentationSco
         f"{name}: mean IoU {scores.mean_iou:.4f}; calling every pixel background scores "
         f"{segmentation_scores(all_background).mean_iou:.4f}"
     )
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "pixels", "iou", "accuracy"])
     columns = (confusion.sum(axis=1), scores.iou, scores.accuracy)
-    writer.writerows(zip(SEGMENTATION_CLASSES, *columns, strict=True))
-    write_atomically(per_class, text.getvalue().encode())
+    lines = zip(SEGMENTATION_CLASSES, *columns, strict=True)
+    write_csv(per_class, ("class", "pixels", "iou", "accuracy"), lines)
     return scores

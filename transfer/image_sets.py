@@ -1,0 +1,17 @@
+"""Image sets that are learned from and scored: what they may not have in common."""
+
+from collections.abc import Sequence
+
+from cebench.errors import InputError
+
+
+def refuse_shared(
+    train_ids: Sequence[str], test_ids: Sequence[str], names: tuple[str, str]
+) -> None:
+    """InputError if the two sets, called `names`, have an image in common."""
+    shared = sorted({*train_ids} & {*test_ids})
+    if shared:
+        raise InputError(
+            f"train set {names[0]} and test set {names[1]} share {len(shared)} images "
+            f"({shared[0]}, ...); choose sets without overlap"
+        )
