@@ -37,6 +37,7 @@ class RunDirectory:
         self.path = path
         self._identity = identity
         self._check_owner()
+        self._made_folder = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / "run.lock")
         try:
@@ -69,7 +70,14 @@ class RunDirectory:
             )
         logger.removeHandler(self._log)
         self._log.close()
+        worth_keeping = self.finished or self.checkpoints.exists() or self.metrics()
+        if error is not None and not worth_keeping:
+            self._clear()  # so that the corrected command may have the folder
         self._lock.release()
+        if error is not None and not worth_keeping:
+            (self.path / "run.lock").unlink(missing_ok=True)
+            if self._made_folder:
+                self.path.rmdir()
 
     @property
     def finished(self) -> bool:

@@ -71,6 +71,16 @@ def test_metrics_after_a_checkpoint_are_forgotten_and_a_torn_line_is_left_out(
 
 
 def test_a_failure_is_in_the_log_of_the_run(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.log_metrics(1, {"loss": 1.0})
     with pytest.raises(RuntimeError), RunDirectory(tmp_path / "a", IDENTITY):
         raise RuntimeError("the disk is gone")
     assert "the disk is gone" in (tmp_path / "a" / "log.txt").read_text()
+
+
+def test_a_mistake_leaves_no_claim_on_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", "new"):
+        with pytest.raises(InputError), RunDirectory(tmp_path / name, IDENTITY):
+            raise InputError("no such data")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
