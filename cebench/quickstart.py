@@ -213,8 +213,9 @@ def _page(out: Path, tables: str) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         "<title>cebench quickstart</title><style>"
-        "body{font:16px/1.5 system-ui,sans-serif;max-width:68rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums}"
+        "body{font:16px/1.5 system-ui,sans-serif;max-width:84rem;margin:2rem auto;padding:0 1rem}"
+        "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;"
+        "display:block;overflow-x:auto;font-size:.85rem}"
         "td,th{padding:.25rem .7rem;text-align:right}td:first-child,th:first-child{text-align:left}"
         "thead{border-bottom:1px solid;border-top:2px solid}tbody{border-bottom:2px solid}"
         "figure{margin:2rem 0}figcaption{font-weight:600}img{max-width:100%}"
