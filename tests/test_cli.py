@@ -107,3 +107,13 @@ def test_a_dry_run_writes_nothing_and_prints_the_recipe(tmp_path: Path) -> None:
 def test_stdout_carries_the_result_and_nothing_else(tmp_path: Path) -> None:
     result = cebench("pretrain", "--method", "random", "--out", "run", "--json", cwd=tmp_path)
     assert json.loads(result.stdout) == {"weights": "run/weights.safetensors"}
+
+
+def test_a_dry_run_of_a_transfer_says_what_it_found(tiny_voc: Path, tmp_path: Path) -> None:
+    arguments = ["--task", "classification", "--weights", "random", "--data", str(tiny_voc)]
+    result = cebench("transfer", *arguments, "--out", "run", "--dry-run", "--json", cwd=tmp_path)
+    plan = json.loads(result.stdout)
+    assert (plan["train_images_found"], plan["test_images_found"]) == (2, 1)
+    assert plan["train_bytes_found"] > 0
+    assert plan["protocol"] == "voc-classification-10-crops"
+    assert not (tmp_path / "run").exists()

@@ -8,6 +8,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,7 +33,7 @@ from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training import require_finite, train
 from cebench.weights import load_trunk
 
-from .image_sets import refuse_shared
+from .image_sets import photographs, refuse_shared
 from .setting import Measurement, Outcome, Setting
 
 logger = logging.getLogger("cebench")
@@ -151,11 +152,23 @@ def random_scale_crops(
     return images.bilinear_crops(which, x0, y0, step, flip, CROP_SIDE)
 
 
+def _ids(recipe: ClassificationRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
+    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
+    refuse_shared(train_ids, test_ids, (recipe.train_set, recipe.test_set))
+    return train_ids, test_ids
+
+
+def find_images(recipe: ClassificationRecipe, data: Path) -> dict[str, list[Path]]:
+    """Photographs that `measure` would learn from and score."""
+    voc = VocYear(data, recipe.year)
+    train_ids, test_ids = _ids(recipe, voc)
+    return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
+
+
 def measure(recipe: ClassificationRecipe, setting: Setting) -> Outcome:
     """Fine-tune on the train set, score 10 random crops of each test image."""
     voc = VocYear(setting.data, recipe.year)
-    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
-    refuse_shared(train_ids, test_ids, (recipe.train_set, recipe.test_set))
+    train_ids, test_ids = _ids(recipe, voc)
     data = _load(voc, recipe.train_set, train_ids, "reading train images")
     test = _load(voc, recipe.test_set, test_ids, "reading test images")
     if not (test.labels == 1).any():
@@ -225,14 +238,13 @@ def predict(
 def _load(voc: VocYear, image_set: str, ids: list[str], label: str) -> LabelledImages:
     labels = voc.class_labels(image_set, ids)
     with progress(label, "images") as report:
-        paths = [voc.image_path(image_id) for image_id in ids]
-        images = load_ragged(paths, short_side=None, report=report)
+        images = load_ragged(photographs(voc, ids), short_side=None, report=report)
     return LabelledImages(ids, images, labels)
 
 
 def _fingerprint(voc: VocYear, data: LabelledImages, test: LabelledImages) -> str:
     """Hash of the images, their order in the lists, and the labels."""
-    paths = [voc.image_path(image_id) for part in (data, test) for image_id in part.ids]
+    paths = photographs(voc, [*data.ids, *test.ids])
     digest = hashlib.sha256(fingerprint_files(paths, voc.root).encode())
     for part in (data, test):
         digest.update(" ".join(part.ids).encode() + part.labels.tobytes())

@@ -3,11 +3,14 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cebench.run_options import run_options
+
+if TYPE_CHECKING:
+    from .run import Request
 
 TASKS = ("classification", "detection", "segmentation", "inpainting")
 
@@ -34,21 +37,12 @@ def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
     """
     from cebench.logs import show_log
 
-    from .run import TASKS, Request, run_transfer
+    from .run import Request, run_transfer
 
     show_log()
     request = Request(**given, resume=not no_resume)
     if dry_run:
-        recipe, name = request.resolve()
-        sidecar = request.load_weights().sidecar
-        plan = {
-            "task": request.task,
-            "protocol": TASKS[request.task].protocol,
-            "weights": f"{request.weights} ({sidecar.method}, {sidecar.recipe})",
-            "recipe": name,
-            **recipe.model_dump(mode="json"),
-            "seed": request.seed,
-        }
+        plan = _plan(request)
         lines = "\n".join(f"{key}: {value}" for key, value in plan.items())
         click.echo(json.dumps(plan, indent=2) if as_json else lines)
         return
@@ -59,3 +53,23 @@ def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
     for record in records:
         shown = f"{record.value:.4f}" + (f" {record.unit}" if record.unit != "fraction" else "")
         click.echo(f"{record.row:<16} {record.column:<16} {record.metric:<28} {shown}")
+
+
+def _plan(request: "Request") -> dict[str, Any]:
+    """The resolved recipe, the weights, and the images and bytes that would be read."""
+    from .run import TASKS as PROGRAMS
+
+    task, (recipe, name) = PROGRAMS[request.task], request.resolve()
+    sidecar = request.load_weights().sidecar
+    plan = {
+        "task": request.task,
+        "protocol": task.protocol,
+        "weights": f"{request.weights} ({sidecar.method}, {sidecar.recipe})",
+        "recipe": name,
+        **recipe.model_dump(mode="json"),
+        "seed": request.seed,
+    }
+    for part, paths in task.find_images(recipe, request.data).items():
+        plan[f"{part}_images_found"] = len(paths)
+        plan[f"{part}_bytes_found"] = sum(path.stat().st_size for path in paths)
+    return plan

@@ -49,7 +49,7 @@ from .detection_data import (
 )
 from .detection_pictures import save_detection_sheet
 from .detection_prediction import Caps, predict
-from .image_sets import refuse_shared
+from .image_sets import photographs, refuse_shared
 from .setting import Measurement, Outcome, Setting
 
 logger = logging.getLogger("cebench")
@@ -223,13 +223,26 @@ def target_statistics(
     return torch.from_numpy(mean), torch.from_numpy(std)
 
 
+def _ids(recipe: DetectionRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
+    """Ids that are learned from and scored; the whole sets share no image."""
+    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
+    refuse_shared(train_ids, test_ids, (recipe.train_set, recipe.test_set))
+    return subset(train_ids, recipe.train_images), subset(test_ids, recipe.test_images)
+
+
+def find_images(recipe: DetectionRecipe, data: Path) -> dict[str, list[Path]]:
+    """Photographs that `measure` would learn from and score."""
+    voc = VocYear(data, recipe.year)
+    train_ids, test_ids = _ids(recipe, voc)
+    return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
+
+
 def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
     """Fine-tune on the train set, detect on the test set, score by both definitions of AP."""
     voc = VocYear(setting.data, recipe.year)
-    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
-    refuse_shared(train_ids, test_ids, (recipe.train_set, recipe.test_set))
-    data = read_set(voc, recipe.train_set, subset(train_ids, recipe.train_images))
-    test = read_set(voc, recipe.test_set, subset(test_ids, recipe.test_images))
+    train_ids, test_ids = _ids(recipe, voc)
+    data = read_set(voc, recipe.train_set, train_ids)
+    test = read_set(voc, recipe.test_set, test_ids)
     proposals = proposals_of(
         voc,
         [*data.ids, *test.ids],

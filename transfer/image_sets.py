@@ -1,7 +1,9 @@
 """Image sets that are learned from and scored: what they may not have in common."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from cebench.data.voc import VocYear
 from cebench.errors import InputError
 
 
@@ -15,3 +17,8 @@ def refuse_shared(
             f"train set {names[0]} and test set {names[1]} share {len(shared)} images "
             f"({shared[0]}, ...); choose sets without overlap"
         )
+
+
+def photographs(voc: VocYear, ids: Sequence[str]) -> list[Path]:
+    """The photographs' files; InputError that names the first absent one."""
+    return [voc.image_path(image_id) for image_id in ids]

@@ -48,6 +48,14 @@ class InpaintingRecipe(Recipe):
     """Subfolder of --data whose images are filled and scored."""
 
 
+def find_images(recipe: InpaintingRecipe, data: Path) -> dict[str, list[Path]]:
+    """Images that `measure` would search and fill."""
+    return {
+        "gallery": _folder(data, recipe.gallery, "gallery"),
+        "test": _folder(data, recipe.test, "test"),
+    }
+
+
 def measure(recipe: InpaintingRecipe, setting: Setting) -> Outcome:
     """Fill the hole of every test image in every way, and score each way.
 
@@ -55,8 +63,7 @@ def measure(recipe: InpaintingRecipe, setting: Setting) -> Outcome:
     `cebench score inpainting --hole center:56 --size 128` on them gives these very numbers.
     """
     network = load_context_encoder(setting.weights, setting.device)
-    gallery_files = _folder(setting.data, recipe.gallery, "gallery")
-    test_files = _folder(setting.data, recipe.test, "test")
+    gallery_files, test_files = find_images(recipe, setting.data).values()
     stems = _unique_stems(test_files)
     _refuse_shared_photos(test_files, gallery_files)
     gallery = load_squares(gallery_files, "gallery images")

@@ -24,6 +24,8 @@ class Task:
     """A transfer task: its recipe, its program and the rule that its numbers follow."""
 
     recipe: type[Recipe]
+    find_images: Callable[[Any, Path], dict[str, list[Path]]]
+    """What it would read, by the part it plays."""
     measure: Callable[[Any, Setting], Outcome]
     table: str
     protocol: str
@@ -32,20 +34,36 @@ class Task:
 
 TASKS = {
     "classification": Task(
-        classification.ClassificationRecipe,
-        classification.measure,
-        "2",
-        "voc-classification-10-crops",
-        1,
+        recipe=classification.ClassificationRecipe,
+        find_images=classification.find_images,
+        measure=classification.measure,
+        table="2",
+        protocol="voc-classification-10-crops",
+        protocol_version=1,
     ),
     "detection": Task(
-        detection.DetectionRecipe, detection.measure, "2", "voc-fast-rcnn-selective-search", 1
+        recipe=detection.DetectionRecipe,
+        find_images=detection.find_images,
+        measure=detection.measure,
+        table="2",
+        protocol="voc-fast-rcnn-selective-search",
+        protocol_version=1,
     ),
     "segmentation": Task(
-        segmentation.SegmentationRecipe, segmentation.measure, "2", "voc-fcn-32s", 1
+        recipe=segmentation.SegmentationRecipe,
+        find_images=segmentation.find_images,
+        measure=segmentation.measure,
+        table="2",
+        protocol="voc-fcn-32s",
+        protocol_version=1,
     ),
     "inpainting": Task(
-        inpainting.InpaintingRecipe, inpainting.measure, "1", "central-hole-56-of-128", 1
+        recipe=inpainting.InpaintingRecipe,
+        find_images=inpainting.find_images,
+        measure=inpainting.measure,
+        table="1",
+        protocol="central-hole-56-of-128",
+        protocol_version=1,
     ),
 }
 

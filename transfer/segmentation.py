@@ -35,6 +35,7 @@ from cebench.weights import load_trunk
 
 from .segmentation_data import (
     LabelledImages,
+    SegmentationSet,
     TrainData,
     find_sets,
     fingerprint,
@@ -125,16 +126,26 @@ def as_batch(image: Tensor) -> Tensor:
     return image.permute(2, 0, 1).unsqueeze(0)
 
 
-def measure(recipe: SegmentationRecipe, setting: Setting) -> Outcome:
-    """Fine-tune on the train set, label every pixel of the test images, score."""
-    sets = find_sets(
-        setting.data,
+def _sets(recipe: SegmentationRecipe, data: Path) -> tuple[SegmentationSet, SegmentationSet]:
+    return find_sets(
+        data,
         recipe.year,
         recipe.train_data,
         recipe.train_set,
         recipe.test_set,
         recipe.test_images,
     )
+
+
+def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]:
+    """Photographs that `measure` would learn from and score."""
+    train_part, test_part = _sets(recipe, data)
+    return {"train": train_part.photographs(), "test": test_part.photographs()}
+
+
+def measure(recipe: SegmentationRecipe, setting: Setting) -> Outcome:
+    """Fine-tune on the train set, label every pixel of the test images, score."""
+    sets = _sets(recipe, setting.data)
     data_fingerprint = fingerprint(*sets)
     data, test = (load(part, recipe.short_side) for part in sets)
     generator = torch.Generator().manual_seed(torch_seed(setting.seed, "fcn"))
