@@ -268,7 +268,10 @@ def _column_note(column: Column, records: Sequence[Record]) -> str:
 
 
 def _hardware(records: Sequence[Record]) -> str:
-    machines = _listed(f"{record.device}, {record.threads} threads" for record in records)
+    machines = _listed(
+        f"{record.device}, {record.threads} thread{'s' if record.threads > 1 else ''}"
+        for record in records
+    )
     versions = _listed(
         f"cebench {record.cebench_version}, torch {record.torch_version}" for record in records
     )

@@ -99,7 +99,8 @@ def unique_records(found: Sequence[Found]) -> list[Found]:
 def _build_table(layout: Layout, found: Sequence[Found]) -> Table:
     unique = unique_records(found)
     _refuse_mixture(unique, layout)
-    records = tuple(record for _, record in unique)
+    # The order of the files they were read from must not show in the tables.
+    records = tuple(sorted((record for _, record in unique), key=record_address))
     return Table(layout=layout, records=records, cells=_cells(layout, records))
 
 
