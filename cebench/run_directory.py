@@ -70,14 +70,18 @@ class RunDirectory:
             )
         logger.removeHandler(self._log)
         self._log.close()
-        worth_keeping = self.finished or self.checkpoints.exists() or self.metrics()
-        if error is not None and not worth_keeping:
-            self._clear()  # so that the corrected command may have the folder
+        if error is None or self.finished or self.checkpoints.exists() or self.metrics():
+            self._lock.release()
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Leave the folder as it was found, so that the corrected command may have it."""
+        self._clear()
         self._lock.release()
-        if error is not None and not worth_keeping:
-            (self.path / "run.lock").unlink(missing_ok=True)
-            if self._made_folder:
-                self.path.rmdir()
+        (self.path / "run.lock").unlink(missing_ok=True)
+        if self._made_folder:
+            self.path.rmdir()
 
     @property
     def finished(self) -> bool:

@@ -155,19 +155,13 @@ def random_weights(seed: int) -> Weights:
 
 def load_trunk(trunk: CaffeNetTrunk, weights: Weights) -> LoadProof:
     """Put `weights` into `trunk` and prove it; InputError below full coverage of the trunk."""
-    own = trunk.state_dict()
-    theirs = weights.tensors
-    mismatched = [name for name in own if name in theirs and theirs[name].shape != own[name].shape]
-    matched = [name for name in own if name in theirs and name not in mismatched]
-    missing = [name for name in own if name not in theirs]
-    if missing or mismatched:
-        raise InputError(_refusal(weights, own, missing, mismatched))
-    trunk.load_state_dict({name: theirs[name] for name in own})
+    own, theirs = trunk.state_dict(), weights.tensors
+    _load_all(trunk, weights)
     return LoadProof(
-        matched=tuple(matched),
-        missing=tuple(missing),
+        matched=tuple(own),
+        missing=(),
         unexpected=tuple(name for name in theirs if name not in own),
-        mismatched=tuple(mismatched),
+        mismatched=(),
         relative_response_change=_response_change(theirs, own),
     )
 
@@ -179,12 +173,17 @@ def load_module(module: nn.Module, weights: Weights, architecture: str) -> None:
             f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a {architecture}; "
             "pretraining keeps it in model.safetensors beside weights.safetensors"
         )
-    own = module.state_dict()
-    missing = [name for name in own if name not in weights.tensors]
-    mismatched = [n for n in own if n not in missing and weights.tensors[n].shape != own[n].shape]
+    _load_all(module, weights)
+
+
+def _load_all(module: nn.Module, weights: Weights) -> None:
+    """Fill every tensor of `module`; InputError when one is missing or of another shape."""
+    own, theirs = module.state_dict(), weights.tensors
+    missing = [name for name in own if name not in theirs]
+    mismatched = [name for name in own if name in theirs and theirs[name].shape != own[name].shape]
     if missing or mismatched:
         raise InputError(_refusal(weights, own, missing, mismatched))
-    module.load_state_dict({name: weights.tensors[name] for name in own})
+    module.load_state_dict({name: theirs[name] for name in own})
 
 
 def _refusal(
