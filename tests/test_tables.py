@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samples import DETECTION
 
 from cebench.errors import InputError
 from cebench.published import load_published
@@ -16,35 +17,6 @@ from cebench.records import Record
 from cebench.table_formats import to_csv, to_html, to_json, to_latex, to_markdown
 from cebench.tables import build_tables
 
-DETECTION = Record(
-    table="2",
-    row="context",
-    column="detection",
-    protocol="voc2007-detection",
-    protocol_version=1,
-    tier="short",
-    metric="mean_ap_voc07_11pt",
-    value=0.44,
-    unit="fraction",
-    higher_is_better=True,
-    count=100,
-    seed=0,
-    recipe="detection-short",
-    recipe_sha256="a" * 64,
-    weights="context-s0/weights",
-    weights_sha256="b" * 64,
-    data="VOC2007",
-    data_fingerprint="c" * 64,
-    cebench_version="0.1.0",
-    git_commit="",
-    git_dirty=False,
-    torch_version="2.14.1",
-    cuda_version="",
-    device="an imaginary CPU",
-    threads=2,
-    started="2026-01-01T00:00:00Z",
-    seconds=1.0,
-)
 PSNR = replace(
     DETECTION,
     table="1",

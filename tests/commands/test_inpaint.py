@@ -8,11 +8,12 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from samples import SIDECAR
 
 from cebench.commands.inpaint import inpaint
 from cebench.errors import InputError
 from cebench.models.context_encoder import ContextEncoder
-from cebench.weights import Sidecar, random_weights, save_weights
+from cebench.weights import random_weights, save_weights
 
 
 @pytest.fixture(scope="module")
@@ -20,19 +21,7 @@ def pretraining(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run directory with model.safetensors and weights.safetensors."""
     folder = tmp_path_factory.mktemp("pretraining")
     network = ContextEncoder(generator=torch.Generator().manual_seed(0))
-    sidecar = Sidecar(
-        architecture="context-encoder",
-        method="context",
-        recipe="context-smoke",
-        recipe_values={"mixing_kernel": 1},
-        tier="smoke",
-        data="none",
-        data_fingerprint="none",
-        steps=0,
-        seed=0,
-        seconds=0.0,
-    )
-    save_weights(folder / "model.safetensors", network.state_dict(), sidecar)
+    save_weights(folder / "model.safetensors", network.state_dict(), SIDECAR)
     trunk = random_weights(0)
     save_weights(folder / "weights.safetensors", trunk.tensors, trunk.sidecar)
     return folder

@@ -7,39 +7,25 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from samples import DETECTION
 
 from cebench.commands.report import report
 from cebench.errors import InputError
-from cebench.records import Record, write_records
+from cebench.records import write_records
 
-CLASSIFICATION = Record(
-    table="2",
-    row="context",
+CLASSIFICATION = replace(
+    DETECTION,
     column="classification",
     protocol="voc2007-classification",
-    protocol_version=1,
     tier="smoke",
     metric="mean_ap_sklearn",
     value=0.2,
-    unit="fraction",
-    higher_is_better=True,
     count=10,
-    seed=0,
     recipe="classification-smoke",
-    recipe_sha256="a" * 64,
     weights="context/weights",
-    weights_sha256="b" * 64,
     data="toy",
-    data_fingerprint="c" * 64,
-    cebench_version="0.1.0",
-    git_commit="",
-    git_dirty=False,
     torch_version="2.14.1",
-    cuda_version="",
     device="a CPU",
-    threads=2,
-    started="2026-01-01T00:00:00Z",
-    seconds=1.0,
 )
 
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
 from PIL import Image
+from samples import SIDECAR
 
 from cebench.commands.score import score
 from cebench.data.resize import resize
@@ -22,7 +23,7 @@ from cebench.run_directory import RunDirectory
 from cebench.transfer.inpainting import InpaintingRecipe, central_hole, load_squares, measure
 from cebench.transfer.inpainting_rows import fill_every_way, fill_with_mean
 from cebench.transfer.setting import Outcome, Setting
-from cebench.weights import Sidecar, Weights, random_weights
+from cebench.weights import Weights, random_weights
 
 HOLE = central_hole()
 ROWS = ("context", "nn-features", "nn-hog", "mean-of-context")
@@ -35,19 +36,7 @@ def network() -> ContextEncoder:
 
 @pytest.fixture(scope="module")
 def weights(network: ContextEncoder) -> Weights:
-    sidecar = Sidecar(
-        architecture="context-encoder",
-        method="context",
-        recipe="context-smoke",
-        recipe_values={"mixing_kernel": 1},
-        tier="smoke",
-        data="none",
-        data_fingerprint="none",
-        steps=0,
-        seed=0,
-        seconds=0.0,
-    )
-    return Weights(name="run/model", tensors=network.state_dict(), sidecar=sidecar)
+    return Weights(name="run/model", tensors=network.state_dict(), sidecar=SIDECAR)
 
 
 @pytest.fixture
