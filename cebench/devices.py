@@ -3,8 +3,10 @@
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Literal, ParamSpec, TypeVar
 
 import torch
 
@@ -12,8 +14,17 @@ from cebench import __version__
 from cebench.errors import InputError
 
 
+Precision = Literal["fp32", "bf16"]
+
+Inputs = ParamSpec("Inputs")
+Result = TypeVar("Result")
+
+
 def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one. Turns on PyTorch's repeatable algorithms."""
+    """`auto` is CUDA where there is one. Turns on PyTorch's repeatable algorithms.
+
+    Under torchrun each process has the GPU of its local rank.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: PyTorch sees no CUDA device; use --device cpu or auto")
     if name == "auto":
@@ -23,7 +34,28 @@ def choose_device(name: str) -> torch.device:
     torch.use_deterministic_algorithms(True)
     # Filling memory that is about to be overwritten costs an eighth of a CPU step.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return torch.device(name)
+    if name == "cpu":
+        return torch.device("cpu")
+    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cuda", torch.cuda.current_device())
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """Within it, `bf16` computes matrix products and convolutions in bfloat16; weights stay fp32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def compiled(
+    function: Callable[Inputs, Result], *, compile: bool, cuda_graphs: bool
+) -> Callable[Inputs, Result]:
+    """`function` through torch.compile if asked for, on a GPU also as one CUDA graph.
+
+    What a graph returns is overwritten by its next call: clone what is kept.
+    """
+    if not compile:
+        return function
+    mode = "reduce-overhead" if cuda_graphs else "default"
+    return torch.compile(function, mode=mode, dynamic=False)
 
 
 def provenance(device: torch.device) -> dict[str, str | int | bool]:

@@ -36,17 +36,21 @@ class EpochOrder:
         if size < 1:
             raise ValueError(f"size must be at least 1, got {size}")
         self.size, self.seed, self.stream = size, seed, stream
-        self._epoch = -1
-        self._permutation = np.empty(0, dtype=np.int64)
+        # One attribute, replaced whole: batches are made ahead by several threads.
+        self._newest = (-1, np.empty(0, dtype=np.int64))
 
     def indices(self, start: int, count: int) -> np.ndarray:
         """Sample numbers, int64 (count,), at positions start .. start + count - 1."""
         parts = []
         while count > 0:
             epoch, offset = divmod(start, self.size)
-            if epoch != self._epoch:
-                generator = numpy_generator(self.seed, self.stream, epoch)
-                self._epoch, self._permutation = epoch, generator.permutation(self.size)
-            parts.append(self._permutation[offset : offset + count])
+            parts.append(self._permutation(epoch)[offset : offset + count])
             start, count = start + len(parts[-1]), count - len(parts[-1])
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+
+    def _permutation(self, wanted: int) -> np.ndarray:
+        epoch, permutation = self._newest
+        if epoch != wanted:
+            permutation = numpy_generator(self.seed, self.stream, wanted).permutation(self.size)
+            self._newest = (wanted, permutation)
+        return permutation

@@ -11,14 +11,18 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from cebench.config import to_toml
 from cebench.errors import InputError
 from cebench.files import write_atomically
+from cebench.parallel import leads, wait_for_all
 from cebench.records import Record, load_records, write_records
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
 
 logger = logging.getLogger("cebench")
 
@@ -26,16 +30,32 @@ Identity = Mapping[str, Mapping[str, Any]]
 
 
 class RunDirectory:
-    """One run's folder, open for one process at a time (`with RunDirectory(...) as run`)."""
+    """One run's folder, open for one run at a time (`with RunDirectory(...) as run`).
 
-    def __init__(self, path: Path, identity: Identity, *, resume: bool = True) -> None:
+    Where several processes train together, the leading one claims and writes; the others read.
+    """
+
+    def __init__(
+        self, path: Path, identity: Identity, *, resume: bool = True, tensorboard: bool = False
+    ) -> None:
         """Claim `path` for the run that `identity` describes.
 
         identity: tables of run.toml ({"run": {...}, "recipe": {...}}). A folder that holds another
         run, or other files, is refused with InputError. resume=False starts this run over.
+        tensorboard: whether metrics also go to event files in tensorboard/.
         """
         self.path = path
         self._identity = identity
+        self._leads = leads()
+        self._events = _event_writers() if tensorboard and self._leads else None
+        self._writer: SummaryWriter | None = None
+        if self._leads:
+            self._claim(resume)
+        wait_for_all()
+        self.started = self._started()
+
+    def _claim(self, resume: bool) -> None:
+        path = self.path
         self._check_owner()
         self._made_folder = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
@@ -48,8 +68,8 @@ class RunDirectory:
             ) from None
         if not resume:
             self._clear()
-        self.started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        begun = to_toml({"started": self.started})
+        started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        begun = to_toml({"started": started})
         write_atomically(path / "run.toml", f"{begun}\n{self._toml()}".encode())
         self._log = logging.FileHandler(path / "log.txt", encoding="utf-8")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
@@ -64,6 +84,10 @@ class RunDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if not self._leads:
+            return
+        if self._writer:
+            self._writer.close()
         if error is not None:
             self._log.handle(
                 logger.makeRecord("cebench", logging.ERROR, "", 0, repr(error), (), None)
@@ -95,8 +119,13 @@ class RunDirectory:
 
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line to metrics.jsonl: the number of finished steps and the values."""
+        if not self._leads:
+            return
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
+        if self._writer:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
 
     def metrics(self) -> list[dict[str, float]]:
         """The lines of metrics.jsonl; a line that a kill cut short is left out."""
@@ -112,9 +141,13 @@ class RunDirectory:
 
     def forget_metrics_after(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will do again."""
+        if not self._leads:
+            return
         kept = [line for line in self.metrics() if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_atomically(self.path / "metrics.jsonl", text.encode())
+        if self._events:
+            self._writer = self._events(str(self.path / "tensorboard"), purge_step=step + 1)
 
     def finish(self, records: Sequence[Record]) -> None:
         """Drop the checkpoints, which nothing needs any more, and write record.json last."""
@@ -161,6 +194,16 @@ class RunDirectory:
                 shutil.rmtree(entry)
             elif entry.name != "run.lock":
                 entry.unlink()
+
+
+def _event_writers() -> "type[SummaryWriter]":
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        raise InputError(
+            "--tensorboard needs TensorBoard: pip install 'cebench[tensorboard]'"
+        ) from None
+    return SummaryWriter
 
 
 def _first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:

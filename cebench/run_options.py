@@ -24,6 +24,7 @@ _OPTIONS = (
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
     click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
     click.option("--no-resume", is_flag=True, help="Start this run over instead of continuing it."),
+    click.option("--tensorboard", is_flag=True, help="Also log to OUT/tensorboard."),
     click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
 )

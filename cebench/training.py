@@ -5,7 +5,9 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Protocol
@@ -16,6 +18,7 @@ from torch.optim import Optimizer
 
 from cebench.checkpoints import load_checkpoint, save_checkpoint
 from cebench.errors import CebenchError, Interrupted
+from cebench.parallel import any_process, leads, wait_for_all
 from cebench.progress import progress
 from cebench.randomness import torch_seed
 from cebench.run_directory import RunDirectory
@@ -30,20 +33,13 @@ class Program(Protocol):
     optimizers: dict[str, Optimizer]
 
     def batch(self, step: int) -> Any:
-        """The batch of a step, a function of the program's seed and `step` alone."""
+        """The batch of a step, a function of the program's seed and `step` alone.
+
+        It may be made ahead, in another thread; it never draws from torch's global generator.
+        """
 
     def update(self, step: int, batch: Any) -> Mapping[str, Tensor]:
-        """One optimizer step; returns losses (scalars) to log, checked by `require_finite`."""
-
-
-def require_finite(step: int, **losses: Tensor) -> None:
-    """Stop the run before the update when a loss is infinite or not a number."""
-    for name, loss in losses.items():
-        if not math.isfinite(value := loss.item()):
-            raise CebenchError(
-                f"step {step}: {name} is {value}; stopped before the update. Lower the learning "
-                "rate or look at the images of this step; the last checkpoint is sound"
-            )
+        """One optimizer step; returns losses to log: scalars, left on their device."""
 
 
 def train(
@@ -56,43 +52,123 @@ def train(
     data_fingerprint: str,
     log_every: int,
     checkpoint_every: int,
+    batches_ahead: int = 0,
+    pictures_at: Collection[int] = (),
+    draw: Callable[[int], None] | None = None,
 ) -> float:
     """Take `program` from its newest checkpoint in `run` to `steps` finished steps.
 
-    Returns the seconds of training, those before an interruption included.
-
     Every step draws its randomness from (seed, step), so that a run which was killed and continued
-    ends with the same bits. SIGINT and SIGTERM save, then raise Interrupted.
+    ends with the same bits. SIGINT and SIGTERM save, then raise Interrupted. Losses are looked at
+    when a line is logged and before each checkpoint: one that is not finite stops the run.
+
+    Args:
+        program: what is trained, freshly built.
+        run: where metrics and checkpoints go.
+        label: its name in messages.
+        steps: number of optimizer steps in all.
+        seed: of the steps' randomness.
+        data_fingerprint: hash of the data; a checkpoint of other data is refused.
+        log_every: steps between two lines of metrics.jsonl.
+        checkpoint_every: steps between two checkpoints.
+        batches_ahead: batches made ahead of their step by as many threads.
+        pictures_at: numbers of finished steps at which `draw` is called.
+        draw: draws pictures of the state of things; the modules are in eval mode meanwhile.
+
+    Returns:
+        The seconds of training, those before an interruption included.
     """
     state = (program.modules, program.optimizers, data_fingerprint)
     step = load_checkpoint(run.checkpoints, *state)
     run.forget_metrics_after(step)
     if step:
         logger.info(f"{label}: continuing after step {step}")
-    for module in program.modules.values():
-        module.train()
+    _set_training(program, True)
+    unread = _Losses()
     began = time.monotonic() - seconds_so_far(run)
     with _signals() as received, progress(label) as report:
         report(step, steps)
-        while step < steps:
+        for batch in _batches(program, range(step, steps), batches_ahead):
             torch.manual_seed(torch_seed(seed, "step", step))
-            losses = program.update(step, program.batch(step))
+            unread.add(step, program.update(step, batch))
             step += 1
+            stopping = any_process(bool(received))
+            saving = step % checkpoint_every == 0 or step == steps or stopping
             if step % log_every == 0 or step == steps:
-                values = {name: loss.item() for name, loss in losses.items()}
+                values = unread.read()
                 run.log_metrics(step, {**values, "seconds": round(time.monotonic() - began, 3)})
             report(step, steps)
-            if step % checkpoint_every == 0 or step == steps or received:
-                save_checkpoint(run.checkpoints, step, *state)
-            if received:
-                raise Interrupted(
-                    f"stopped after step {step} of {steps}, state saved in {run.checkpoints}; "
-                    "run the same command to continue",
-                    received[0],
-                )
-    for module in program.modules.values():
-        module.eval()
+            if draw and step in pictures_at and leads():
+                _draw(program, draw, step)
+            if saving:
+                unread.read()
+                if leads():
+                    save_checkpoint(run.checkpoints, step, *state)
+            if stopping:
+                _stop(run, step, steps, received)
+    _set_training(program, False)
     return seconds_so_far(run)
+
+
+class _Losses:
+    """Losses on their device until somebody reads them: reading waits for the device."""
+
+    def __init__(self) -> None:
+        self.unread: list[tuple[int, str, Tensor]] = []
+        self.newest: dict[str, float] = {}
+
+    def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
+        self.unread += [(step, name, loss) for name, loss in losses.items()]
+
+    def read(self) -> dict[str, float]:
+        """The newest losses; CebenchError if any since the last reading is not finite."""
+        if not self.unread:
+            return self.newest
+        values = torch.stack([loss for _, _, loss in self.unread]).tolist()
+        for (step, name, _), value in zip(self.unread, values, strict=True):
+            if not math.isfinite(value):
+                raise CebenchError(
+                    f"step {step}: {name} is {value}; stopped. Lower the learning rate or look "
+                    "at the images of this step; the last checkpoint is sound"
+                )
+            self.newest[name] = value
+        self.unread.clear()
+        return self.newest
+
+
+def _batches(program: Program, steps: range, ahead: int) -> Iterator[Any]:
+    """The batch of each step in turn, made by `ahead` threads or, with 0, when asked for."""
+    if not ahead:
+        yield from map(program.batch, steps)
+        return
+    with ThreadPoolExecutor(ahead) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for step in steps:
+            waiting.append(pool.submit(program.batch, step))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _draw(program: Program, draw: Callable[[int], None], step: int) -> None:
+    _set_training(program, False)
+    draw(step)
+    _set_training(program, True)
+
+
+def _set_training(program: Program, training: bool) -> None:
+    for module in program.modules.values():
+        module.train(training)
+
+
+def _stop(run: RunDirectory, step: int, steps: int, received: list[int]) -> None:
+    wait_for_all()  # A process that ended earlier would have torchrun kill the one that saves.
+    raise Interrupted(
+        f"stopped after step {step} of {steps}, state saved in {run.checkpoints}; "
+        "run the same command to continue",
+        received[0] if received else signal.SIGTERM,
+    )
 
 
 def seconds_so_far(run: RunDirectory) -> float:

@@ -1,3 +1,4 @@
+import json
 import logging
 import os
 import random
@@ -96,14 +97,32 @@ def test_a_signal_saves_the_state_and_the_run_continues(tmp_path: Path, number: 
     assert run_training(tmp_path / "run", 20, Tiny()) == straight
 
 
-def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path: Path) -> None:
-    exploding, sound = Tiny(explode_at=3), Tiny()
-    with pytest.raises(CebenchError, match=r"step 3: loss is inf; stopped before the update"):
-        run_training(tmp_path / "run", 6, exploding)
-    run_training(tmp_path / "sound", 3, sound)
-    # The forward pass has moved BatchNorm's statistics; no parameter may have moved.
-    pairs = zip(exploding.network.parameters(), sound.network.parameters(), strict=True)
-    assert all(torch.equal(one, other) for one, other in pairs)
+@pytest.mark.parametrize("log_every", [1, 5])
+def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
+    tmp_path: Path, log_every: int
+) -> None:
+    straight = run_training(tmp_path / "straight", 8, Tiny())
+    with pytest.raises(CebenchError, match=r"step 5: loss is inf; stopped"):
+        run_training(tmp_path / "run", 8, Tiny(explode_at=5), log_every)
+    assert json.loads((tmp_path / "run/checkpoints/index.json").read_text())[0]["step"] == 4
+    assert run_training(tmp_path / "run", 8, Tiny(), log_every) == straight
+
+
+def test_batches_made_ahead_change_no_bit(tmp_path: Path) -> None:
+    straight = run_training(tmp_path / "straight", 6, Tiny())
+    assert run_training(tmp_path / "ahead", 6, Tiny(), batches_ahead=3) == straight
+
+
+def test_pictures_are_drawn_at_the_chosen_steps_in_evaluation_mode(tmp_path: Path) -> None:
+    program = Tiny()
+    drawn = []
+
+    def draw(step: int) -> None:
+        drawn.append((step, program.network.training))
+
+    digest = run_training(tmp_path / "run", 5, program, pictures_at=(2, 5), draw=draw)
+    assert drawn == [(2, False), (5, False)]
+    assert digest == run_training(tmp_path / "straight", 5, Tiny())
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
@@ -196,3 +215,16 @@ def test_the_randomness_of_a_step_does_not_depend_on_what_was_drawn_before(tmp_p
     first = run_training(tmp_path / "a", 3, Tiny())
     torch.rand(7)
     assert run_training(tmp_path / "b", 3, Tiny()) == first
+
+
+def test_tensorboard_shows_the_metrics_once_after_a_resume(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run_training(tmp_path / "run", 3, Tiny(), tensorboard=True)
+    run_training(tmp_path / "run", 5, Tiny(), tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    shown = [(event.step, event.value) for event in events.Scalars("loss")]
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    logged = [(line["step"], line["loss"]) for line in map(json.loads, lines)]
+    assert [step for step, _ in shown] == [1, 2, 3, 4, 5]
+    assert shown == [(step, pytest.approx(value)) for step, value in logged]

@@ -1,4 +1,4 @@
-"""A small real training, run as a process of its own by the kill tests.
+"""A small real training, run as a process of its own by the kill tests, or as several by torchrun.
 
 python tiny_training.py RUN STEPS [K]: the K-th file replacement kills the process
 after the temporary file is written and before it takes its name, as a power cut would.
@@ -11,13 +11,16 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from cebench.models.whole_batch import BatchNorm2d, Dropout
+from cebench.parallel import process_count, processes, rows, sum_gradients, total
 from cebench.randomness import numpy_generator
 from cebench.run_directory import RunDirectory
-from cebench.training import require_finite, train
+from cebench.training import train
 
 IDENTITY = {"run": {"verb": "test"}, "recipe": {}}
 
@@ -28,7 +31,7 @@ class Tiny:
     def __init__(self, pause: float = 0.0, explode_at: int = -1) -> None:
         torch.manual_seed(0)
         self.network = nn.Sequential(
-            nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(8, 1, 3)
+            nn.Conv2d(3, 8, 3), BatchNorm2d(8), nn.ReLU(), Dropout(0.5), nn.Conv2d(8, 1, 3)
         )
         self.adam = torch.optim.Adam(self.network.parameters(), lr=1e-2, fused=True)
         self.modules = {"network": self.network}
@@ -37,18 +40,18 @@ class Tiny:
 
     def batch(self, step: int) -> Tensor:
         pixels = numpy_generator(0, "batch", step).normal(size=(4, 3, 12, 12))
-        return torch.from_numpy(pixels).float()
+        return torch.from_numpy(pixels[rows(4)]).float()
 
     def update(self, step: int, batch: Tensor) -> Mapping[str, Tensor]:
-        loss = self.network(batch).square().mean()
+        loss = self.network(batch).square().mean() / process_count()
         if step == self.explode_at:
             loss = loss * float("inf")
-        require_finite(step, loss=loss)
         self.adam.zero_grad(set_to_none=True)
         loss.backward()
+        sum_gradients(self.network.parameters())
         self.adam.step()
         time.sleep(self.pause)
-        return {"loss": loss.detach()}
+        return {"loss": total(loss)}
 
     def digest(self) -> str:
         """SHA-256 over all weights, buffers and moments."""
@@ -62,8 +65,15 @@ class Tiny:
         return digest.hexdigest()
 
 
-def run_training(folder: Path, steps: int, program: Tiny) -> str:
-    with RunDirectory(folder, IDENTITY) as run:
+def run_training(
+    folder: Path,
+    steps: int,
+    program: Tiny,
+    log_every: int = 1,
+    tensorboard: bool = False,
+    **options: Any,
+) -> str:
+    with RunDirectory(folder, IDENTITY, tensorboard=tensorboard) as run:
         train(
             program,
             run,
@@ -71,8 +81,9 @@ def run_training(folder: Path, steps: int, program: Tiny) -> str:
             steps=steps,
             seed=0,
             data_fingerprint="fixed",
-            log_every=1,
+            log_every=log_every,
             checkpoint_every=2,
+            **options,
         )
     return program.digest()
 
@@ -93,4 +104,5 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     if len(sys.argv) > 3:
         _die_at_write(int(sys.argv[3]))
-    print(run_training(Path(sys.argv[1]), int(sys.argv[2]), Tiny(pause=0.02)))
+    with processes(torch.device("cpu")):
+        print(run_training(Path(sys.argv[1]), int(sys.argv[2]), Tiny(pause=0.02)))

@@ -1,0 +1,108 @@
+"""One training in one process or in several under torchrun: who computes what of a batch.
+
+The batch of a step is the same for every number of processes. Each computes its own rows and
+divides by what the whole batch holds; gradients are then summed, so that all processes take the
+step that one process would have taken.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from cebench.errors import InputError
+
+
+def process_count() -> int:
+    """How many processes train together; 1 outside `processes`."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def leads() -> bool:
+    """Whether this process is the one that writes files."""
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[None]:
+    """Join the other processes that torchrun started; nothing to do without torchrun.
+
+    device: where this process computes. Numbers on a GPU travel by NCCL, on the CPU by gloo.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def refuse_processes(verb: str) -> None:
+    """InputError under torchrun: `verb` runs in one process."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError(f"{verb} runs in one process; start it without torchrun, one per device")
+
+
+def rows(count: int) -> slice:
+    """This process's rows of a batch of `count`; InputError unless all get equally many."""
+    share, rest = divmod(count, process_count())
+    if rest:
+        raise InputError(
+            f"batch_size={count} does not divide among {process_count()} processes; "
+            "choose a multiple"
+        )
+    first = share * dist.get_rank() if dist.is_initialized() else 0
+    return slice(first, first + share)
+
+
+def total(value: Tensor) -> Tensor:
+    """The sum of a value over the processes, without gradient."""
+    value = value.detach()
+    if process_count() == 1:
+        return value
+    value = value.clone()
+    dist.all_reduce(value)
+    return value
+
+
+def any_process(condition: bool) -> bool:
+    """Whether `condition` holds in any process, which all learn at the same step."""
+    return bool(total(torch.tensor(int(condition))))
+
+
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    any_process(False)
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replace each gradient by its sum over the processes, in one message."""
+    if process_count() == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    message = torch.cat([gradient.reshape(-1) for gradient in gradients])
+    dist.all_reduce(message)
+    parts = message.split([gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
+        gradient.copy_(part.view(gradient.shape))
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, value: Tensor) -> Tensor:
+        return total(value)
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        return total(gradient)
+
+
+def differentiable_total(value: Tensor) -> Tensor:
+    """The sum of a value over the processes, through which gradients flow back to all of them."""
+    summed: Tensor = _Sum.apply(value)
+    return summed
