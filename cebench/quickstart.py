@@ -22,7 +22,7 @@ DONE = "quickstart.json"
 REPORT = "tables.md"
 
 PICTURES = {
-    "The three kinds of missing regions (the paper's Figure 3)": "pictures/masks.png",
+    "Missing regions: the paper's Figure 3, and the released code's": "pictures/masks.png",
     "Context encoder, held-out scenes": "runs/context/samples/*.png",
     "Autoencoder, held-out scenes": "runs/autoencoder/samples/*.png",
     "Context encoder on facades, held-out": "runs/context-facades/samples/*.png",
@@ -156,36 +156,44 @@ def _inpaint(out: Path, seed: int) -> None:
 
 
 def _draw_masks(out: Path, seed: int) -> None:
-    """Four toy scenes with each kind of region missing."""
+    (out / "pictures").mkdir(exist_ok=True)
+    draw_masks(out / "toy", out / "pictures" / "masks.png", seed)
+
+
+def draw_masks(toy: Path, picture: Path, seed: int) -> None:
+    """Four scenes of a toy world, whole and with each kind of region missing, one row each."""
     import numpy as np
+    import torch
     from PIL import Image
 
-    from cebench.data.hole_masks import RegionShapes, central_holes, random_block_holes
+    from cebench.data.hole_masks import (
+        CentralHole,
+        Holes,
+        NoisePattern,
+        RandomBlocks,
+        RandomRegions,
+    )
     from cebench.data.images import image_files
     from cebench.data.voc import VocYear
     from cebench.pictures import save_sheet
     from cebench.randomness import numpy_generator
 
     side, count = 227, 4
-    voc = VocYear(out / "toy" / "VOCdevkit", 2012)
-    holes = {
-        "central": central_holes(count, side, side // 2),
-        "random block": random_block_holes(numpy_generator(seed, "picture", 0), count, side),
-        "random region": RegionShapes.from_voc(voc, "train").holes(
-            numpy_generator(seed, "picture", 1), count, side
-        ),
+    kinds: dict[str, Holes] = {
+        "central": CentralHole(side, side // 2),
+        "random block": RandomBlocks(side),
+        "random region": RandomRegions.from_voc(side, VocYear(toy / "VOCdevkit", 2012), "train"),
+        "noise": NoisePattern(side),
     }
-    paths = image_files(out / "toy" / "unlabeled")[:count]
+    paths = image_files(toy / "unlabeled")[:count]
     scenes = [np.asarray(Image.open(path).convert("RGB").resize((side, side))) for path in paths]
-    (out / "pictures").mkdir(exist_ok=True)
-    columns = {
-        name: [
-            np.where(hole[..., None], 255, scene).astype(np.uint8)
-            for hole, scene in zip(masks, scenes, strict=True)
-        ]
-        for name, masks in holes.items()
-    }
-    save_sheet({"scene": scenes, **columns}, out / "pictures" / "masks.png")
+    columns = {"scene": scenes}
+    for number, (name, holes) in enumerate(kinds.items()):
+        shape = (count, *holes.draws)
+        uniforms = numpy_generator(seed, "picture", number).random(shape, dtype=np.float32)
+        missing = holes(torch.from_numpy(uniforms)).numpy()
+        columns[name] = list(np.where(missing[..., None], np.uint8(255), scenes))
+    save_sheet(columns, picture)
 
 
 def _report(out: Path) -> None:

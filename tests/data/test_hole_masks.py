@@ -1,105 +1,239 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from torch import Tensor
 
-from cebench.data.hole_masks import RegionShapes, central_holes, random_block_holes
+from cebench.data.hole_masks import (
+    ATTEMPTS,
+    BLOCK_SIDES,
+    NOISE_CELL,
+    CentralHole,
+    Holes,
+    NoisePattern,
+    RandomBlocks,
+    RandomRegions,
+    ScatteredPixels,
+)
 from cebench.data.voc import VocYear
-from cebench.errors import InputError
 from cebench.randomness import numpy_generator
 
 SIZE = 64
 
 
-def disc(side):
+def disc(side: int) -> np.ndarray:
     y, x = np.mgrid[:side, :side] - (side - 1) / 2
-    return x**2 + y**2 <= (side / 2) ** 2
+    return np.asarray(x**2 + y**2 <= (side / 2) ** 2)
 
 
-def letter():
+def letter() -> np.ndarray:
     """Asymmetric, so that every rotation and mirror image differs."""
     shape = np.zeros((40, 20), bool)
     shape[:, :6] = shape[34:, :] = shape[5:10, :14] = True
     return shape
 
 
-REGIONS = RegionShapes([disc(30), letter(), np.ones((3, 60), bool)])
-RANDOM_KINDS = {"block": random_block_holes, "region": REGIONS.holes}
+REGIONS = RandomRegions.from_shapes(SIZE, [disc(30), letter(), np.ones((6, 60), bool)])
+GROWING: dict[str, Holes] = {"block": RandomBlocks(SIZE), "region": REGIONS}
+RANDOM: dict[str, Holes] = {
+    **GROWING,
+    "noise": NoisePattern(128),
+    "pixels": ScatteredPixels(SIZE, 0.25),
+}
 
 
-def test_central_hole_of_the_released_code_hides_rows_36_to_91_of_128():
-    (hole,) = central_holes(1, 128, 56)
-    rows, columns = np.nonzero(hole)
+def drawn(holes: Holes, count: int, seed: int = 0) -> Tensor:
+    shape = (count, *holes.draws)
+    return torch.from_numpy(numpy_generator(seed, "holes").random(shape, dtype=np.float32))
+
+
+def shares(masks: Tensor) -> Tensor:
+    return masks.float().mean((1, 2))
+
+
+def test_central_hole_of_the_released_code_hides_rows_36_to_91_of_128() -> None:
+    holes = CentralHole(128, 56)
+    (hole,) = holes(drawn(holes, 1))
+    rows, columns = hole.nonzero(as_tuple=True)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (36, 91, 36, 91)
-    assert np.count_nonzero(hole) == 56 * 56
+    assert hole.sum() == 56 * 56
 
 
-def test_central_hole_of_the_paris_images_starts_at_64_of_227():
-    (hole,) = central_holes(1, 227, 99)
-    assert np.flatnonzero(hole.any(0)).tolist() == list(range(64, 163))
+def test_central_hole_of_the_paris_images_starts_at_64_of_227() -> None:
+    (hole,) = CentralHole(227, 99)(torch.zeros(1, 0))
+    assert hole.any(0).nonzero().flatten().tolist() == list(range(64, 163))
 
 
-@pytest.mark.parametrize("kind", RANDOM_KINDS)
-def test_random_holes_hide_something_and_at_most_a_quarter(kind):
-    holes = RANDOM_KINDS[kind](numpy_generator(0, "holes"), 200, SIZE)
-    assert holes.shape == (200, SIZE, SIZE)
-    assert holes.dtype == np.bool_
-    area = holes.mean((1, 2))
-    assert area.min() > 0
-    assert area.max() <= 0.25
-    assert 0.18 < area.mean() <= 0.25
+@pytest.mark.parametrize("kind", GROWING)
+def test_blocks_and_regions_hide_something_and_at_most_a_quarter(kind: str) -> None:
+    masks = GROWING[kind](drawn(GROWING[kind], 500))
+    assert masks.shape == (500, SIZE, SIZE)
+    assert masks.dtype == torch.bool
+    share = shares(masks)
+    assert share.min() > 0
+    assert share.max() <= 0.25
+    assert 0.18 < share.mean() <= 0.25
 
 
-@pytest.mark.parametrize("kind", RANDOM_KINDS)
-def test_random_holes_are_a_function_of_the_generator(kind):
-    first, again, other = (
-        RANDOM_KINDS[kind](numpy_generator(0, "holes", step), 3, SIZE) for step in (5, 5, 6)
-    )
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
-    assert (first[0] != first[1]).any()
+@pytest.mark.parametrize("kind", RANDOM)
+def test_a_mask_is_a_function_of_its_own_numbers_alone(kind: str) -> None:
+    holes = RANDOM[kind]
+    uniforms = drawn(holes, 12)
+    together = holes(uniforms)
+    alone = torch.cat([holes(row) for row in uniforms.split(1)])
+    assert torch.equal(together, alone)
+    assert not torch.equal(together[0], together[1])
 
 
-@pytest.mark.parametrize("kind", RANDOM_KINDS)
-def test_random_holes_reach_every_part_of_the_image(kind):
-    share = RANDOM_KINDS[kind](numpy_generator(1, "holes"), 2000, SIZE).mean(0)
+@pytest.mark.parametrize("kind", RANDOM)
+def test_what_a_gpu_does_gives_the_same_masks(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU every mask takes part in every attempt, finished or not."""
+    holes = RANDOM[kind]
+    uniforms = drawn(holes, 12, seed=1)
+    expected = holes(uniforms)
+
+    def every(chosen: Tensor) -> Tensor:
+        return torch.arange(len(chosen))
+
+    monkeypatch.setattr("cebench.data.hole_masks._where", every)
+    assert torch.equal(holes(uniforms), expected)
+
+
+@pytest.mark.parametrize("kind", GROWING)
+def test_random_holes_reach_every_part_of_the_image(kind: str) -> None:
+    share = GROWING[kind](drawn(GROWING[kind], 2000, seed=1)).float().mean(0)
     assert share.min() > 0
     assert share[SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4].std() < 0.04
 
 
-def test_regions_are_rotated_so_a_bar_has_no_preferred_direction():
-    bars = RegionShapes([np.ones((3, 60), bool)])
-    holes = bars.holes(numpy_generator(2, "holes"), 300, SIZE)
-    across = (holes[:, :, 1:] != holes[:, :, :-1]).mean()
-    down = (holes[:, 1:] != holes[:, :-1]).mean()
+def test_blocks_are_added_until_the_next_would_hide_over_a_quarter() -> None:
+    """The rule, block by block in plain Python."""
+    holes = RandomBlocks(SIZE)
+    uniforms = drawn(holes, 20, seed=2)
+    low, high = BLOCK_SIDES
+    for mask, numbers in zip(holes(uniforms), uniforms.tolist(), strict=True):
+        expected = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+        for side_number, y_number, x_number in numbers:
+            side = round((low + (high - low) * side_number) * SIZE)
+            y, x = int(y_number * (SIZE - side + 1)), int(x_number * (SIZE - side + 1))
+            larger = expected.clone()
+            larger[y : y + side, x : x + side] = True
+            if larger.sum() > SIZE * SIZE // 4:
+                break
+            expected = larger
+        assert torch.equal(mask, expected)
+
+
+def test_a_silhouette_lands_where_opencv_would_warp_it() -> None:
+    """One attempt, all others pushed out of the image: extent, turns, mirror, stretch, place."""
+    size = 128
+    regions = RandomRegions.from_shapes(size, [letter()])
+    uniforms = torch.full((1, ATTEMPTS, 8), 0.999)  # The same small corner piece, again and again.
+    uniforms[0, :, 1:3] = 0.999
+    index, x, y, extent, mirror, stretch, first, second = 0.0, 0.4, 0.55, 0.8, 0.2, 0.9, 0.15, 0.3
+    uniforms[0, 0] = torch.tensor([index, x, y, extent, mirror, stretch, first, second])
+    (mask,) = regions(uniforms)
+
+    def turned(turns: float) -> np.ndarray:
+        angle = 2 * np.pi * turns
+        return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+    scale = (0.15 + 0.35 * extent) * size / 128
+    ratio = 2 ** (stretch - 0.5)
+    linear = turned(second) @ np.diag([-ratio * scale, scale / ratio]) @ turned(first)
+    # OpenCV counts from pixel centres: pixel i is at i + 0.5 here.
+    middle = np.array([130, 130]) / 2 - 0.5
+    shift = np.array([x, y]) * size - 0.5 - linear @ middle
+    warped = cv2.warpAffine(
+        regions.bank[0].numpy(),
+        np.column_stack([linear, shift]),
+        (size, size),
+        flags=cv2.INTER_NEAREST,
+    )
+    corner = torch.zeros(size, size, dtype=torch.bool)
+    corner[80:, 80:] = True
+    differing = (mask.numpy() != warped.astype(bool))[~corner.numpy()]
+    assert warped.sum() > 500
+    assert differing.sum() < 0.01 * warped.sum()
+
+
+def test_regions_are_rotated_so_a_bar_has_no_preferred_direction() -> None:
+    bars = RandomRegions.from_shapes(SIZE, [np.ones((6, 60), bool)])
+    masks = bars(drawn(bars, 300, seed=2))
+    across = (masks[:, :, 1:] != masks[:, :, :-1]).float().mean().item()
+    down = (masks[:, 1:] != masks[:, :-1]).float().mean().item()
     assert across == pytest.approx(down, rel=0.1)
 
 
-def test_silhouettes_come_from_components_of_each_class(tiny_voc):
-    regions = RegionShapes.from_voc(VocYear(tiny_voc, 2007), "train")
-    (shape,) = regions.bank  # the dog, 20 x 20, without its void frame
-    np.testing.assert_array_equal(shape, np.ones((20, 20)))
+def test_a_region_hides_a_pixel_even_if_every_silhouette_is_too_thin() -> None:
+    hair = np.zeros((1000, 1000), bool)
+    hair[0, 0] = hair[999, 999] = True
+    thin = RandomRegions.from_shapes(16, [hair])
+    masks = thin(drawn(thin, 50))
+    assert (masks.sum((1, 2)) >= 1).all()
 
 
-def test_silhouettes_come_from_object_masks_where_there_are_any(tiny_voc):
-    folder = tiny_voc / "VOC2007" / "SegmentationObject"
-    folder.mkdir()
-    objects = np.zeros((60, 80), np.uint8)
-    objects[:10, :30], objects[10:40, 5:20], objects[50:] = 1, 2, 255
-    objects[45, 45] = 3  # too small
-    Image.fromarray(objects).save(folder / "000001.png")
-    regions = RegionShapes.from_voc(VocYear(tiny_voc, 2007), "train")
-    assert [shape.shape for shape in regions.bank] == [(10, 30), (30, 15)]
+def test_noise_hides_between_a_fifth_and_three_tenths() -> None:
+    share = shares(RANDOM["noise"](drawn(RANDOM["noise"], 200)))
+    assert (share > 0.2).float().mean() > 0.99
+    assert (share < 0.3).float().mean() > 0.99
+    assert (share - 0.25).abs().max() < 0.06
 
 
-def test_no_silhouettes_is_a_mistake():
-    with pytest.raises(InputError, match="no object silhouettes"):
-        RegionShapes([np.zeros((4, 4), bool)])
+def test_noise_without_an_acceptable_window_takes_the_nearest_share() -> None:
+    holes = NoisePattern(128)
+    uniforms = torch.ones(1, *holes.draws) * 0.9  # Nothing falls below the threshold...
+    uniforms[0, 5, 2:] = 0.1  # ... in one window everything does, 0.75 away against 0.25,
+    uniforms[0, 7, 2 : 2 + 3 * 12] = 0.1  # ... and in one the three upper rows of nodes do.
+    (mask,) = holes(uniforms)
+    assert 0 < mask.float().mean() < 0.2
+    assert mask[0].all()
+
+
+def test_noise_is_catmull_rom_interpolation_of_its_nodes() -> None:
+    """At a node the curve has the node's value; between, that of the textbook cubic."""
+    holes = NoisePattern(128)
+    weights = holes._interpolation(torch.tensor([0.0, 0.3]))
+    assert weights.shape == (2, 128, 12)
+    torch.testing.assert_close(weights.sum(2), torch.ones(2, 128))
+    torch.testing.assert_close(weights[0, 0], torch.eye(12)[1])
+    pixel = 40
+    place = 0.3 + 1 + pixel / NOISE_CELL
+    before = int(place)
+    t = place - before
+    expected = torch.zeros(12)
+    expected[before - 1] = -0.5 * t**3 + t**2 - 0.5 * t
+    expected[before] = 1.5 * t**3 - 2.5 * t**2 + 1
+    expected[before + 1] = -1.5 * t**3 + 2 * t**2 + 0.5 * t
+    expected[before + 2] = 0.5 * t**3 - 0.5 * t**2
+    torch.testing.assert_close(weights[1, pixel], expected, atol=1e-5, rtol=0)
+    # The four nodes of the last pixel all exist, even at the largest offset.
+    largest = holes._interpolation(torch.tensor([0.9999]))
+    assert largest[0, -1].sum().item() == pytest.approx(1)
+
+
+def test_scattered_pixels_are_independent_of_their_neighbours() -> None:
+    holes = ScatteredPixels(SIZE, 0.3)
+    missing = holes(drawn(holes, 200)).double() - 0.3
+    deviation = (0.3 * 0.7) / missing.numel() ** 0.5
+    pairs: dict[str, Callable[[], Tensor]] = {
+        "share": lambda: missing.mean() * 0.3**0.5,
+        "across": lambda: (missing[:, :, 1:] * missing[:, :, :-1]).mean(),
+        "down": lambda: (missing[:, 1:] * missing[:, :-1]).mean(),
+        "next mask": lambda: (missing[1:] * missing[:-1]).mean(),
+    }
+    for name, correlation in pairs.items():
+        assert abs(correlation().item()) < 4 * deviation, name
 
 
 @pytest.mark.shared_data
-def test_real_masks_give_regions_within_the_quarter(shared_data):
-    regions = RegionShapes.from_voc(VocYear(shared_data / "VOCdevkit", 2012), "train")
+def test_real_masks_give_regions_within_the_quarter(shared_data: Path) -> None:
+    voc = VocYear(shared_data / "VOCdevkit", 2012)
+    regions = RandomRegions.from_voc(227, voc, "train")
     assert len(regions.bank) > 300
-    area = regions.holes(numpy_generator(0, "holes"), 64, 227).mean((1, 2))
-    assert area.min() > 0.05
-    assert area.max() <= 0.25
+    share = shares(regions(drawn(regions, 64)))
+    assert share.min() > 0.05
+    assert share.max() <= 0.25

@@ -1,0 +1,19 @@
+"""Draws docs/images/hole-masks.png from the toy world: `python docs/draw_hole_masks.py`."""
+
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from cebench.data.toy.world import write_toy_world
+from cebench.quickstart import draw_masks
+
+PICTURE = Path(__file__).parent / "images" / "hole-masks.png"
+
+with tempfile.TemporaryDirectory() as folder:
+    write_toy_world(Path(folder) / "toy", images=60, seed=0)
+    sheet = Path(folder) / "sheet.png"
+    draw_masks(Path(folder) / "toy", sheet, seed=0)
+    with Image.open(sheet) as image:
+        half = image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
+        half.quantize(128, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
