@@ -10,4 +10,4 @@ class AutoencoderRecipe(ReconstructionRecipe):
 
 def pretrain(recipe: AutoencoderRecipe, setting: Setting) -> Pretrained:
     """Train the network to reproduce whole images (section 4.2: "a plain autoencoder")."""
-    return pretrain_by_reconstruction(recipe, setting, "autoencoder", None)
+    return pretrain_by_reconstruction(recipe, setting, "autoencoder", None, "all")

@@ -11,7 +11,14 @@ from cebench.run_options import run_options
 if TYPE_CHECKING:
     from .run import Request
 
-METHODS = ("context", "autoencoder", "random")
+METHODS = (
+    "context",
+    "context-gan",
+    "autoencoder",
+    "denoising-autoencoder",
+    "imagenet",
+    "random",
+)
 
 
 @click.command()
@@ -20,7 +27,8 @@ METHODS = ("context", "autoencoder", "random")
     "--data",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="A folder of images, or a VOC year folder; may be given several times.",
+    help="A folder of images, a VOC year folder or tar files (may be given several times), or one "
+    "packed store of `cebench data prepare`.",
 )
 @click.option(
     "--exclude",
@@ -56,17 +64,17 @@ def pretrain(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
 
 def _plan(request: "Request") -> dict[str, Any]:
     """The resolved recipe, the data found, and the steps and images it would take."""
-    from .sources import find_images
+    from .sources import bytes_of, find_images
 
     recipe, name = request.resolve()
     values = recipe.model_dump(mode="json")
     plan = {"method": request.method, "recipe": name, **values, "seed": request.seed}
     if "voc_image_set" in values:
-        paths, excluded = find_images(request.data, request.exclude, values["voc_image_set"])
+        found, excluded = find_images(request.data, request.exclude, values["voc_image_set"])
         plan |= {
-            "images_found": len(paths),
+            "images_found": len(found),
             "images_excluded": excluded,
-            "bytes_found": sum(path.stat().st_size for path in paths),
+            "bytes_found": bytes_of(found),
             "images_seen": values["steps"] * values["batch_size"],
         }
     return plan

@@ -2,22 +2,22 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cebench.config import Recipe, load_recipe, recipe_sha256
 from cebench.devices import choose_device, provenance
+from cebench.parallel import leads, processes, wait_for_all
 from cebench.records import Record
 from cebench.run_directory import RunDirectory
 from cebench.weights import TRUNK_ARCHITECTURE, Sidecar, read_sidecar, save_weights
 
-from . import autoencoder, context, random
+from . import autoencoder, context, context_gan, denoising, imagenet, random
 from .setting import Pretrained, Setting
 
 logger = logging.getLogger("cebench")
 
-MODEL_ARCHITECTURE = "context-encoder"
 PROTOCOL, PROTOCOL_VERSION = "pretraining-time", 1
 
 
@@ -31,7 +31,10 @@ class Method:
 
 METHODS = {
     "context": Method(context.ContextRecipe, context.pretrain),
+    "context-gan": Method(context_gan.ContextGanRecipe, context_gan.pretrain),
     "autoencoder": Method(autoencoder.AutoencoderRecipe, autoencoder.pretrain),
+    "denoising-autoencoder": Method(denoising.DenoisingRecipe, denoising.pretrain),
+    "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
 }
 
@@ -50,6 +53,7 @@ class Request:
     seed: int = 0
     device: str = "auto"
     resume: bool = True
+    tensorboard: bool = False
 
     def resolve(self) -> tuple[Recipe, str]:
         """The recipe with its changes, and its full name."""
@@ -58,7 +62,10 @@ class Request:
 
 
 def run_pretraining(request: Request) -> Path:
-    """Carry out `request`, or continue it; returns the path of weights.safetensors."""
+    """Carry out `request`, or continue it; returns the path of the weights that it leaves.
+
+    Under torchrun all processes call this together.
+    """
     recipe, recipe_name = request.resolve()
     device = choose_device(request.device)
     run_table = {
@@ -72,11 +79,15 @@ def run_pretraining(request: Request) -> Path:
         "device": device.type,
     }
     identity = {"run": run_table, "recipe": recipe.model_dump(mode="json")}
-    with RunDirectory(request.out, identity, resume=request.resume) as run:
-        weights = run.path / "weights.safetensors"
+    with (
+        processes(device),
+        RunDirectory(
+            request.out, identity, resume=request.resume, tensorboard=request.tensorboard
+        ) as run,
+    ):
         if run.finished:
             logger.info(f"{run.path}: finished before, nothing to do")
-            return weights
+            return _weights_in(run.path)
         setting = Setting(
             run=run,
             data=request.data,
@@ -86,50 +97,67 @@ def run_pretraining(request: Request) -> Path:
             device=device,
         )
         pretrained = METHODS[request.method].pretrain(recipe, setting)
-        sidecar = _sidecar(request, recipe, recipe_name, pretrained)
-        save_weights(weights, pretrained.trunk, sidecar(TRUNK_ARCHITECTURE))
-        if pretrained.model is not None:
-            save_weights(
-                run.path / "model.safetensors", pretrained.model, sidecar(MODEL_ARCHITECTURE)
-            )
-        run.finish([_time_record(request, recipe, recipe_name, pretrained, run, device)])
-        return weights
+        if leads():
+            _save(pretrained, _sidecar(request, recipe, recipe_name, pretrained), run.path)
+            run.finish(_time_records(request, recipe, recipe_name, pretrained, run, device))
+        wait_for_all()
+        return _weights_in(run.path)
+
+
+def _save(pretrained: Pretrained, sidecar: Sidecar, folder: Path) -> None:
+    if pretrained.model is not None:
+        of_model = replace(
+            sidecar,
+            architecture=pretrained.architecture,
+            preprocessing=pretrained.preprocessing,
+        )
+        save_weights(folder / "model.safetensors", pretrained.model, of_model)
+    if pretrained.trunk is not None:
+        save_weights(folder / "weights.safetensors", pretrained.trunk, sidecar)
+
+
+def _weights_in(folder: Path) -> Path:
+    """The trunk where the method has one, otherwise its whole model."""
+    trunk = folder / "weights.safetensors"
+    return trunk if trunk.exists() else folder / "model.safetensors"
 
 
 def _sidecar(
     request: Request, recipe: Recipe, recipe_name: str, pretrained: Pretrained
-) -> Callable[[str], Sidecar]:
-    def of(architecture: str) -> Sidecar:
-        return Sidecar(
-            architecture=architecture,
-            method=request.method,
-            recipe=recipe_name,
-            recipe_values=recipe.model_dump(mode="json"),
-            tier=recipe.tier,
-            data=_data_name(request),
-            data_fingerprint=pretrained.data_fingerprint,
-            steps=pretrained.steps,
-            seed=request.seed,
-            seconds=round(pretrained.seconds, 3),
-        )
-
-    return of
+) -> Sidecar:
+    """Of the trunk."""
+    return Sidecar(
+        architecture=TRUNK_ARCHITECTURE,
+        method=request.method,
+        recipe=recipe_name,
+        recipe_values=recipe.model_dump(mode="json"),
+        tier=recipe.tier,
+        data=_data_name(request),
+        data_fingerprint=pretrained.data_fingerprint,
+        steps=pretrained.steps,
+        seed=request.seed,
+        seconds=round(pretrained.seconds, 3),
+    )
 
 
 def _data_name(request: Request) -> str:
     return " + ".join("/".join(path.resolve().parts[-2:]) for path in request.data) or "none"
 
 
-def _time_record(
+def _time_records(
     request: Request,
     recipe: Recipe,
     recipe_name: str,
     pretrained: Pretrained,
     run: RunDirectory,
     device: Any,
-) -> Record:
+) -> list[Record]:
+    """The pretraining time of a row of Table 2: of a method that makes a trunk."""
+    if pretrained.trunk is None:
+        return []
+    weights = _weights_in(run.path)
     facts: dict[str, Any] = provenance(device)
-    return Record(
+    record = Record(
         table="2",
         row=request.method,
         column="pretraining_time",
@@ -144,11 +172,12 @@ def _time_record(
         seed=request.seed,
         recipe=recipe_name,
         recipe_sha256=recipe_sha256(recipe),
-        weights=f"{run.path.name}/weights",
-        weights_sha256=read_sidecar(run.path / "weights.safetensors").sha256,
+        weights=f"{run.path.name}/{weights.stem}",
+        weights_sha256=read_sidecar(weights).sha256,
         data=_data_name(request),
         data_fingerprint=pretrained.data_fingerprint,
         started=run.started,
         seconds=pretrained.seconds,
         **facts,
     )
+    return [record]

@@ -1,13 +1,46 @@
 """What a pretext method is given and what it hands back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
+from cebench.config import Recipe
+from cebench.devices import Precision
 from cebench.run_directory import RunDirectory
+from cebench.weights import Preprocessing
+
+
+class PretrainingRecipe(Recipe):
+    """The options of every method that trains."""
+
+    steps: PositiveInt
+    """Optimizer steps."""
+    batch_size: PositiveInt
+    """Images per step, those of all processes together."""
+    learning_rate: PositiveFloat
+    """At the first step."""
+    precision: Precision = "fp32"
+    """`bf16`: convolutions and matrix products in bfloat16, weights and sums in float32."""
+    compile: bool = False
+    """Whether torch.compile translates the network; costs a minute at the start."""
+    cuda_graphs: bool = False
+    """Whether a compiled step is replayed as one CUDA graph: for small batches on a GPU."""
+    voc_image_set: str = "train"
+    """Image set taken from a VOC year folder given as --data."""
+    held_out_images: NonNegativeInt = 6
+    """Images kept out of training, for the pictures in samples/."""
+    samples_at: tuple[PositiveInt, ...] = ()
+    """Numbers of finished steps at which samples/ gets a picture; the last step always does."""
+
+    @model_validator(mode="after")
+    def _graphs_are_compiled(self) -> "PretrainingRecipe":
+        if self.cuda_graphs and not self.compile:
+            raise ValueError("cuda_graphs=true needs compile=true")
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +49,7 @@ class Setting:
 
     run: RunDirectory
     data: tuple[Path, ...]
-    """Folders of images, or VOC year folders."""
+    """Folders of images, VOC year folders or packed stores."""
     exclude: tuple[Path, ...]
     """Image lists or folders whose photos must not be learned from."""
     region_shapes: Path | None
@@ -29,10 +62,14 @@ class Setting:
 class Pretrained:
     """What is kept of a pretraining."""
 
-    trunk: Mapping[str, Tensor]
-    """The trunk's state dict: weights.safetensors, all that transfer takes."""
+    trunk: Mapping[str, Tensor] | None
+    """CaffeNet trunk's state dict: weights.safetensors, all that transfer takes; None without."""
     model: Mapping[str, Tensor] | None
     """The whole network's state dict: model.safetensors, for inpainting; None where it is less."""
+    architecture: str = ""
+    """What `model` is, e.g. `context-encoder`."""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    """What `model` sees."""
     images: int
     """Number of images learned from."""
     data_fingerprint: str

@@ -4,6 +4,7 @@ Source: BVLC/caffe, models/bvlc_reference_caffenet/train_val.prototxt. CaffeNet 
 AlexNet in one thing only: it pools before it normalises.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 
 IMAGENET_MEAN_RGB = (122.67892, 116.66877, 104.00699)
 """Mean pixel of ImageNet on the 0..255 scale; Caffe's (104.00699, 116.66877, 122.67892) is BGR."""
+
+PIXEL_DEVIATION = 60
+"""Standard deviation of natural images' pixels on the scale 0..255, roughly."""
 
 POOL5_CHANNELS = 256
 POOL5_SIDE = 6
@@ -73,24 +77,31 @@ class CaffeNetTrunk(nn.Module):
     ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 11, stride=4, padding=conv1_padding)
-        self.pool1 = nn.MaxPool2d(3, 2, padding=pool_padding, ceil_mode=True)
+        self.pool1: nn.Module = nn.MaxPool2d(3, 2, padding=pool_padding, ceil_mode=True)
         self.norm1 = LocalResponseNorm()
         self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
-        self.pool2 = nn.MaxPool2d(3, 2, padding=pool_padding, ceil_mode=True)
+        self.pool2: nn.Module = nn.MaxPool2d(3, 2, padding=pool_padding, ceil_mode=True)
         self.norm2 = LocalResponseNorm()
         self.conv3 = nn.Conv2d(256, 384, 3, padding=1)
         self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=2)
         self.conv5 = nn.Conv2d(384, POOL5_CHANNELS, 3, padding=1, groups=2)
-        self.pool5 = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.pool5: nn.Module = nn.MaxPool2d(3, 2, ceil_mode=True)
         caffenet_fillers(self, generator)
+
+    def pool1_and_pool2(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, 3, H, W) of `preprocess` to pool1 (N, 96, h, w) and pool2 (N, 256, h, w)."""
+        pool1: Tensor = self.pool1(F.relu(self.conv1(images)))
+        return pool1, self.pool2(F.relu(self.conv2(self.norm1(pool1))))
+
+    def conv5_of(self, pool2: Tensor) -> Tensor:
+        """conv5 after its ReLU from pool2: (N, 256, h, w) both."""
+        x = F.relu(self.conv3(self.norm2(pool2)))
+        x = F.relu(self.conv4(x))
+        return F.relu(self.conv5(x))
 
     def conv5_features(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) of `preprocess` to conv5 after its ReLU: (N, 256, h, w), stride 16."""
-        x: Tensor = self.norm1(self.pool1(F.relu(self.conv1(images))))
-        x = self.norm2(self.pool2(F.relu(self.conv2(x))))
-        x = F.relu(self.conv3(x))
-        x = F.relu(self.conv4(x))
-        return F.relu(self.conv5(x))
+        return self.conv5_of(self.pool1_and_pool2(images)[1])
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) of `preprocess` to pool5; (N, 3, 227, 227) to (N, 256, 6, 6)."""
@@ -114,6 +125,19 @@ def caffenet_fillers(trunk: CaffeNetTrunk, generator: torch.Generator | None) ->
     gaussian_filler(trunk.conv3, 0.01, 0, generator)
     gaussian_filler(trunk.conv4, 0.01, 1, generator)
     gaussian_filler(trunk.conv5, 0.01, 1, generator)
+
+
+def he_weights(trunk: CaffeNetTrunk, generator: torch.Generator | None) -> None:
+    """He's initialisation of every convolution: variance 2 / fan-in, biases 0.
+
+    conv1, which sees 0..255, is divided by PIXEL_DEVIATION. Responses then depend on the image
+    from the first step on; with the reference fillers, their biases hide it for thousands.
+    """
+    for layer in trunk.modules():
+        if isinstance(layer, nn.Conv2d):
+            gaussian_filler(layer, math.sqrt(2 / layer.weight[0].numel()), 0, generator)
+    with torch.no_grad():
+        trunk.conv1.weight /= PIXEL_DEVIATION
 
 
 def fc6_fc7_fillers(

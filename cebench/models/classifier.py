@@ -1,8 +1,11 @@
-"""CaffeNet as a multi-label classifier: the "Classification" column of Table 2."""
+"""Classifiers: the "Classification" column of Table 2, and its row "ImageNet"."""
+
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from cebench.models.caffenet import (
     POOL5_FEATURES,
@@ -10,34 +13,96 @@ from cebench.models.caffenet import (
     fc6_fc7_fillers,
     gaussian_filler,
 )
+from cebench.models.whole_batch import Dropout
+
+Part = Literal["all", "fc6-8", "fc8", "pool5"]
+"""What of a classifier is trained: everything, its three last layers, the last one, or the last one
+alone on pool5, without fc6 and fc7 between."""
 
 
-class CaffeNetClassifier(nn.Module):
-    """CaffeNet with one raw score per class; 56,950,164 parameters for 20 classes.
+class Classifier(nn.Module):
+    """A trunk with fc6, fc7 and fc8 behind it, or with fc8 alone; one raw score per class.
+
+    Batch normalisation in the trunk keeps the statistics that the weights came with, in training
+    too: a step sees 16 crops. What is frozen is in eval mode and has no gradient.
 
     Args:
+        trunk: images to features, (N, ...) with `features` numbers each.
+        features: numbers per image.
         num_classes: number of classes.
+        fully_connected: whether fc6 and fc7 stand between the features and fc8.
         generator: source of the initial weights (on the CPU); torch's global one if None.
+        fc8_bias: initial biases of the last layer: 0.1 in philkr/voc-classification
+            (src/train_cls.py) for layers drawn anew, 0 in bvlc_reference_caffenet.
     """
 
-    def __init__(self, num_classes: int = 20, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        trunk: nn.Module,
+        features: int,
+        num_classes: int,
+        *,
+        fully_connected: bool = True,
+        generator: torch.Generator | None = None,
+        fc8_bias: float = 0.1,
+    ) -> None:
         super().__init__()
-        self.trunk = CaffeNetTrunk(generator=generator)
-        self.fc6 = nn.Linear(POOL5_FEATURES, 4096)
-        self.fc7 = nn.Linear(4096, 4096)
-        self.fc8 = nn.Linear(4096, num_classes)
-        self.dropout = nn.Dropout(0.5)
-        fc6_fc7_fillers(self.fc6, self.fc7, generator)
-        # 0.1: philkr/voc-classification, src/train_cls.py, for the layers that it draws anew.
-        gaussian_filler(self.fc8, 0.01, 0.1, generator)
+        self.trunk = trunk
+        self.fully_connected = fully_connected
+        self.frozen: tuple[nn.Module, ...] = ()
+        if fully_connected:
+            self.fc6, self.drop6 = nn.Linear(features, 4096), Dropout(0.5)
+            self.fc7, self.drop7 = nn.Linear(4096, 4096), Dropout(0.5)
+            fc6_fc7_fillers(self.fc6, self.fc7, generator)
+        self.fc8 = nn.Linear(4096 if fully_connected else features, num_classes)
+        gaussian_filler(self.fc8, 0.01, fc8_bias, generator)
+
+    def train_only(self, part: Part) -> None:
+        """Freeze what comes before `part`; dropout on the input of a trained layer stays."""
+        if part in ("fc6-8", "pool5"):
+            self.frozen = (self.trunk,)
+        elif part == "fc8":
+            between = (self.fc6, self.drop6, self.fc7) if self.fully_connected else ()
+            self.frozen = (self.trunk, *between)
+        for module in self.frozen:
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self.trunk.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
+        for module in self.frozen:
+            module.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, 227, 227) of `caffenet.preprocess` to raw scores (N, num_classes)."""
+        """(N, 3, side, side) as the trunk takes them to raw scores (N, num_classes)."""
         x = self.trunk(images).flatten(1)
-        x = self.dropout(F.relu(self.fc6(x)))
-        x = self.dropout(F.relu(self.fc7(x)))
+        if self.fully_connected:
+            x = self.drop6(F.relu(self.fc6(x)))
+            x = self.drop7(F.relu(self.fc7(x)))
         scores: Tensor = self.fc8(x)
         return scores
+
+
+class CaffeNetClassifier(Classifier):
+    """CaffeNet for 227 px images; 56,950,164 parameters for 20 classes.
+
+    Args: those of `Classifier`.
+    """
+
+    trunk: CaffeNetTrunk
+
+    def __init__(
+        self,
+        num_classes: int = 20,
+        generator: torch.Generator | None = None,
+        fc8_bias: float = 0.1,
+    ) -> None:
+        trunk = CaffeNetTrunk(generator=generator)
+        super().__init__(trunk, POOL5_FEATURES, num_classes, generator=generator, fc8_bias=fc8_bias)
 
 
 def sigmoid_cross_entropy_sum(scores: Tensor, labels: Tensor) -> Tensor:

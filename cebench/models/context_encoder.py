@@ -13,13 +13,12 @@ from cebench.models.caffenet import (
     POOL5_SIDE,
     CaffeNetTrunk,
     gaussian_filler,
+    he_weights,
 )
+from cebench.models.whole_batch import Dropout
 
 UP_CONVOLUTION_CHANNELS = (POOL5_CHANNELS, 128, 64, 64, 32, 3)
 """Channels before, between and after the five up-convolutions (figure 9b)."""
-
-PIXEL_DEVIATION = 60
-"""Standard deviation of natural images' pixels on the scale 0..255, roughly."""
 
 IMAGE_SIDE = 227
 DECODED_SIDE = 161
@@ -74,22 +73,38 @@ class BilinearResize(nn.Module):
         return self.weights @ maps @ self.weights.T
 
 
+class PoolFreeTrunk(CaffeNetTrunk):
+    """The trunk with each pooling replaced by a convolution of its kernel and stride (section 4).
+
+    227 px only, where no window overhangs; 3,597,280 parameters. The paper says nothing of an
+    activation behind these convolutions: here a ReLU, as behind every other one.
+    """
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        super().__init__(generator=generator)
+        pools = [nn.Conv2d(channels, channels, 3, stride=2) for channels in (96, 256, 256)]
+        for pool in pools:
+            gaussian_filler(pool, 0.01, 0, generator)
+        self.pool1, self.pool2, self.pool5 = (nn.Sequential(pool, nn.ReLU()) for pool in pools)
+
+
 class ContextEncoder(nn.Module):
     """Encoder, channel-wise layer and decoder; 3,921,155 parameters.
 
     The paper states the sizes 6, 11, 21, 41, 81, 161 and 227 in figure 9b, the ReLU after each
     up-convolution, the dropout on the channel-wise layer and the stride of the mixing convolution.
-    It is silent on three things: the kernels (here 5 for the up-convolutions, `mixing_kernel` for
-    the mixing), the last activation (none here: pixels are of both signs) and the initialisation:
-    zero biases and He's normal weights (variance 2 / fan-in behind a ReLU and 1 / fan-in
-    elsewhere), a tenth of that in the last layer, so that training begins near grey instead of
-    with loud noise whose suppression kills the encoder's units.
+    It is silent on three things: the kernels (`up_kernel` of the up-convolutions, `mixing_kernel`
+    of the mixing), the last activation (none here: pixels are of both signs) and the
+    initialisation: zero biases and He's normal weights (variance 2 / fan-in behind a ReLU and
+    1 / fan-in elsewhere), a tenth of that in the last layer, so that training begins near grey
+    instead of with loud noise whose suppression kills the encoder's units.
 
     Args:
         mixing_kernel: odd kernel of the convolution that mixes channels.
-        encoder_init: "he" as above (conv1 divided by PIXEL_DEVIATION, since it sees 0..255), or
-            "caffenet", the reference net's fillers.
+        encoder_init: "he" (`caffenet.he_weights`), or "caffenet", the reference net's fillers.
         generator: source of the initial weights (on the CPU); torch's global one if None.
+        up_kernel: odd kernel of the up-convolutions, from 3; sizes are the figure's with any.
+        pooling: "max" as in CaffeNet, or "none", a `PoolFreeTrunk`.
     """
 
     def __init__(
@@ -97,29 +112,24 @@ class ContextEncoder(nn.Module):
         mixing_kernel: int = 1,
         encoder_init: Literal["he", "caffenet"] = "he",
         generator: torch.Generator | None = None,
+        up_kernel: int = 5,
+        pooling: Literal["max", "none"] = "max",
     ) -> None:
         super().__init__()
         channels = UP_CONVOLUTION_CHANNELS
-        self.encoder = CaffeNetTrunk(generator=generator)
+        trunk = CaffeNetTrunk if pooling == "max" else PoolFreeTrunk
+        self.encoder = trunk(generator=generator)
         self.channel_wise_fc = ChannelWiseFullyConnected(channels[0], POOL5_SIDE**2, generator)
-        self.dropout = nn.Dropout(0.5)
+        self.dropout = Dropout(0.5)
         self.mixing = nn.Conv2d(channels[0], channels[0], mixing_kernel, padding=mixing_kernel // 2)
         self.up_convolutions = nn.ModuleList(
-            nn.ConvTranspose2d(before, after, 5, stride=2, padding=2)
+            nn.ConvTranspose2d(before, after, up_kernel, stride=2, padding=up_kernel // 2)
             for before, after in pairwise(channels)
         )
         self.resize = BilinearResize(DECODED_SIDE, IMAGE_SIDE)
         if encoder_init == "he":
-            self._initialise_encoder(generator)
+            he_weights(self.encoder, generator)
         self._initialise_decoder(generator)
-
-    def _initialise_encoder(self, generator: torch.Generator | None) -> None:
-        trunk = self.encoder
-        for layer in (trunk.conv1, trunk.conv2, trunk.conv3, trunk.conv4, trunk.conv5):
-            fan_in = layer.weight[0].numel()
-            gaussian_filler(layer, math.sqrt(2 / fan_in), 0, generator)
-        with torch.no_grad():
-            trunk.conv1.weight /= PIXEL_DEVIATION
 
     def _initialise_decoder(self, generator: torch.Generator | None) -> None:
         layers = (self.mixing, *self.up_convolutions)

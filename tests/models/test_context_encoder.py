@@ -8,6 +8,7 @@ from cebench.models.context_encoder import (
     BilinearResize,
     ChannelWiseFullyConnected,
     ContextEncoder,
+    PoolFreeTrunk,
 )
 
 
@@ -161,3 +162,39 @@ def test_the_encoder_can_start_from_the_reference_fillers() -> None:
     encoder = ContextEncoder(encoder_init="caffenet", generator=seeded()).encoder
     assert encoder.conv3.weight.std().item() == pytest.approx(0.01, rel=0.02)
     assert encoder.conv2.bias.unique().tolist() == [1.0]
+
+
+def test_pool_free_trunk_has_a_strided_convolution_for_each_pooling() -> None:
+    # conv1 to conv5 2,334,080; 96 * (96 * 9 + 1) + 2 * 256 * (256 * 9 + 1) more
+    trunk = PoolFreeTrunk(seeded())
+    assert sum(p.numel() for p in trunk.parameters()) == 2_334_080 + 83_040 + 1_180_160
+    sizes = []
+    for pool in (trunk.pool1, trunk.pool2, trunk.pool5):
+        pool.register_forward_hook(lambda _l, _i, output: sizes.append(tuple(output.shape[1:])))
+    features = trunk(60 * torch.randn(1, 3, 227, 227, generator=seeded(1)))
+    assert sizes == [(96, 27, 27), (256, 13, 13), (256, 6, 6)]
+    assert features.min() >= 0
+    assert not any(isinstance(module, nn.MaxPool2d) for module in trunk.modules())
+
+
+def test_pool_free_encoder_starts_alive_and_learns_everywhere() -> None:
+    model = ContextEncoder(generator=seeded(), pooling="none").eval()
+    images = 60 * torch.randn(2, 3, 227, 227, generator=seeded(4))
+    features = model.encode(images)
+    assert (features.amax(0) > 0).float().mean() > 0.5
+    prediction = model.decode(features)
+    assert prediction.std() < 1
+    prediction.square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+
+
+def test_up_convolutions_of_kernel_3_have_the_same_sizes() -> None:
+    model = ContextEncoder(generator=seeded(), up_kernel=3).eval()
+    sizes = []
+    for layer in model.up_convolutions:
+        layer.register_forward_hook(lambda _l, _i, output: sizes.append(output.shape[-1]))
+    with torch.no_grad():
+        assert model.decode(torch.zeros(1, 256, 6, 6)).shape == (1, 3, 227, 227)
+    assert sizes == [11, 21, 41, 81, 161]
+    # 9 of 25 kernel positions: 9 * (32,768 + 8,192 + 4,096 + 2,048 + 96) + 291 biases
+    assert sum(p.numel() for p in model.up_convolutions.parameters()) == 425_091

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from cebench.config import load_recipe
-from cebench.data.hole_masks import central_holes
+from cebench.data.hole_masks import CentralHole
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.context_encoder import ContextEncoder
@@ -16,7 +16,7 @@ from cebench.pretrain.context import ContextRecipe
 from cebench.pretrain.reconstruction import (
     Batch,
     Reconstruction,
-    reconstruction_loss,
+    ReconstructionLoss,
     visible_context,
 )
 from cebench.pretrain.run import Request, run_pretraining
@@ -35,6 +35,11 @@ def photos(tmp_path: Path) -> Path:
         coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
         Image.fromarray(coarse).resize(size).save(folder / f"{number}.png")
     return folder
+
+
+def central_hole(count: int) -> torch.Tensor:
+    """(count, 1, 227, 227)."""
+    return CentralHole(227, 113)(torch.empty(count, 0)).unsqueeze(1)
 
 
 def request(photos: Path, out: Path, method: str = "context", *changes: str) -> Request:
@@ -60,6 +65,32 @@ def test_a_pretraining_leaves_weights_a_model_pictures_and_a_record(
         with Image.open(tmp_path / "run" / picture) as image:
             assert image.width > 100
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_samples_are_drawn_at_the_chosen_steps_and_change_nothing(
+    photos: Path, tmp_path: Path
+) -> None:
+    plain = run_pretraining(request(photos, tmp_path / "plain"))
+    drawn = run_pretraining(request(photos, tmp_path / "drawn", "context", "samples_at=[1]"))
+    names = [path.name for path in sorted((tmp_path / "drawn" / "samples").iterdir())]
+    assert names == ["step-000001.png", "step-000002.png"]
+    assert sha256_of(drawn) == sha256_of(plain)
+
+
+def test_bf16_learns_nearly_the_same(photos: Path, tmp_path: Path) -> None:
+    losses = []
+    for precision in ("fp32", "bf16"):
+        out = tmp_path / precision
+        run_pretraining(request(photos, out, "context", f"precision={precision}"))
+        lines = (out / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
+
+
+def test_cuda_graphs_need_a_compiled_network(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cuda_graphs=true needs compile=true"):
+        run_pretraining(request(photos, tmp_path / "run", "context", "cuda_graphs=true"))
 
 
 def test_a_finished_run_returns_at_once_and_another_recipe_is_refused(
@@ -148,26 +179,30 @@ def test_a_truncated_image_is_named(photos: Path, tmp_path: Path) -> None:
 
 
 def test_the_loss_is_the_mean_error_over_the_missing_pixels_alone() -> None:
-    """A network that answers 0 everywhere: the loss is the mean of truth^2 inside the hole."""
-
-    class Silent(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return torch.zeros_like(images)
-
+    """A prediction of 0 everywhere: the loss is the mean of truth^2 inside the hole."""
     images = torch.zeros(1, 3, 227, 227, dtype=torch.uint8)
     images[..., 57:170, 57:170] = 255
-    holes = torch.from_numpy(central_holes(1, 227, 113)).unsqueeze(1)
-    # Inside the hole truth is 255 / 127.5 - 1 = 1, outside it is -1; shift half the hole to 0.5.
+    holes = central_hole(1)
+    # Inside the hole truth is 255 / 127.5 - 1 = 1, outside it is -1; half the hole becomes 0.498.
     images[..., 57:170, 57:113] = 191
     inside = (56 * (191 / 127.5 - 1) ** 2 + 57 * 1.0) / 113
-    loss = reconstruction_loss(Silent(), Batch(images, holes), "l2")  # type: ignore[arg-type]
+    loss = ReconstructionLoss("l2", "missing")(torch.zeros(images.shape), images, holes)
     assert loss.item() == pytest.approx(inside, rel=1e-6)
+
+
+def test_the_loss_over_all_pixels_counts_each_once() -> None:
+    images = torch.full((2, 3, 4, 4), 255, dtype=torch.uint8)
+    holes = torch.ones(2, 1, 4, 4, dtype=torch.bool)
+    prediction = torch.zeros(2, 3, 4, 4)
+    prediction[0] = -1  # |error| 2 in one image, 1 in the other.
+    assert ReconstructionLoss("l1", "all")(prediction, images, holes).item() == 1.5
+    assert ReconstructionLoss("l2", "all")(prediction, images, None).item() == 2.5
 
 
 def test_missing_pixels_are_the_mean_and_the_network_sees_nothing_of_them() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 3, 227, 227), dtype=torch.uint8, generator=generator)
-    holes = torch.from_numpy(central_holes(2, 227, 113)).unsqueeze(1)
+    holes = central_hole(2)
     context = visible_context(images, holes)
     assert (context.masked_select(holes) == 0).all()
     changed = torch.where(holes, 255 - images, images)

@@ -1,0 +1,92 @@
+"""The crops that a method learns from, their holes, and the held-out crops that it is shown on."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cebench.data.hole_masks import Holes
+from cebench.data.ragged import RaggedImages
+from cebench.parallel import rows
+from cebench.pictures import save_sheet
+from cebench.randomness import EpochOrder, numpy_generator
+
+
+class Crops:
+    """Uniformly placed square crops of a set of images, mirrored with probability 1/2.
+
+    Args:
+        images: at least `side` pixels high and wide.
+        side: of a crop, in pixels.
+        held_out: number of images never learned from, at most all but one.
+        seed: of the order, the crops and the choice of the held-out images.
+        device: where the crops go, and the images if they fit.
+    """
+
+    def __init__(
+        self, images: RaggedImages, side: int, held_out: int, seed: int, device: torch.device
+    ) -> None:
+        self.heights, self.widths = images.heights.cpu().numpy(), images.widths.cpu().numpy()
+        self.images, self.side, self.seed, self.device = images.near(device), side, seed, device
+        order = numpy_generator(seed, "held-out").permutation(len(images))
+        self.held_out = order[: min(held_out, len(order) - 1)]
+        self.training = np.sort(order[len(self.held_out) :])
+        self.order = EpochOrder(len(self.training), seed)
+
+    @property
+    def batches_ahead(self) -> int:
+        """Threads that make batches ahead: some where images in host memory feed a GPU, else 0."""
+        far = self.device.type == "cuda" and not self.images.pixels.is_cuda
+        return min(8, os.cpu_count() or 1) if far else 0
+
+    def indices(self, step: int, count: int) -> np.ndarray:
+        """Which images the batch of a step shows, (count,) int64."""
+        chosen: np.ndarray = self.training[self.order.indices(step * count, count)]
+        return chosen
+
+    def batch(self, step: int, count: int) -> Tensor:
+        """This process's rows of the batch of a step: (N, 3, side, side) uint8."""
+        generator = numpy_generator(self.seed, "crop", step)
+        return self._crops(self.indices(step, count), generator, rows(count))
+
+    def samples(self) -> Tensor:
+        """One crop of each held-out image, always the same: (N, 3, side, side) uint8."""
+        generator = numpy_generator(self.seed, "sample-crops")
+        return self._crops(self.held_out, generator, slice(None))
+
+    def _crops(self, index: np.ndarray, generator: np.random.Generator, own: slice) -> Tensor:
+        y0 = generator.integers(0, self.heights[index] - self.side + 1)
+        x0 = generator.integers(0, self.widths[index] - self.side + 1)
+        flip = generator.random(len(index)) < 0.5
+        image, top, left, mirrored = (torch.from_numpy(v[own]) for v in (index, y0, x0, flip))
+        return self.images.integer_crops(image, top, left, mirrored, self.side, self.device)
+
+
+def batch_holes(holes: Holes, seed: int, step: int, count: int, device: torch.device) -> Tensor:
+    """This process's rows of the holes of a step: (N, 1, side, side) bool, True = missing."""
+    return _draw_holes(holes, numpy_generator(seed, "holes", step), count, device, rows(count))
+
+
+def sample_holes(holes: Holes, seed: int, count: int, device: torch.device) -> Tensor:
+    """The holes of the held-out crops, always the same: (N, 1, side, side) bool."""
+    return _draw_holes(holes, numpy_generator(seed, "sample-holes"), count, device, slice(None))
+
+
+def _draw_holes(
+    holes: Holes, generator: np.random.Generator, count: int, device: torch.device, own: slice
+) -> Tensor:
+    uniforms = generator.random((count, *holes.draws), dtype=np.float32)[own]
+    return holes(torch.from_numpy(uniforms).to(device)).unsqueeze(1)
+
+
+def save_samples(run: Path, step: int, columns: Mapping[str, Tensor]) -> None:
+    """Write samples/step-NNNNNN.png: named columns of (N, 3, side, side) uint8, a row an image."""
+    folder = run / "samples"
+    folder.mkdir(exist_ok=True)
+    pictures = {
+        name: list(crops.permute(0, 2, 3, 1).cpu().numpy()) for name, crops in columns.items()
+    }
+    save_sheet(pictures, folder / f"step-{step:06d}.png")

@@ -1,0 +1,207 @@
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from cebench.config import load_recipe
+from cebench.data.ragged import RaggedImages
+from cebench.errors import CebenchError, InputError
+from cebench.files import sha256_of
+from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.whole_batch import Dropout
+from cebench.pretrain import imagenet
+from cebench.pretrain.crops import Crops
+from cebench.pretrain.imagenet import (
+    Batch,
+    ImagenetClassification,
+    ImagenetRecipe,
+    central_crops,
+    top_k_accuracy,
+)
+from cebench.pretrain.run import Request, run_pretraining
+from cebench.weights import load_weights
+
+CPU = torch.device("cpu")
+COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
+QUICK = (
+    "steps=4",
+    "batch_size=3",
+    "held_out_images=2",
+    "checkpoint_every=2",
+    "log_every=1",
+    "init=caffenet",
+)
+
+
+class SmallClassifier(nn.Module):
+    """CaffeNet's trunk and a head of a hundredth of its size."""
+
+    def __init__(self, num_classes: int, generator: torch.Generator, fc8_bias: float) -> None:
+        super().__init__()
+        self.trunk = CaffeNetTrunk(generator=generator)
+        self.dropout = Dropout(0.5)
+        self.fc8 = nn.Linear(9216, num_classes)
+        nn.init.normal_(self.fc8.weight, std=0.001, generator=generator)
+        nn.init.constant_(self.fc8.bias, fc8_bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        scores: Tensor = self.fc8(self.dropout(self.trunk(images).flatten(1)))
+        return scores
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imagenet, "CaffeNetClassifier", SmallClassifier)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """A folder per colour, two images in each."""
+    for name, colour in COLOURS.items():
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        for number in range(2):
+            Image.new("RGB", (40, 30), colour).save(
+                tmp_path / "classes" / name / f"{name}{number}.png"
+            )
+    return tmp_path / "classes"
+
+
+def request(data: Path, out: Path, *changes: str) -> Request:
+    return Request(
+        method="imagenet", data=(data,), out=out, recipe="smoke", changes=(*QUICK, *changes)
+    )
+
+
+def recipe(*changes: str) -> ImagenetRecipe:
+    return load_recipe(ImagenetRecipe, "cebench.pretrain", "imagenet", "smoke", changes)[0]
+
+
+def program(*changes: str) -> ImagenetClassification:
+    """Three grey images of classes 2, 0 and 1, none held out."""
+    images = [np.full((240, 230, 3), shade, np.uint8) for shade in (20, 120, 220)]
+    crops = Crops(RaggedImages.from_arrays(images), 227, 0, 0, CPU)
+    return ImagenetClassification(crops, np.array([2, 0, 1]), 3, recipe(*QUICK, *changes))
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_leaves_a_trunk_a_classifier_and_its_accuracy(folders: Path, tmp_path: Path) -> None:
+    path = run_pretraining(request(folders, tmp_path / "run"))
+    weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
+    assert weights.sidecar.method == "imagenet"
+    assert model.sidecar.architecture == "caffenet-classifier"
+    assert torch.equal(weights.tensors["conv1.weight"], model.tensors["trunk.conv1.weight"])
+    assert CaffeNetTrunk().load_state_dict(weights.tensors)
+    accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
+    assert accuracy["classes"] == sorted(COLOURS)
+    assert (accuracy["step"], accuracy["images"], accuracy["top5"]) == (4, 2, 1.0)
+    assert accuracy["top1"] in (0.0, 0.5, 1.0)
+    assert (tmp_path / "run" / "curves.png").exists()
+
+
+@pytest.mark.usefixtures("small")
+def test_a_broken_off_run_ends_with_the_same_bytes(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = run_pretraining(request(folders, tmp_path / "straight"))
+    update = ImagenetClassification.update
+
+    def breaks(program: ImagenetClassification, step: int, batch: Batch) -> Mapping[str, Tensor]:
+        if step == 3:
+            raise CebenchError("power cut")
+        return update(program, step, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImagenetClassification, "update", breaks)
+        with pytest.raises(CebenchError, match="power cut"):
+            run_pretraining(request(folders, tmp_path / "run"))
+    resumed = run_pretraining(request(folders, tmp_path / "run"))
+    assert sha256_of(resumed) == sha256_of(straight)
+
+
+@pytest.mark.usefixtures("small")
+def test_labels_follow_their_images_through_every_batch() -> None:
+    trained = program()
+    class_of_shade = {20: 2, 120: 0, 220: 1}
+    for step in range(4):
+        batch = trained.batch(step)
+        assert batch.images.shape == (3, 3, 227, 227)
+        shades = batch.images[:, 0, 0, 0].tolist()
+        assert batch.labels.tolist() == [class_of_shade[shade] for shade in shades]
+
+
+@pytest.mark.usefixtures("small")
+def test_loss_is_the_mean_softmax_cross_entropy() -> None:
+    """Zero weights and biases 0, ln 2, ln 5: the classes have 1/8, 2/8 and 5/8."""
+    trained = program()
+    with torch.no_grad():
+        trained.network.fc8.weight.zero_()
+        trained.network.fc8.bias.copy_(torch.tensor([0, math.log(2), math.log(5)]))
+    loss = trained.loss(torch.zeros(3, 3, 227, 227, dtype=torch.uint8), torch.tensor([0, 1, 2]))
+    assert loss.item() == pytest.approx((math.log(8) + math.log(4) + math.log(8 / 5)) / 3)
+
+
+@pytest.mark.usefixtures("small")
+def test_rates_and_decay_are_caffes() -> None:
+    trained = program("tenth_every=2", "learning_rate=0.01")
+    weights, biases = trained.sgd.param_groups
+    assert (weights["weight_decay"], biases["weight_decay"]) == (5e-4, 0)
+    assert {parameter.dim() for parameter in biases["params"]} == {1}
+    rates = []
+    for step in range(4):
+        trained.update(step, trained.batch(step))
+        assert biases["lr"] == 2 * weights["lr"]
+        rates.append(weights["lr"])
+    assert rates == pytest.approx([0.01, 0.01, 0.001, 0.001])
+
+
+def test_top_k_counts_images_whose_class_is_among_the_best() -> None:
+    scores = torch.tensor([[3.0, 2, 1, 0], [0, 1, 2, 3], [0, 3, 2, 1]])
+    labels = torch.tensor([0, 1, 2])
+    assert [top_k_accuracy(scores, labels, k) for k in (1, 2, 3, 5)] == pytest.approx(
+        [1 / 3, 2 / 3, 1, 1]
+    )
+
+
+def test_central_crops_are_the_middle_as_it_stands() -> None:
+    image = np.arange(231 * 240 * 3, dtype=np.uint32).astype(np.uint8).reshape(231, 240, 3)
+    crops = Crops(RaggedImages.from_arrays([image, image]), 227, 1, 0, CPU)
+    (crop,) = central_crops(crops, np.array([1]))
+    np.testing.assert_array_equal(crop.permute(1, 2, 0).numpy(), image[2:229, 6:233])
+
+
+@pytest.mark.parametrize("layout", ["flat", "one class"])
+def test_images_without_at_least_two_class_folders_are_a_mistake(
+    layout: str, folders: Path, tmp_path: Path
+) -> None:
+    data = folders / "red" if layout == "flat" else tmp_path / "one"
+    if layout == "one class":
+        (folders / "red").rename((data.mkdir(), data / "red")[1])
+    with pytest.raises(InputError, match="imagenet learns labels") as caught:
+        run_pretraining(request(data, tmp_path / "run"))
+    assert "\n" not in str(caught.value)
+
+
+def test_paper_recipe_is_the_reference_solvers() -> None:
+    paper, _ = load_recipe(ImagenetRecipe, "cebench.pretrain", "imagenet", "paper")
+    assert (paper.steps, paper.batch_size, paper.tenth_every) == (450_000, 256, 100_000)
+    assert (paper.learning_rate, paper.momentum, paper.weight_decay) == (0.01, 0.9, 5e-4)
+    assert paper.init == "caffenet"
+
+
+def test_he_start_lets_the_scores_depend_on_the_image() -> None:
+    images = [np.full((240, 230, 3), shade, np.uint8) for shade in (20, 120, 220)]
+    crops = Crops(RaggedImages.from_arrays(images), 227, 0, 0, CPU)
+    spreads = []
+    for init in ("he", "caffenet"):
+        trained = ImagenetClassification(crops, np.arange(3), 3, recipe(f"init={init}"))
+        trained.network.eval()
+        with torch.no_grad():
+            scores = trained.scores(central_crops(crops, np.arange(3)))
+        spreads.append((scores.std(0).mean() / scores.abs().mean()).item())
+    assert spreads[0] > 5 * spreads[1]
