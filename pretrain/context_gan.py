@@ -1,0 +1,267 @@
+"""`context-gan`: the inpainting model of Table 1, an encoder-decoder against a discriminator.
+
+Order and weights of the updates follow pathak22/context-encoder, train.lua and train_random.lua.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from cebench.data.hole_masks import Holes
+from cebench.devices import autocast, compiled
+from cebench.models.inpainting_gan import (
+    BOTTLENECK,
+    FILL,
+    Discriminator,
+    InpaintingGenerator,
+    central_square,
+    predicted_side,
+)
+from cebench.parallel import process_count, sum_gradients, total
+from cebench.pictures import plot_curves
+from cebench.randomness import torch_seed
+from cebench.training import train
+from cebench.weights import Preprocessing
+
+from .crops import Crops, batch_holes, sample_holes, save_samples
+from .holes import Mask, holes_of
+from .setting import Pretrained, PretrainingRecipe, Setting
+from .sources import load_source
+
+OBJECTIVES = {"joint": (0.999, 0.001), "l2": (1.0, 0.0), "adversarial": (0.0, 1.0)}
+"""Objective -> weights of reconstruction and of the adversary (section 5.1)."""
+
+
+class ContextGanRecipe(PretrainingRecipe):
+    """How the inpainting model trains (protocol ledger: inpainting model).
+
+    `learning_rate` is the discriminator's.
+    """
+
+    objective: Literal["joint", "l2", "adversarial"] = "joint"
+    """Reconstruction and adversary together, or one of them alone (figure 6)."""
+    generator_rate_factor: PositiveFloat = 10
+    """The generator's learning rate over the discriminator's; the released code has 1 for the
+    adversary alone."""
+    region: Literal["center", "image"] = "center"
+    """What is predicted: the central half of the image's side, or the whole image."""
+    mask: Mask = "central"
+    """Which pixels are missing; other than central only with region `image`."""
+    region_image_set: str = "train"
+    """Segmentation image set of --region-shapes whose silhouettes shape the random regions."""
+    overlap: int = Field(default=4, ge=0, lt=32)
+    """Pixels by which the predicted square exceeds the central hole on each side."""
+    visible_weight: PositiveFloat = 10
+    """Weight of predicted pixels that the network sees, against 1 of missing ones, in the
+    reconstruction loss; the released code has 10 for the centre and 1 for the whole image."""
+    side: Literal[64, 128] = 128
+    """Pixels of the square crop that the network sees."""
+    bottleneck: PositiveInt = BOTTLENECK
+    """Units between encoder and decoder."""
+    short_side: int = Field(default=350, ge=64)
+    """Pixels of the shorter image side before the random crop; near `side`, whole views."""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "ContextGanRecipe":
+        if self.short_side < self.side:
+            raise ValueError(f"short_side={self.short_side} is less than side={self.side}")
+        if self.region == "center" and (self.side, self.mask) != (128, "central"):
+            raise ValueError("region=center needs side=128 and mask=central; set region=image")
+        return self
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images (N, 3, side, side) uint8 and holes (N, 1, side, side) bool, True = missing."""
+
+    images: Tensor
+    holes: Tensor
+
+
+class ContextGan:
+    """Trains a generator to fill holes, and a discriminator where the objective has an adversary.
+
+    One process computes its rows of the batch; its losses are its share of the whole batch's.
+    """
+
+    def __init__(self, crops: Crops, holes: Holes, recipe: ContextGanRecipe) -> None:
+        source = torch.Generator().manual_seed(torch_seed(crops.seed, "context-gan"))
+        adam = partial(Adam, betas=(0.5, 0.999), fused=True)
+        rate = recipe.learning_rate
+        generator = InpaintingGenerator(recipe.side, recipe.region, recipe.bottleneck, source)
+        self.generator = generator.to(crops.device)
+        self.adam = adam(generator.parameters(), lr=rate * recipe.generator_rate_factor)
+        self.modules: dict[str, nn.Module] = {"generator": self.generator}
+        self.optimizers: dict[str, Optimizer] = {"generator": self.adam}
+        self.predicted_side = predicted_side(recipe.side, recipe.region)
+        self.weights = OBJECTIVES[recipe.objective]
+        if recipe.objective != "l2":
+            self.discriminator = Discriminator(self.predicted_side, source).to(crops.device)
+            self.adversary = adam(self.discriminator.parameters(), lr=rate)
+            self.modules["discriminator"] = self.discriminator
+            self.optimizers["discriminator"] = self.adversary
+        self.crops, self.holes, self.count = crops, holes, recipe.batch_size
+        self.visible_weight, self.precision = recipe.visible_weight, recipe.precision
+        self.cuda_graphs = recipe.cuda_graphs and crops.device.type == "cuda"
+        translate = partial(compiled, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)
+        self.predict = translate(self._predict)
+        self.discriminator_loss = translate(self._discriminator_loss)
+        self.generator_losses = translate(self._generator_losses)
+
+    def batch(self, step: int) -> Batch:
+        """Random crops, mirrored half of the time, and their holes."""
+        seed, device = self.crops.seed, self.crops.device
+        holes = batch_holes(self.holes, seed, step, self.count, device)
+        return Batch(self.crops.batch(step, self.count), holes)
+
+    def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
+        """One step of the discriminator, then one of the generator against the new one.
+
+        The released code reuses in the second the discriminator's activations of before its step;
+        recomputing them is the usual form of the same.
+        """
+        if self.cuda_graphs:  # All graphs of a step share its memory.
+            torch.compiler.cudagraph_mark_step_begin()
+        prediction = self.predict(batch.images, batch.holes)
+        losses = {}
+        if "discriminator" in self.modules:
+            losses["discriminator"] = self.discriminator_loss(prediction.detach(), batch.images)
+            _descend(losses["discriminator"], self.discriminator, self.adversary)
+            self.discriminator.requires_grad_(False)
+        losses |= self.generator_losses(prediction, batch.images, batch.holes)
+        _descend(losses["loss"], self.generator, self.adam)
+        if "discriminator" in self.modules:
+            self.discriminator.requires_grad_(True)
+        return {name: total(loss).clone() for name, loss in losses.items()}
+
+    def _predict(self, images: Tensor, holes: Tensor) -> Tensor:
+        """The generator's regions, (N, 3, P, P) float32 on [-1, 1]."""
+        with autocast(images.device, self.precision):
+            prediction: Tensor = self.generator(visible_context(images, holes))
+        return prediction.float()
+
+    def _discriminator_loss(self, prediction: Tensor, images: Tensor) -> Tensor:
+        """Cross-entropy of real regions as real plus that of predicted ones as predicted.
+
+        Each kind has its own forward pass and with it its own batch statistics.
+        """
+        real = self._logits(self._region(unit_scale(images)))
+        fake = self._logits(prediction)
+        loss = minus_log_sigmoid(real).mean() + minus_log_sigmoid(-fake).mean()
+        return loss / process_count()
+
+    def _generator_losses(
+        self, prediction: Tensor, images: Tensor, holes: Tensor
+    ) -> dict[str, Tensor]:
+        """The weighted loss, and for the log its parts: the unweighted mean squared error and the
+        cross-entropy of predicted regions as real.
+        """
+        error = (prediction - self._region(unit_scale(images))).square()
+        weighted = error * torch.where(self._region(holes), 1.0, self.visible_weight)
+        losses = {"loss": self.weights[0] * weighted.mean(), "reconstruction": error.mean()}
+        if "discriminator" in self.modules:
+            losses["adversarial"] = minus_log_sigmoid(self._logits(prediction)).mean()
+            losses["loss"] = losses["loss"] + self.weights[1] * losses["adversarial"]
+        return {name: loss / process_count() for name, loss in losses.items()}
+
+    def _logits(self, regions: Tensor) -> Tensor:
+        with autocast(regions.device, self.precision):
+            logits: Tensor = self.discriminator(regions)
+        return logits.float()
+
+    def _region(self, images: Tensor) -> Tensor:
+        """What is predicted of (N, C, side, side)."""
+        return central_square(images, self.predicted_side)
+
+
+def unit_scale(images: Tensor) -> Tensor:
+    """Pixels 0..255 on [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def visible_context(images: Tensor, holes: Tensor) -> Tensor:
+    """The generator's input: images 0..255 on [-1, 1], FILL where `holes` (N, 1, H, W) is True."""
+    fill = torch.tensor(FILL, device=images.device)[:, None, None]
+    return torch.where(holes, fill, unit_scale(images))
+
+
+def minus_log_sigmoid(logits: Tensor) -> Tensor:
+    """-log D of regions that D gives these logits; -log(1 - D) with the sign of logits changed."""
+    return F.softplus(-logits)
+
+
+def _descend(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    sum_gradients(network.parameters())
+    optimizer.step()
+
+
+def pretrain(recipe: ContextGanRecipe, setting: Setting) -> Pretrained:
+    """Load the images, train, and leave samples/ and curves.png in the run directory."""
+    hole = recipe.side // 2 - 2 * recipe.overlap
+    holes = holes_of(recipe.mask, recipe.side, hole, recipe.region_image_set, setting)
+    source = load_source(setting.data, setting.exclude, recipe.voc_image_set, recipe.short_side)
+    crops = Crops(source.images, recipe.side, recipe.held_out_images, setting.seed, setting.device)
+    program = ContextGan(crops, holes, recipe)
+    seconds = train(
+        program,
+        setting.run,
+        label="context-gan",
+        steps=recipe.steps,
+        seed=setting.seed,
+        data_fingerprint=source.fingerprint,
+        log_every=recipe.log_every,
+        checkpoint_every=recipe.checkpoint_every,
+        batches_ahead=crops.batches_ahead,
+        pictures_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
+        draw=lambda step: _draw_samples(program, step, setting),
+    )
+    metrics = setting.run.metrics()
+    names = [name for name in metrics[-1] if name not in ("step", "seconds")]
+    plot_curves(metrics, names, setting.run.path / "curves.png", title="context-gan")
+    return Pretrained(
+        trunk=None,
+        model=program.generator.state_dict(),
+        architecture="inpainting-generator",
+        preprocessing=Preprocessing(
+            range=(-1.0, 1.0), mean_rgb=(0.0, 0.0, 0.0), side=recipe.side
+        ),
+        images=len(crops.training),
+        data_fingerprint=source.fingerprint,
+        steps=recipe.steps,
+        seconds=seconds,
+    )
+
+
+@torch.no_grad()
+def _draw_samples(program: ContextGan, step: int, setting: Setting) -> None:
+    """Context, prediction, composite and truth of the held-out images, one row each.
+
+    The prediction is shown in its place, visible pixels that it covers included; the composite
+    takes missing pixels only.
+    """
+    truth = program.crops.samples()
+    holes = sample_holes(program.holes, setting.seed, len(truth), setting.device)
+    context, prediction = visible_context(truth, holes), program.predict(truth, holes)
+    pasted = context.clone()
+    central_square(pasted, prediction.shape[-1]).copy_(prediction)
+    pasted = _bytes(pasted)
+    columns = {
+        "context": _bytes(context),
+        "prediction": pasted,
+        "composite": torch.where(holes, pasted, truth),
+        "truth": truth,
+    }
+    save_samples(setting.run.path, step, columns)
+
+
+def _bytes(images: Tensor) -> Tensor:
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
