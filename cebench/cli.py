@@ -21,7 +21,7 @@ COMMANDS = {
     "report": ("cebench.commands.report", "Print Tables 1 and 2 beside the published numbers."),
     "score": ("cebench.commands.score", "Score files that any program wrote."),
     "inpaint": ("cebench.commands.inpaint", "Fill holes in images with pretrained weights."),
-    "data": ("cebench.commands.data", "Verify data sets; draw the toy world."),
+    "data": ("cebench.commands.data", "Verify and pack data sets; draw the toy world."),
     "weights": ("cebench.commands.weights", "Inspect weights files."),
 }
 """Verb -> (module that holds a click command of the verb's name, line for --help)."""

@@ -1,15 +1,21 @@
 """The images a pretext method learns from: found, cleared of evaluation photos, decoded once."""
 
 import logging
+import shlex
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from cebench.data.fingerprint import fingerprint_files
+import numpy as np
+
+from cebench.data.fingerprint import fingerprint
 from cebench.data.images import image_files
-from cebench.data.overlap import same_photos
+from cebench.data.overlap import PhotoIdentities, identify, same_identities
+from cebench.data.packed_store import PackedStore, open_store
+from cebench.data.photos import Photo, find_photos, voc_year
 from cebench.data.ragged import RaggedImages, load_ragged
-from cebench.data.voc import VocYear
+from cebench.data.store_manifest import PIXELS, is_store
 from cebench.errors import InputError
 from cebench.progress import progress
 
@@ -18,68 +24,133 @@ logger = logging.getLogger("cebench")
 
 @dataclass(frozen=True)
 class Source:
-    """Decoded images and the hash of the files they came from."""
+    """Decoded images, the hash of the files they came from, and their classes if they have any."""
 
     images: RaggedImages
     fingerprint: str
+    """The same for image files and for a packed store made of them."""
+    labels: np.ndarray | None
+    """(N,) int64, index into `classes`; None unless every image has a class."""
+    classes: tuple[str, ...]
+    """Names of the classes (first folder below --data), sorted; () without labels."""
+
+
+@dataclass(frozen=True)
+class PhotoFiles:
+    """N photos that are not decoded yet; answers what a `PackedStore` answers."""
+
+    photos: Sequence[Photo]
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    @property
+    def identities(self) -> PhotoIdentities:
+        """Reads and decodes every photo."""
+        return identify(self.photos)
+
+    def chosen(self, index: Sequence[int]) -> "PhotoFiles":
+        """The photos `index`, in that order."""
+        return PhotoFiles([self.photos[i] for i in index])
+
+
+Found = PhotoFiles | PackedStore
 
 
 def find_images(
     data: Sequence[Path], exclude: Sequence[Path], voc_image_set: str
-) -> tuple[list[Path], int]:
-    """Image files below `data` less every photo that `exclude` shows, and how many those were.
+) -> tuple[Found, int]:
+    """What `data` holds less every photo that `exclude` shows, and how many those were.
 
-    A folder that holds JPEGImages is a VOC year: the images of its `voc_image_set` are taken. An
-    exclusion is an image list of a VOC year (ImageSets/.../SET.txt) or a folder of images.
+    `data` is one packed store or what `find_photos` takes. An exclusion is an image list of a VOC
+    year (ImageSets/.../SET.txt) or a folder of images.
     """
     if not data:
-        raise InputError("--data is missing; give a folder of images or a VOC year folder")
-    candidates = sorted({path for root in data for path in _images_of(root, voc_image_set)})
-    held_out = [path for place in exclude for path in _excluded(place)]
+        raise InputError(
+            "--data is missing; give a folder of images, a VOC year folder or a packed store"
+        )
+    found = _found(data, voc_image_set)
+    held_out = [photo for place in exclude for photo in _excluded(place)]
     if not held_out:
-        return candidates, 0
-    same = same_photos(candidates, held_out)
-    kept = [path for path in candidates if path not in same]
+        return found, 0
+    same = same_identities(found.identities, identify(held_out))
+    kept = [i for i in range(len(found)) if i not in same]
     if not kept:
         raise InputError("--exclude: every image of --data is excluded; nothing is left to learn")
-    return kept, len(same)
+    return found.chosen(kept), len(same)
+
+
+def bytes_of(found: Found) -> int:
+    """Size of the image files, or of the pixels of a store."""
+    if isinstance(found, PackedStore):
+        return found.manifest.files[PIXELS].bytes
+    return sum(photo.file_size for photo in found.photos)
 
 
 def load_source(
     data: Sequence[Path], exclude: Sequence[Path], voc_image_set: str, short_side: int
 ) -> Source:
-    """Decode the images of `find_images` with their shorter side at `short_side` pixels."""
-    paths, excluded = find_images(data, exclude, voc_image_set)
+    """The images of `find_images` with their shorter side at `short_side` pixels.
+
+    Image files are decoded into memory; the pixels of a packed store stay on the disk and must
+    have that size already.
+    """
+    found, excluded = find_images(data, exclude, voc_image_set)
     if excluded:
         logger.info(f"{excluded} images left out: they show photos of the excluded lists")
-    with progress("reading images", "images") as report:
-        images = load_ragged(paths, short_side=short_side, report=report)
-    return Source(images, fingerprint_files(paths, None))
+    if isinstance(found, PackedStore):
+        _require_short_side(found, data[0], short_side)
+        images, names, contents = found.images, found.names, found.identities.sha256
+        labels, classes = _labels(found.categories)
+    else:
+        photos = found.photos
+        with progress("reading images", "images") as report:
+            images = load_ragged(photos, short_side=short_side, report=report)
+        with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock.
+            contents = list(pool.map(Photo.sha256, photos))
+        names = [photo.name for photo in photos]
+        labels, classes = _labels([photo.category for photo in photos])
+    bare = [PurePosixPath(name).name for name in names]
+    return Source(images, fingerprint(bare, contents), labels, classes)
 
 
-def _images_of(root: Path, voc_image_set: str) -> list[Path]:
-    if not root.is_dir():
-        raise InputError(f"{root}: no such folder; --data needs images or a VOC year folder")
-    if (root / "JPEGImages").is_dir():
-        voc = voc_year(root, "--data")
-        return [voc.image_path(image) for image in voc.ids(voc_image_set)]
-    return image_files(root)
+def _found(data: Sequence[Path], voc_image_set: str) -> Found:
+    stores = [root for root in data if is_store(root)]
+    if not stores:
+        return PhotoFiles(find_photos(data, voc_image_set))
+    if len(data) > 1:
+        raise InputError(
+            f"--data {stores[0]}: a packed store stands alone; prepare one store of all the sources"
+        )
+    return open_store(stores[0])
 
 
-def _excluded(place: Path) -> list[Path]:
+def _require_short_side(store: PackedStore, path: Path, short_side: int) -> None:
+    origin = store.manifest.listing.origin
+    if origin.short_side == short_side:
+        return
+    has = f"a short side of {origin.short_side}" if origin.short_side else "the original sizes"
+    sources = shlex.join(origin.sources)
+    raise InputError(
+        f"--data {path}: this store has {has}, the recipe needs short_side {short_side}; make one: "
+        f"cebench data prepare {sources} --short-side {short_side} --out {path}-{short_side}"
+    )
+
+
+def _labels(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The class of each image as an index, and the classes; "" is no class."""
+    if not all(names):
+        return None, ()
+    classes, labels = np.unique(names, return_inverse=True)
+    return labels.astype(np.int64), tuple(str(name) for name in classes)
+
+
+def _excluded(place: Path) -> list[Photo]:
     if place.is_dir():
-        return image_files(place)
+        return [Photo(path, upright=True) for path in image_files(place)]
     if not place.is_file() or place.parent.parent.name != "ImageSets":
         raise InputError(
             f"--exclude {place}: expected a folder of images or a list VOC.../ImageSets/.../SET.txt"
         )
     voc = voc_year(place.parents[2], "--exclude")
-    return [voc.image_path(image) for image in voc.ids(place)]
-
-
-def voc_year(root: Path, option: str) -> VocYear:
-    """The VOC year whose folder is `root`; InputError that names `option` when it is none."""
-    year = root.resolve().name.removeprefix("VOC")
-    if not (root / "ImageSets").is_dir() or not year.isdigit():
-        raise InputError(f"{option} {root}: expected a VOC year folder, such as VOCdevkit/VOC2012")
-    return VocYear(root, int(year))
+    return [Photo(voc.image_path(image)) for image in voc.ids(place)]

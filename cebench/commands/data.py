@@ -1,11 +1,14 @@
-"""`cebench data`: check data sets; draw the toy world."""
+"""`cebench data`: check data sets, pack them, draw the toy world."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from cebench.commands.proposals import proposals
 
 if TYPE_CHECKING:
     from cebench.data.verify import Findings
@@ -13,7 +16,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def data() -> None:
-    """Verify data sets; draw the toy world."""
+    """Verify and pack data sets; draw the toy world."""
+
+
+data.add_command(proposals)
 
 
 @data.command()
@@ -23,9 +29,9 @@ def data() -> None:
 def verify(context: click.Context, path: Path, as_json: bool) -> None:
     """Read every file of the data set PATH; count what is there, name what is missing or broken.
 
-    PATH is a VOCdevkit or one year of it, an SBD tree (benchmark_RELEASE), a folder of images, or
-    a folder that holds several of these. Exit status: 0 all is well, 1 something is missing or
-    broken, 2 PATH is no such thing.
+    PATH is a VOCdevkit or one year of it, an SBD tree (benchmark_RELEASE), a packed store, a folder
+    of images, or a folder that holds several of these. Exit status: 0 all is well, 1 something is
+    missing or broken, 2 PATH is no such thing.
     """
     from cebench.data.verify import data_sets_at
     from cebench.progress import progress
@@ -46,6 +52,85 @@ def verify(context: click.Context, path: Path, as_json: bool) -> None:
         click.echo("\n\n".join(_as_text(item) for item in findings))
     if problems:
         context.exit(1)
+
+
+class _ShortSide(click.ParamType[int | None]):
+    name = "PIXELS|original"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        if value == "original":
+            return None
+        if not str(value).isdecimal() or int(str(value)) == 0:
+            self.fail(f"{value!r} is neither a number of pixels nor `original`", param, ctx)
+        return int(str(value))
+
+
+@data.command()
+@click.argument(
+    "sources", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="SOURCE..."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the store.")
+@click.option(
+    "--short-side",
+    type=_ShortSide(),
+    default=256,
+    show_default=True,
+    help="Shorter image side in the store; `original` keeps the sizes.",
+)
+@click.option(
+    "--on-bad-image",
+    type=click.Choice(["error", "skip"]),
+    default="error",
+    show_default=True,
+    help="Stop at an unreadable image, or list it in STORE/skipped.csv.",
+)
+@click.option("--voc-image-set", default="train", show_default=True, help="For a VOC year folder.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=lambda: os.cpu_count() or 1,
+    show_default="all processors",
+    help="Processes that decode; their number changes no byte.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def prepare(
+    sources: tuple[Path, ...],
+    out: Path,
+    short_side: int | None,
+    on_bad_image: str,
+    voc_image_set: str,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Decode the images of every SOURCE once, into one packed store for `cebench pretrain`.
+
+    A SOURCE is a folder of images, a VOC year folder or tar shards (a .tar file, or a folder of
+    them). The same command continues an interrupted one and returns at once from a finished store.
+    """
+    from cebench.data.packing import prepare_store
+    from cebench.data.store_manifest import PIXELS, SKIPPED
+    from cebench.progress import progress
+
+    with progress("packing", "images") as report:
+        manifest = prepare_store(
+            sources,
+            out,
+            short_side=short_side,
+            voc_image_set=voc_image_set,
+            skip_bad=on_bad_image == "skip",
+            workers=workers,
+            report=report,
+        )
+    if manifest.skipped:
+        click.echo(f"{manifest.skipped} bad images skipped, see {out / SKIPPED}", err=True)
+    if as_json:
+        pixels = manifest.files[PIXELS]
+        summary = {"images": manifest.images, "skipped": manifest.skipped, **asdict(pixels)}
+        click.echo(json.dumps({"store": str(out), **summary}, indent=2))
+    else:
+        click.echo(f"{out} holds {manifest.images} images")
 
 
 @data.command()
@@ -77,13 +162,14 @@ def _as_text(findings: "Findings") -> str:
     if findings.boxes:
         lines.append(f"  {findings.boxes} boxes, {findings.difficult} of them difficult")
     if findings.masks:
-        share = f"{100 * findings.void_share:.1f} % of their pixels void"
-        lines.append(f"  {findings.masks} label images, {share}")
+        void = f"{findings.void_pixels:,} ({100 * findings.void_share:.1f} %) void"
+        lines.append(f"  {findings.masks} label images of {findings.pixels:,} pixels, {void}")
     lines += [f"  {count} in {name}" for name, count in findings.sets.items()]
     if findings.per_class:
-        lines.append("  class         boxes  difficult  images  label images")
+        lines.append("  class         boxes  difficult  images  label images        pixels")
     lines += [
         f"  {name:<12}{count.boxes:>7}{count.difficult:>11}{count.images:>8}{count.masks:>14}"
+        f"{count.pixels:>14,}"
         for name, count in findings.per_class.items()
     ]
     verdict = f"{len(findings.problems)} missing or broken:" if findings.problems else "all is well"

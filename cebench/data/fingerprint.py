@@ -26,5 +26,10 @@ def fingerprint_files(paths: Sequence[Path], root: Path | None = None) -> str:
             contents = list(pool.map(sha256_of, paths))
     except OSError as error:
         raise InputError(f"cannot read {error.filename}: {error.strerror}") from error
+    return fingerprint(names, contents)
+
+
+def fingerprint(names: Sequence[str], contents: Sequence[str]) -> str:
+    """The same from the names and the SHA-256 of each content, where the files are not at hand."""
     lines = sorted(f"{name}\0{content}\n" for name, content in zip(names, contents, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

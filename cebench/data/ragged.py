@@ -1,7 +1,7 @@
 """Images of different sizes in one flat tensor, and random crops of them without a loop.
 
-A decoded data set that fits in memory (VOC2007: 2.8 GB) is read once and then cropped on the
-processor or the GPU, faster than a network can take the crops.
+A decoded data set is read once (or lies in a packed store) and then cropped on the GPU where it
+fits there, else on the processor, faster than a network can take the crops.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,11 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
-from PIL import Image
 
-from cebench.data.images import image_size, open_rgb
+from cebench.data.photos import Photo
+
+_SHARE_OF_FREE_MEMORY = 0.6
+
+_Neighbours = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Of each sample: the pixel at or before it, the next one, the fraction between; each (B, size)."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,21 @@ class RaggedImages:
         tensors = (self.pixels, self.heights, self.widths, self.offsets)
         return RaggedImages(*(tensor.to(device) for tensor in tensors))
 
+    def near(self, device: torch.device) -> "RaggedImages":
+        """On `device` if that leaves it 40 % of its free memory, else as they are.
+
+        Crops are asked for in the same way in both cases: `integer_crops(..., device=device)`.
+        """
+        if device.type != "cuda":
+            return self
+        free, _ = torch.cuda.mem_get_info(device)
+        return self.to(device) if self.nbytes <= _SHARE_OF_FREE_MEMORY * free else self
+
+    def chosen(self, index: np.ndarray) -> "RaggedImages":
+        """The images `index`, (M,) int64, in that order; the pixels are shared."""
+        layout = (self.heights, self.widths, self.offsets)
+        return RaggedImages(self.pixels, *(values[torch.from_numpy(index)] for values in layout))
+
     def image(self, index: int) -> torch.Tensor:
         """Image `index` as a view, (H, W, 3) uint8."""
         height, width = int(self.heights[index]), int(self.widths[index])
@@ -76,28 +96,53 @@ class RaggedImages:
             size: side of the output in pixels.
 
         Returns:
-            (B, 3, size, size) float32 in 0..255.
+            (B, 3, size, size) float32 in 0..255, channels last in memory.
         """
         index, x0, y0, scale, flip = (
             value.to(self.pixels.device) for value in (index, x0, y0, scale, flip)
         )
-        widths = self.widths[index]
-        left, right, along_x = _neighbours(x0, scale, widths, size, flip)
-        top, bottom, along_y = _neighbours(y0, scale, self.heights[index], size)
+        along_x = _neighbours(x0, scale, self.widths[index], size, flip)
+        along_y = _neighbours(y0, scale, self.heights[index], size)
+        # A loop over the crops is fastest on the CPU, but launches too much on a GPU.
+        sample = self._gathered_samples if self.pixels.is_cuda else self._looped_samples
+        crops = sample(index, along_x, along_y)
+        return crops.view(-1, size, size, 3).permute(0, 3, 1, 2)
 
-        # Byte addresses split into a part per row and a part per column and channel.
-        channels = torch.arange(3, device=self.pixels.device)
-        columns = [(3 * x[:, :, None] + channels).flatten(1)[:, None, :] for x in (left, right)]
-        start = self.offsets[index, None]
-        rows = [(start + 3 * widths[:, None] * y)[:, :, None] for y in (top, bottom)]
-        along_x = along_x.repeat_interleave(3, dim=1)[:, None, :]
+    def _gathered_samples(
+        self, index: torch.Tensor, along_x: _Neighbours, along_y: _Neighbours
+    ) -> torch.Tensor:
+        """Samples (B, size, 3 * size) between four pixels each, all crops at once."""
+        left, right, across = _per_channel(along_x)
+        start, width = self.offsets[index, None], self.widths[index, None]
+        top, bottom = (start + 3 * width * y for y in along_y[:2])
 
-        def row_samples(row: torch.Tensor) -> torch.Tensor:
-            before, after = (self._bytes_at(row + column).float() for column in columns)
-            return torch.lerp(before, after, along_x)
+        def column_samples(column: torch.Tensor) -> torch.Tensor:
+            above, below = (
+                self._bytes_at(row[:, :, None] + column[:, None]).float() for row in (top, bottom)
+            )
+            return torch.lerp(above, below, along_y[2][:, :, None])
 
-        crops = torch.lerp(row_samples(rows[0]), row_samples(rows[1]), along_y[:, :, None])
-        return crops.view(-1, size, size, 3).permute(0, 3, 1, 2).contiguous()
+        return torch.lerp(column_samples(left), column_samples(right), across[:, None])
+
+    def _looped_samples(
+        self, index: torch.Tensor, along_x: _Neighbours, along_y: _Neighbours
+    ) -> torch.Tensor:
+        """What `_gathered_samples` returns: whole rows are mixed first, then columns picked."""
+        left, right, across = _per_channel(along_x)
+        top, bottom, down = along_y
+        (x0, x1), (y0, y1) = (left.amin(1), right.amax(1)), (top[:, 0], bottom[:, -1])
+        # Lists of rows: indexing a tensor within the loop would take longer than its work.
+        columns = [(x - x0[:, None]).unbind() for x in (left, right)]
+        rows = [(y - y0[:, None]).unbind() for y in (top, bottom)]
+        boxes = zip(*(value.tolist() for value in (index, y0, y1 + 1, x0, x1 + 1)), strict=True)
+        crops = torch.empty(len(index), top.shape[1], left.shape[1])
+        for i, (image, first, last, start, stop) in enumerate(boxes):
+            source = self.image(image).flatten(1)[first:last, start:stop].float()
+            above, below = (source.index_select(0, places[i]) for places in rows)
+            mixed = above.lerp_(below, down[i, :, None])
+            before, after = (mixed.index_select(1, places[i]) for places in columns)
+            torch.lerp(before, after, across[i], out=crops[i])
+        return crops
 
     def integer_crops(
         self,
@@ -106,6 +151,7 @@ class RaggedImages:
         x0: torch.Tensor,
         flip: torch.Tensor,
         size: int,
+        device: torch.device | str | None = None,
     ) -> torch.Tensor:
         """Unscaled square crops.
 
@@ -115,18 +161,25 @@ class RaggedImages:
             x0: (B,) int64, left column.
             flip: (B,) bool, mirror left to right.
             size: side in pixels.
+            device: where the crops go, by default where the images are. From the host's memory to
+                a GPU they are copied while both go on working.
 
         Returns:
             (B, 3, size, size) uint8.
         """
+        device = self.pixels.device if device is None else torch.device(device)
         if self.pixels.is_cuda:  # B slices are cheap copies on the CPU but B launches on a GPU.
-            return self._gathered_crops(index, y0, x0, flip, size)
-        crops = torch.empty(len(index), size, size, 3, dtype=torch.uint8)
-        places = (value.tolist() for value in (index, y0, x0))
-        for crop, image, y, x in zip(crops, *places, strict=True):
-            crop.copy_(self.image(image)[y : y + size, x : x + size])
-        crops[flip] = crops[flip].flip(2)
-        return crops.permute(0, 3, 1, 2).contiguous()
+            return self._gathered_crops(index, y0, x0, flip, size).to(device)
+        inside = (y0 + size <= self.heights[index]) & (x0 + size <= self.widths[index])
+        if not inside.all():
+            raise ValueError(f"a crop of {size} pixels reaches out of its image")
+        shape = (len(index), 3, size, size)
+        crops = torch.empty(shape, dtype=torch.uint8, pin_memory=device.type == "cuda")
+        places = (value.tolist() for value in (index, y0, x0, flip))
+        for planes, image, y, x, mirrored in zip(crops.numpy(), *places, strict=True):
+            crop = self.image(image)[y : y + size, x : x + size].numpy()
+            cv2.split(cv2.flip(crop, 1) if mirrored else crop, list(planes))
+        return crops.to(device, non_blocking=True)
 
     def _gathered_crops(
         self,
@@ -149,7 +202,7 @@ class RaggedImages:
 
 
 def load_ragged(
-    paths: Sequence[Path],
+    photos: Sequence[Path | Photo],
     *,
     short_side: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
@@ -157,7 +210,7 @@ def load_ragged(
     """Decode image files in parallel, in the order given.
 
     Args:
-        paths: the files.
+        photos: the files; a path alone is not turned by its EXIF orientation.
         short_side: resize so that the shorter side has this many pixels (bilinear with
             antialias, aspect kept); None keeps the sizes.
         report: called with (images done, images in all).
@@ -165,42 +218,45 @@ def load_ragged(
     Raises:
         InputError: naming the first file that cannot be read.
     """
-    sizes = [_target_size(image_size(path), short_side) for path in paths]
+    files = [photo if isinstance(photo, Photo) else Photo(photo) for photo in photos]
+    sizes = [photo.dimensions(short_side) for photo in files]
     ragged = _allocate([(height, width) for width, height in sizes])
 
     def decode(index: int) -> None:
-        # Decoding a JPEG no smaller than twice the target changes nothing that the eye can see.
-        image = open_rgb(paths[index], None if short_side is None else 2 * short_side)
-        if image.size != sizes[index]:
-            image = image.resize(sizes[index], Image.Resampling.BILINEAR)
-        ragged.image(index).copy_(torch.tensor(np.asarray(image)))
+        pixels = np.array(files[index].resized(short_side))
+        ragged.image(index).copy_(torch.from_numpy(pixels))
 
-    report(0, len(paths))
+    report(0, len(files))
     pool = ThreadPoolExecutor()  # Pillow's decoders release the interpreter lock.
     try:
-        for done, _ in enumerate(pool.map(decode, range(len(paths))), start=1):
-            report(done, len(paths))
+        for done, _ in enumerate(pool.map(decode, range(len(files))), start=1):
+            report(done, len(files))
     finally:
         pool.shutdown(cancel_futures=True)
     return ragged
 
 
-def _target_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
-    if short_side is None:
-        return size
-    width, height = size
-    factor = short_side / min(size)
-    return max(short_side, round(width * factor)), max(short_side, round(height * factor))
+def ragged_layout(
+    shapes: Sequence[tuple[int, int]],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Heights, widths and offsets of images of (height, width) that lie back to back."""
+    heights, widths = torch.tensor(shapes, dtype=torch.int64).reshape(-1, 2).unbind(1)
+    sizes = 3 * heights * widths
+    return heights, widths, torch.cumsum(sizes, dim=0) - sizes
 
 
 def _allocate(shapes: Sequence[tuple[int, int]]) -> RaggedImages:
     """Room for images of (height, width); the pixels are not set."""
-    heights = torch.tensor([height for height, _ in shapes], dtype=torch.int64)
-    widths = torch.tensor([width for _, width in shapes], dtype=torch.int64)
-    ends = torch.cumsum(3 * heights * widths, dim=0)
-    total = int(ends[-1]) if len(shapes) else 0
-    pixels = torch.empty(total, dtype=torch.uint8)
-    return RaggedImages(pixels, heights, widths, ends - 3 * heights * widths)
+    total = sum(3 * height * width for height, width in shapes)
+    return RaggedImages(torch.empty(total, dtype=torch.uint8), *ragged_layout(shapes))
+
+
+def _per_channel(along_x: _Neighbours) -> _Neighbours:
+    """Neighbours by byte within a row of pixels instead of by pixel; each (B, 3 * size)."""
+    left, right, across = along_x
+    channels = torch.arange(3, device=left.device)
+    left, right = ((3 * x[:, :, None] + channels).flatten(1) for x in (left, right))
+    return left, right, across.repeat_interleave(3, dim=1)
 
 
 def _neighbours(
@@ -209,7 +265,7 @@ def _neighbours(
     limit: torch.Tensor,
     size: int,
     flip: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> _Neighbours:
     """The pixel at or before each sample, the next, the fraction between; each (B, size)."""
     output = torch.arange(size, device=start.device).expand(len(start), size)
     if flip is not None:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 
 from cebench.data.images import read_image
+from cebench.data.matlab import LIMIT, uint8_matrix
 from cebench.data.voc import checked_id, checked_labels, is_name, read_ids
 from cebench.errors import InputError
 
@@ -68,14 +68,10 @@ class Sbd:
 
 def _gtcls_segmentation(path: Path) -> np.ndarray:
     try:
-        # Only arrays and structs are built from the file; scipy runs nothing that it holds.
-        content = scipy.io.loadmat(path, variable_names=["GTcls"])
-        labels = content["GTcls"]["Segmentation"][0, 0]
-    except Exception as error:  # scipy raises ten kinds of exceptions on damaged files.
+        with path.open("rb") as file:
+            return uint8_matrix(file.read(LIMIT + 1), "GTcls", "Segmentation")
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"{path} is no readable SBD label file ({type(error).__name__}); expected a MATLAB 5 "
-            "file with GTcls.Segmentation"
+            f"{path} is no readable SBD label file ({error}); expected a MATLAB 5 file with "
+            "GTcls.Segmentation, a matrix of uint8"
         ) from error
-    if not (isinstance(labels, np.ndarray) and labels.ndim == 2 and labels.dtype == np.uint8):
-        raise InputError(f"{path}: GTcls.Segmentation is no (H, W) uint8 matrix")
-    return labels

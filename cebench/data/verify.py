@@ -11,6 +11,7 @@ import numpy as np
 
 from cebench.data.images import IMAGE_SUFFIXES, image_files, read_image
 from cebench.data.sbd import Sbd
+from cebench.data.store_manifest import damaged_files, is_store, read_manifest
 from cebench.data.voc import (
     SEGMENTATION_CLASSES,
     VOC_CLASSES,
@@ -38,6 +39,8 @@ class ClassCount:
     """Images with a box of the class, difficult or not."""
     masks: int = 0
     """Label images with a pixel of the class."""
+    pixels: int = 0
+    """Of the class in all label images."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Findings:
     """What one data set holds."""
 
     kind: str
-    """VOC2007 and the like, SBD, or images."""
+    """VOC2007 and the like, SBD, images or packed store."""
     root: Path
     images: int
     """Readable images."""
@@ -53,6 +56,9 @@ class Findings:
     difficult: int = 0
     masks: int = 0
     """Readable label images."""
+    pixels: int = 0
+    """Of all label images; those that no class and not `void_pixels` count are background."""
+    void_pixels: int = 0
     void_share: float = 0.0
     """Void pixels over all pixels of the label images."""
     sets: dict[str, int] = field(default_factory=dict)
@@ -81,8 +87,8 @@ def verify_tree(path: Path, report: Report = lambda done, total: None) -> tuple[
     images. XML and label images must have their image's size.
 
     Args:
-        path: a VOCdevkit (or one year of it), an SBD tree, a folder of images, or a folder that
-            holds a VOCdevkit or benchmark_RELEASE among others.
+        path: a VOCdevkit (or one year of it), an SBD tree, a packed store, a folder of images, or
+            a folder that holds a VOCdevkit or benchmark_RELEASE among others.
         report: called with (images done, images in all) for each data set in turn.
 
     Raises:
@@ -93,6 +99,8 @@ def verify_tree(path: Path, report: Report = lambda done, total: None) -> tuple[
 
 def data_sets_at(path: Path) -> dict[str, Callable[[Report], Findings]]:
     """The name of each data set at `path` -> the function that verifies it; see `verify_tree`."""
+    if is_store(path):
+        return {path.absolute().name: partial(_verify_store, path)}
     found: dict[str, Callable[[Report], Findings]] = {}
     for year in sorted(devkit_years(path)):
         found[f"VOC{year}"] = partial(_verify_year, VocYear(path, year))
@@ -119,6 +127,12 @@ def _folders_beside(path: Path) -> list[Path]:
 
 def _holds_images(folder: Path) -> bool:
     return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
+
+
+def _verify_store(path: Path, report: Report) -> Findings:
+    images = read_manifest(path).images
+    problems = damaged_files(path, lambda done, total: report(images * done // total, images))
+    return Findings(kind="packed store", root=path, images=images, problems=tuple(problems))
 
 
 def _verify_images(root: Path, report: Report) -> Findings:
@@ -246,6 +260,8 @@ def _findings(
         boxes=sum(len(item.labels) for item in objects),
         difficult=sum(int(item.difficult.sum()) for item in objects),
         masks=len(counts),
+        pixels=int(pixels.sum()),
+        void_pixels=int(pixels[:, VOID_LABEL].sum()),
         void_share=float(pixels[:, VOID_LABEL].sum() / max(1, pixels.sum())),
         sets={name: len(ids) for name, ids in sets.items()},
         per_class=_per_class(objects, pixels) if objects or counts else {},
@@ -261,6 +277,7 @@ def _per_class(objects: Sequence[Annotation], pixels: np.ndarray) -> dict[str, C
             difficult=sum(int(item.difficult[item.labels == index].sum()) for item in objects),
             images=sum(bool((item.labels == index).any()) for item in objects),
             masks=int((pixels[:, SEGMENTATION_CLASSES.index(name)] > 0).sum()),
+            pixels=int(pixels[:, SEGMENTATION_CLASSES.index(name)].sum()),
         )
         for index, name in enumerate(VOC_CLASSES)
     }

@@ -86,13 +86,14 @@ class VocYear:
     Args:
         devkit: the VOCdevkit folder, its parent, or its folder VOC<year>.
         year: such as 2007.
+        augmented: take an image's labels from SegmentationClassAug where both folders have them.
 
     Raises:
         InputError: no such year there (the message lists the years that are).
     """
 
-    def __init__(self, devkit: Path, year: int) -> None:
-        self.year = year
+    def __init__(self, devkit: Path, year: int, *, augmented: bool = False) -> None:
+        self.year, self.augmented = year, augmented
         self.root = _find_year(Path(devkit), year)
 
     def ids(
@@ -150,10 +151,13 @@ class VocYear:
     def segmentation_path(self, image_id: str) -> Path:
         """The label image: SegmentationClass's, else SegmentationClassAug's (SBD's as PNG)."""
         name = f"{checked_id(image_id)}.png"
-        extra = self.root / "SegmentationClassAug" / name
-        if extra.is_file() and not (self.root / "SegmentationClass" / name).is_file():
-            return extra
-        return self._file("SegmentationClass", image_id, ".png")
+        folders = ["SegmentationClass", "SegmentationClassAug"]
+        if self.augmented:
+            folders.reverse()
+        for folder in folders:
+            if (self.root / folder / name).is_file():
+                return self.root / folder / name
+        return self._file(folders[0], image_id, ".png")
 
     def segmentation(self, image_id: str) -> np.ndarray:
         """Labels (H, W) uint8: 0 background, 1..20 VOC_CLASSES, 255 void."""

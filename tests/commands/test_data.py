@@ -42,6 +42,37 @@ def test_verify_of_nothing_is_a_mistake(runner, tmp_path):
     assert result.stdout == ""
 
 
+def test_prepare_packs_once_and_the_store_can_be_verified(runner, tiny_voc, tmp_path):
+    out = tmp_path / "store"
+    arguments = ["prepare", str(tiny_voc / "VOC2007"), "--out", str(out), "--workers", "1"]
+    result = runner.invoke(data, [*arguments, "--short-side", "original", "--json"])
+    assert result.exit_code == 0, result.output
+    summary = json.loads(result.stdout)
+    assert (summary["images"], summary["skipped"]) == (2, 0)
+    assert summary["bytes"] == 3 * (60 * 80 + 48 * 64)
+    assert "packing: 2/2 images" in result.stderr
+    result = runner.invoke(data, [*arguments, "--short-side", "original"])
+    assert result.stdout == f"{out} holds 2 images\n"
+    result = runner.invoke(data, ["verify", str(out)])
+    assert result.exit_code == 0
+    assert "packed store" in result.stdout
+    (out / "signatures.bin").write_bytes(bytes(2 * 1024))
+    result = runner.invoke(data, ["verify", str(out)])
+    assert result.exit_code == 1
+    assert "signatures.bin: SHA-256 differs" in result.stdout
+
+
+def test_prepare_counts_and_lists_what_it_skips(runner, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(tmp_path / "in" / "a.png")
+    (tmp_path / "in" / "b.jpg").write_bytes(b"no image")
+    arguments = ["prepare", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert isinstance(runner.invoke(data, arguments).exception, InputError)
+    result = runner.invoke(data, [*arguments, "--on-bad-image", "skip"])
+    assert result.exit_code == 0
+    assert f"1 bad images skipped, see {tmp_path / 'out' / 'skipped.csv'}" in result.stderr
+
+
 def test_toy_world_can_be_verified(runner, tmp_path):
     folder = tmp_path / "toy"
     result = runner.invoke(data, ["toy", str(folder), "--images", "4", "--seed", "1"])
@@ -53,6 +84,17 @@ def test_toy_world_can_be_verified(runner, tmp_path):
         assert name in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["toy"], ["toy", "x", "--images", "0"], ["verify"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["toy"],
+        ["toy", "x", "--images", "0"],
+        ["verify"],
+        ["prepare", "x"],
+        ["prepare", "--out", "x"],
+        ["prepare", "x", "--out", "y", "--short-side", "0"],
+        ["prepare", "x", "--out", "y", "--short-side", "small"],
+    ],
+)
 def test_bad_arguments_are_mistakes(runner, arguments):
     assert runner.invoke(data, arguments).exit_code == 2

@@ -6,7 +6,14 @@ import pytest
 from PIL import Image, ImageFilter
 
 from cebench.data.images import image_files
-from cebench.data.overlap import SAME_PHOTO_CORRELATION, difference_signature, same_photos
+from cebench.data.overlap import (
+    SAME_PHOTO_CORRELATION,
+    difference_signature,
+    identify,
+    same_identities,
+    same_photos,
+)
+from cebench.data.photos import Photo
 from cebench.data.voc import VocYear
 from cebench.errors import InputError
 
@@ -55,6 +62,17 @@ def test_copies_are_found_under_any_name_size_and_quality(tmp_path, held_out):
 
 def test_order_of_the_answer_is_that_of_the_candidates(held_out):
     assert list(same_photos(held_out[::-1], held_out)) == held_out[::-1]
+
+
+def test_identities_do_what_the_files_did(tmp_path, held_out):
+    """A packed store keeps the identities; without the files they find the same photos."""
+    shutil.copy(held_out[0], tmp_path / "copy.png")
+    recoded(photo(1), factor=0.5).save(tmp_path / "small.jpg")
+    photo(99).save(tmp_path / "new.png")
+    candidates = [tmp_path / name for name in ("new.png", "small.jpg", "copy.png")]
+    known, wanted = (identify([Photo(p) for p in paths]) for paths in (candidates, held_out))
+    assert same_identities(known, wanted) == {1: 1, 2: 0}
+    assert same_identities(known.chosen([2, 0]), wanted) == {0: 0}
 
 
 def test_no_held_out_photos_no_overlap(held_out):

@@ -28,7 +28,7 @@ def sample(image, x, y):
     return (1 - fy) * upper + fy * lower
 
 
-def test_bilinear_crops_equal_an_explicit_loop_also_beyond_the_border():
+def test_bilinear_crops_equal_an_explicit_loop_also_beyond_the_border(monkeypatch):
     images = arrays((20, 31), (9, 7), (40, 25))
     ragged = RaggedImages.from_arrays(images)
     index = torch.tensor([2, 0, 1, 1])
@@ -45,8 +45,11 @@ def test_bilinear_crops_equal_an_explicit_loop_also_beyond_the_border():
                 y = float(y0[b]) + (i + 0.5) * float(scale[b]) - 0.5
                 expected[b, :, i, j] = sample(images[int(index[b])], x, y)
     assert crops.dtype == torch.float32
-    assert crops.is_contiguous()
+    assert crops.is_contiguous(memory_format=torch.channels_last)
     np.testing.assert_allclose(crops.numpy(), expected, atol=2e-3)
+    # A GPU gathers all crops at once, the CPU takes them one by one: the same bits.
+    monkeypatch.setattr(RaggedImages, "_looped_samples", RaggedImages._gathered_samples)
+    assert torch.equal(ragged.bilinear_crops(index, x0, y0, scale, flip, size), crops)
 
 
 def test_scale_one_at_whole_pixels_is_the_crop_itself():
@@ -86,6 +89,21 @@ def test_integer_crops_are_slices_and_flip_mirrors_columns():
     np.testing.assert_array_equal(crops[2].permute(1, 2, 0).numpy(), images[0][12:20, :8])
     # The GPU takes another way to the same pixels.
     assert torch.equal(ragged._gathered_crops(*places), crops)
+
+
+def test_a_crop_that_reaches_out_of_its_image_is_an_error():
+    ragged = RaggedImages.from_arrays(arrays((20, 31)))
+    zero = torch.tensor([0])
+    with pytest.raises(ValueError, match="reaches out of its image"):
+        ragged.integer_crops(zero, zero + 13, zero, torch.tensor([False]), 8)
+
+
+def test_chosen_images_come_in_the_order_asked_for():
+    images = arrays((5, 8), (1, 1), (7, 3))
+    chosen = RaggedImages.from_arrays(images).chosen(np.array([2, 0]))
+    assert len(chosen) == 2
+    for i, image in enumerate((images[2], images[0])):
+        np.testing.assert_array_equal(chosen.image(i).numpy(), image)
 
 
 def test_images_are_kept_exactly_and_counted():

@@ -14,11 +14,12 @@ def test_a_whole_devkit_is_counted(tiny_voc):
     assert found.problems == ()
     assert found.masks == 1
     # A frame of one pixel around 20 x 20 in an image of 60 x 80.
+    assert (found.pixels, found.void_pixels) == (4800, 22 * 22 - 400)
     assert found.void_share == pytest.approx((22 * 22 - 400) / 4800)
     assert found.sets["Main/train"] == 2
     assert found.sets["Segmentation/val"] == 1
     assert "Main/dog_train" not in found.sets
-    assert found.per_class["dog"] == ClassCount(boxes=2, difficult=1, images=2, masks=1)
+    assert found.per_class["dog"] == ClassCount(2, 1, 2, 1, pixels=400)
     assert found.per_class["sheep"] == ClassCount()
 
 

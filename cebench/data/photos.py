@@ -1,0 +1,203 @@
+"""Photos to learn from, wherever they lie: folders of images, VOC years, tar shards.
+
+Nothing is unpacked: a photo in an archive is read from where its bytes stand in it.
+"""
+
+import hashlib
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from cebench.data.images import (
+    IMAGE_SUFFIXES,
+    image_files,
+    image_size,
+    is_hidden,
+    open_resized,
+)
+from cebench.data.voc import VocYear
+from cebench.errors import InputError
+
+LARGEST_MEMBER = 2**28
+"""Bytes of an archive's member; it is read into memory whole, and no photograph is larger."""
+
+_LARGEST_CLASS_NAME = 100
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One image file, on the disk or inside a tar archive."""
+
+    path: Path
+    """The file, or the archive."""
+    name: str = ""
+    """Relative to its source, with /; a member's begins with its archive's name."""
+    category: str = ""
+    """Name of its class: the first folder of `name`, or what a WebDataset's .cls says."""
+    upright: bool = False
+    """Whether it is turned as its EXIF orientation says."""
+    member: str = ""
+    """Name inside the archive."""
+    offset: int = 0
+    size: int = -1
+    """Place in the archive in bytes."""
+    problem: str = ""
+    """Why it must not be read, if so."""
+
+    @property
+    def shown(self) -> Path:
+        """What messages call it."""
+        return self.path / self.member
+
+    def read(self) -> bytes:
+        """The bytes of the image file; InputError if it cannot or must not be read."""
+        if self.problem:
+            raise InputError(f"{self.shown} {self.problem}")
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                return file.read(self.size)
+        except OSError as error:
+            raise InputError(f"cannot read {self.path}: {error.strerror}") from error
+
+    def sha256(self) -> str:
+        """Of the bytes of the image file."""
+        return hashlib.sha256(self.read()).hexdigest()
+
+    @property
+    def file_size(self) -> int:
+        """Of the image file, in bytes."""
+        return self.size if self.member else self.path.stat().st_size
+
+    def resized(self, short_side: int | None) -> Image.Image:
+        """The photo at `dimensions(short_side)`; see `open_resized`."""
+        return open_resized(self.shown, short_side, upright=self.upright, content=self._content())
+
+    def dimensions(self, short_side: int | None = None) -> tuple[int, int]:
+        """(width, height); see `image_size`."""
+        return image_size(self.shown, short_side, upright=self.upright, content=self._content())
+
+    def _content(self) -> bytes | None:
+        return self.read() if self.member else None
+
+
+def find_photos(sources: Sequence[Path], voc_image_set: str) -> list[Photo]:
+    """Every photo of the sources, each once, sorted by path and then by place in its archive.
+
+    Args:
+        sources: folders of images (turned by EXIF; the first folder below is the class), VOC year
+            folders (a folder that holds JPEGImages; as stored), tar files or folders of them.
+        voc_image_set: image set of Main that is taken from a VOC year.
+
+    Raises:
+        InputError: a source is none of these, or damaged.
+    """
+    found: dict[tuple[Path, int], Photo] = {}
+    for source in sources:
+        for photo in _photos_of(source, voc_image_set):
+            found.setdefault((photo.path, photo.offset), photo)
+    return [found[place] for place in sorted(found)]
+
+
+def voc_year(root: Path, option: str) -> VocYear:
+    """The VOC year whose folder is `root`; InputError that names `option` when it is none."""
+    year = root.resolve().name.removeprefix("VOC")
+    if not (root / "ImageSets").is_dir() or not year.isdigit():
+        raise InputError(f"{option} {root}: expected a VOC year folder, such as VOCdevkit/VOC2012")
+    return VocYear(root, int(year))
+
+
+def _photos_of(source: Path, voc_image_set: str) -> Iterator[Photo]:
+    if source.is_file() and source.suffix == ".tar":
+        yield from _members(source)
+    elif not source.is_dir():
+        raise InputError(
+            f"{source}: no such folder; expected a folder of images, a VOC year folder or tar files"
+        )
+    elif (source / "JPEGImages").is_dir():
+        voc = voc_year(source, "source")
+        for image_id in voc.ids(voc_image_set):
+            path = voc.image_path(image_id)
+            yield Photo(path, name=path.relative_to(voc.root).as_posix())
+    elif shards := sorted(source.glob("*.tar")):
+        for shard in shards:
+            yield from _members(shard)
+    else:
+        for path in image_files(source):
+            name = path.relative_to(source)
+            yield Photo(path, name.as_posix(), _first_folder(name), upright=True)
+
+
+def _first_folder(name: Path | PurePosixPath) -> str:
+    return name.parts[0] if len(name.parts) > 1 else ""
+
+
+def _members(archive: Path) -> list[Photo]:
+    """The images of an uncompressed tar.
+
+    Links, devices, sparse and too large members, and names that lead out of the archive, become
+    photos with a `problem`: never read, never silently dropped.
+    """
+    images: list[tarfile.TarInfo] = []
+    classes: dict[str, str] = {}
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            while (member := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]  # it would keep millions of them
+                name = PurePosixPath(member.name)
+                if name.suffix.lower() in IMAGE_SUFFIXES and not member.isdir():
+                    images.append(member)
+                elif name.suffix == ".cls" and not _problem(member):
+                    classes[_key(name)] = _class_name(tar, member)
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise InputError(
+            f"{archive} is no uncompressed tar file, or a damaged one ({error}); make it anew"
+        ) from error
+    except OSError as error:
+        raise InputError(f"cannot read {archive}: {error.strerror or error}") from error
+    photos = [_member_photo(archive, image, classes) for image in images if not _hidden(image)]
+    if not photos:
+        raise InputError(f"found no images in {archive}; give tar files that hold some")
+    return photos
+
+
+def _member_photo(archive: Path, member: tarfile.TarInfo, classes: dict[str, str]) -> Photo:
+    name = PurePosixPath(member.name)
+    return Photo(
+        archive,
+        name=f"{archive.name}/{name}",
+        category=classes.get(_key(name)) or _first_folder(name),
+        upright=True,
+        member=member.name,
+        offset=member.offset_data,
+        size=member.size,
+        problem=_problem(member),
+    )
+
+
+def _problem(member: tarfile.TarInfo) -> str:
+    if not member.isreg() or member.issparse():
+        return "is a link or another special file; put the image itself into the archive"
+    if member.name.startswith("/") or ".." in PurePosixPath(member.name).parts:
+        return "has a name that leads out of its archive; name it relative to the archive"
+    if member.size > LARGEST_MEMBER:
+        return f"is larger than {LARGEST_MEMBER >> 20} MiB; make it smaller"
+    return ""
+
+
+def _hidden(member: tarfile.TarInfo) -> bool:
+    return is_hidden(PurePosixPath(*(p for p in PurePosixPath(member.name).parts if p != "..")))
+
+
+def _key(name: PurePosixPath) -> str:
+    """What the parts of one WebDataset sample have in common: all before the first dot."""
+    return f"{name.parent}/{name.name.partition('.')[0]}"
+
+
+def _class_name(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    file = tar.extractfile(member)
+    content = file.read(_LARGEST_CLASS_NAME) if file else b""
+    return content.decode("utf-8", "replace").strip()
