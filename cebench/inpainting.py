@@ -1,8 +1,12 @@
-"""Filling holes in images with a context encoder: the geometry between an image and the network.
+"""Filling holes in images: the geometry between an image and a network, for the task and the verb.
 
-The network sees 227 x 227 pixels. An image of any other size is brought there and its prediction
+A network sees squares of one side. An image of any other size is brought there and its prediction
 brought back by one rule, `resize`; what is hidden is taken out before, so that it cannot leak.
 """
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,36 +14,208 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cebench.data.resize import resize
-from cebench.models.caffenet import IMAGENET_MEAN_RGB, preprocess
+from cebench.errors import InputError
+from cebench.models.caffenet import IMAGENET_MEAN_RGB, CaffeNetTrunk, preprocess
 from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
-from cebench.weights import Weights, load_module
+from cebench.models.inpainting_gan import FILL, InpaintingGenerator, predicted_side
+from cebench.weights import Weights, load_module, load_trunk, read_sidecar
+
+Images = NDArray[np.uint8]
+"""(N, H, W, 3), 0..255."""
+Hole = NDArray[np.bool_]
+"""(H, W), True = missing, the same in all images."""
 
 FILL_RGB = tuple(round(value) for value in IMAGENET_MEAN_RGB)
-"""What a hole looks like in pictures: the mean pixel, which the network sees as 0."""
+"""What a hole looks like in pictures: the mean pixel, which a context encoder sees as 0."""
+GENERATOR_FILL_RGB = tuple(round((value + 1) * 127.5) for value in FILL)
+"""What a hole looks like to a generator, (117, 104, 123)."""
+
+FILLING_ARCHITECTURES = ("context-encoder", "inpainting-generator")
 
 
-def load_context_encoder(weights: Weights, device: torch.device) -> ContextEncoder:
+class ContextFeatures(Protocol):
+    """A network that describes what surrounds a hole."""
+
+    layers: tuple[str, ...]
+    """What `features` can be taken from; the first is the deepest part of the encoder."""
+
+    def features(self, images: Images, hole: Hole, layer: str = "") -> NDArray[np.float32]:
+        """(N, D), functions of the visible pixels alone; `layer` is the first one if empty."""
+
+
+@runtime_checkable
+class Inpainter(ContextFeatures, Protocol):
+    """A network that fills holes."""
+
+    side: int
+    """Pixels of the squares that it sees."""
+    window_share: float
+    """Side of the central square in which it can fill, as a share of `side`; 1: everywhere."""
+
+    def accepts(self, hole: Hole) -> bool:
+        """Whether the network can predict all that is missing."""
+
+    def fill(self, images: Images, hole: Hole) -> Images:
+        """Images with the prediction in the hole and everything else untouched.
+
+        What is in the hole never matters. The prediction is pasted into the context at the
+        network's size and the result resized, so that the seam blends into what is visible.
+
+        Raises:
+            InputError: the network does not accept the hole.
+        """
+
+
+def model_file(path: Path) -> Path:
+    """A weights file as it is; of a run directory the network that fills, else its trunk."""
+    if not path.is_dir():
+        return path
+    model = path / "model.safetensors"
+    if model.is_file() and read_sidecar(model).architecture in FILLING_ARCHITECTURES:
+        return model
+    return path / "weights.safetensors"
+
+
+def load_inpainter(weights: Weights, device: torch.device) -> Inpainter:
     """The network in `weights`, for prediction.
 
     Raises:
-        InputError: the weights are a trunk without decoder, or of another architecture.
+        InputError: the weights are of an architecture that fills no holes.
     """
-    network = ContextEncoder(weights.sidecar.recipe_values.get("mixing_kernel", 1))
+    values = weights.sidecar.recipe_values
+    if weights.sidecar.architecture == "inpainting-generator":
+        generator = InpaintingGenerator(values["side"], values["region"], values["bottleneck"])
+        load_module(generator, weights, "inpainting-generator")
+        return GeneratorInpainter(generator.eval().to(device), values["overlap"])
+    network = ContextEncoder(
+        values.get("mixing_kernel", 1),
+        up_kernel=values.get("up_kernel", 5),
+        pooling=values.get("pooling", "max"),
+    )
     load_module(network, weights, "context-encoder")
-    return network.eval().to(device)
+    return ContextEncoderInpainter(network.eval().to(device))
 
 
-def network_hole(hole: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Where the network misses pixels: (H, W) to (227, 227), True = missing.
+def load_context_features(weights: Weights, device: torch.device) -> ContextFeatures:
+    """The network in `weights`, or the CaffeNet trunk of weights that fill no holes."""
+    if weights.sidecar.architecture in FILLING_ARCHITECTURES:
+        return load_inpainter(weights, device)
+    trunk = CaffeNetTrunk()
+    load_trunk(trunk, weights)
+    return TrunkFeatures(trunk.eval().to(device), weights.sidecar.preprocessing.mean_rgb)
+
+
+class ContextEncoderInpainter:
+    """A `ContextEncoder`, which predicts all of 227 x 227 pixels."""
+
+    layers: tuple[str, ...] = ("pool5", "channel-wise")
+    side = IMAGE_SIDE
+    window_share = 1.0
+
+    def __init__(self, network: ContextEncoder) -> None:
+        self.network = network
+
+    def accepts(self, hole: Hole) -> bool:
+        return bool(hole.any() and not hole.all())
+
+    @torch.no_grad()
+    def fill(self, images: Images, hole: Hole) -> Images:
+        _require_hole(self, hole)
+        context, missing = visible_context(images, hole)
+        prediction = self.network(_centred(context, _device(self.network)))
+        context[:, missing] = _pixels(prediction)[:, missing]
+        return _composite(images, hole, context)
+
+    @torch.no_grad()
+    def features(self, images: Images, hole: Hole, layer: str = "") -> NDArray[np.float32]:
+        chosen = _chosen_layer(self, layer)
+        context, _ = visible_context(images, hole)
+        features = self.network.encode(_centred(context, _device(self.network)))
+        if chosen == "channel-wise":
+            features = self.network.channel_wise_fc(features)
+        return _rows(features)
+
+
+class GeneratorInpainter:
+    """An `InpaintingGenerator`; one with region "center" fills within its central square alone.
+
+    overlap: pixels of the predicted square, at each edge, that it was trained to see.
+    """
+
+    layers: tuple[str, ...] = ("bottleneck",)
+
+    def __init__(self, generator: InpaintingGenerator, overlap: int) -> None:
+        self.generator = generator
+        self.side = generator.side
+        self.central = generator.region == "center"
+        predicted = predicted_side(self.side, generator.region)
+        self.predicted = _middle(self.side, predicted)
+        filled = predicted - 2 * overlap if self.central else self.side
+        self.square = _middle(self.side, filled)
+        self.window_share = filled / self.side
+
+    def accepts(self, hole: Hole) -> bool:
+        missing = network_hole(hole, self.side)
+        inside = int(missing[self.square, self.square].sum())
+        return bool(hole.any() and not hole.all()) and inside == int(missing.sum())
+
+    @torch.no_grad()
+    def fill(self, images: Images, hole: Hole) -> Images:
+        _require_hole(self, hole)
+        context, missing = self._context(images, hole)
+        prediction = np.zeros_like(context)
+        predicted = self.generator(self._input(context, missing))
+        prediction[:, self.predicted, self.predicted] = _pixels(predicted)
+        context[:, missing] = prediction[:, missing]
+        return _composite(images, hole, context)
+
+    @torch.no_grad()
+    def features(self, images: Images, hole: Hole, layer: str = "") -> NDArray[np.float32]:
+        _chosen_layer(self, layer)
+        _require_hole(self, hole)
+        return _rows(self.generator.encode(self._input(*self._context(images, hole))))
+
+    def _context(self, images: Images, hole: Hole) -> tuple[NDArray[np.float64], Hole]:
+        return visible_context(images, hole, self.side, GENERATOR_FILL_RGB)
+
+    def _input(self, context: NDArray[np.float64], missing: Hole) -> Tensor:
+        """(N, 3, side, side) on [-1, 1]; a central generator never sees any of its square."""
+        shown = context.copy()
+        hidden = missing.copy()
+        if self.central:
+            hidden[self.square, self.square] = True
+        shown[:, hidden] = GENERATOR_FILL_RGB
+        pixels = torch.from_numpy(shown).permute(0, 3, 1, 2)
+        return (pixels / 127.5 - 1).to(_device(self.generator), torch.float32)
+
+
+class TrunkFeatures:
+    """A CaffeNet trunk of any pretraining, which describes contexts and fills nothing."""
+
+    layers: tuple[str, ...] = ("pool5",)
+
+    def __init__(self, trunk: CaffeNetTrunk, mean_rgb: Sequence[float]) -> None:
+        self.trunk = trunk
+        self.mean_rgb = tuple(mean_rgb)
+
+    @torch.no_grad()
+    def features(self, images: Images, hole: Hole, layer: str = "") -> NDArray[np.float32]:
+        _chosen_layer(self, layer)
+        context, _ = visible_context(images, hole, fill_rgb=self.mean_rgb)
+        return _rows(self.trunk(_centred(context, _device(self.trunk), self.mean_rgb)))
+
+
+def network_hole(hole: Hole, side: int = IMAGE_SIDE) -> Hole:
+    """Where a network misses pixels: (H, W) to (side, side), True = missing.
 
     A network pixel is missing if its centre lies in a missing pixel or a missing pixel's centre
     lies in it. Thus a thin hole stays a hole, and rows 36..91 of 128 are rows 64..162 of 227: the
     99 pixels of the authors' evaluation images.
     """
     height, width = hole.shape
-    missing = hole[np.ix_(_containing(IMAGE_SIDE, height), _containing(IMAGE_SIDE, width))]
+    missing = hole[np.ix_(_containing(side, height), _containing(side, width))]
     y, x = hole.nonzero()
-    missing[_containing(height, IMAGE_SIDE)[y], _containing(width, IMAGE_SIDE)[x]] = True
+    missing[_containing(height, side)[y], _containing(width, side)[x]] = True
     return missing
 
 
@@ -49,53 +225,87 @@ def _containing(from_side: int, to_side: int) -> NDArray[np.int64]:
 
 
 def visible_context(
-    images: NDArray[np.uint8], hole: NDArray[np.bool_]
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """What is left of images beside a hole, at the network's size.
+    images: Images,
+    hole: Hole,
+    side: int = IMAGE_SIDE,
+    fill_rgb: Sequence[float] = IMAGENET_MEAN_RGB,
+) -> tuple[NDArray[np.float64], Hole]:
+    """What is left of images beside a hole, at a network's size.
 
     Network pixels are averages of visible pixels alone: neither hidden pixels nor the colour that
     replaces them bleed into the context.
 
-    Args:
-        images: (N, H, W, 3), 0..255.
-        hole: (H, W), True = missing, the same in all images.
-
     Returns:
-        context: (N, 227, 227, 3), 0..255, the mean pixel where missing.
-        missing: (227, 227).
+        context: (N, side, side, 3), 0..255, `fill_rgb` where missing.
+        missing: (side, side).
     """
     visible = ~hole[..., None]
-    share = resize(visible, IMAGE_SIDE, IMAGE_SIDE)
+    share = resize(visible, side, side)
     # Where nothing is visible the network pixel is missing.
-    context = resize(images * visible, IMAGE_SIDE, IMAGE_SIDE) / np.where(share > 0, share, 1)
-    missing = network_hole(hole)
-    context[:, missing] = IMAGENET_MEAN_RGB
+    context = resize(images * visible, side, side) / np.where(share > 0, share, 1)
+    missing = network_hole(hole, side)
+    context[:, missing] = fill_rgb
     return context, missing
 
 
-def network_input(context: NDArray[np.float64], device: torch.device) -> Tensor:
-    """Contexts (N, 227, 227, 3) as the network's input (N, 3, 227, 227)."""
-    return preprocess(torch.from_numpy(context).permute(0, 3, 1, 2).to(device, torch.float32))
+def _middle(side: int, of_side: int) -> slice:
+    margin = (side - of_side) // 2
+    return slice(margin, margin + of_side)
 
 
-@torch.no_grad()
-def fill_holes(
-    network: ContextEncoder, images: NDArray[np.uint8], hole: NDArray[np.bool_]
-) -> NDArray[np.uint8]:
-    """Images with the network's prediction in the hole and everything else untouched.
+def _require_hole(inpainter: Inpainter, hole: Hole) -> None:
+    if inpainter.accepts(hole):
+        return
+    side, share = inpainter.side, inpainter.window_share
+    if share == 1 or not hole.any() or hole.all():
+        raise InputError(
+            "the hole is empty or covers the image; part of each image must be missing"
+        )
+    square = round(side * share)
+    raise InputError(
+        f"these weights fill a hole within the central {square} x {square} of {side} x {side} "
+        "pixels only, and this one reaches beyond it; take weights of region=image, or a hole "
+        "that is central"
+    )
 
-    The prediction is pasted into the context at 227 px and the result resized, so that the seam
-    blends into what is visible.
 
-    Args:
-        network: from `load_context_encoder`.
-        images: (N, H, W, 3), 0..255; what is in the hole never matters.
-        hole: (H, W), True = missing, the same in all images.
-    """
-    context, missing = visible_context(images, hole)
-    device = next(network.parameters()).device
-    prediction = network(network_input(context, device)).permute(0, 2, 3, 1).cpu().numpy()
-    context[:, missing] = ((prediction[:, missing] + 1) * 127.5).clip(0, 255)
-    filled = images.copy()
-    filled[:, hole] = np.rint(resize(context, *hole.shape)[:, hole])
-    return filled
+def _chosen_layer(network: ContextFeatures, layer: str) -> str:
+    if layer and layer not in network.layers:
+        raise InputError(
+            f"layer {layer!r}: these weights have {' and '.join(network.layers)}; name one of them"
+        )
+    return layer or network.layers[0]
+
+
+def _centred(
+    context: NDArray[np.float64],
+    device: torch.device,
+    mean_rgb: Sequence[float] = IMAGENET_MEAN_RGB,
+) -> Tensor:
+    """Contexts (N, 227, 227, 3) as a CaffeNet trunk's input (N, 3, 227, 227)."""
+    return preprocess(
+        torch.from_numpy(context).permute(0, 3, 1, 2).to(device, torch.float32), mean_rgb
+    )
+
+
+def _pixels(prediction: Tensor) -> NDArray[np.float64]:
+    """(N, 3, h, w) on [-1, 1] to (N, h, w, 3) in 0..255."""
+    scaled = (prediction.permute(0, 2, 3, 1).cpu().double().numpy() + 1) * 127.5
+    clipped: NDArray[np.float64] = scaled.clip(0, 255)
+    return clipped
+
+
+def _composite(images: Images, hole: Hole, filled: NDArray[np.float64]) -> Images:
+    """The images with the hole's pixels of `filled`, (N, side, side, 3) in 0..255."""
+    result = images.copy()
+    result[:, hole] = np.rint(resize(filled, *hole.shape)[:, hole])
+    return result
+
+
+def _rows(features: Tensor) -> NDArray[np.float32]:
+    flat: NDArray[np.float32] = features.flatten(1).float().cpu().numpy()
+    return flat
+
+
+def _device(network: torch.nn.Module) -> torch.device:
+    return next(network.parameters()).device

@@ -45,14 +45,20 @@ class Number:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """One table of the paper: columns and rows in the order of print."""
+    """One table: columns and rows in the order of print."""
 
     id: str
     title: str
-    source: str
     row_heading: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    source: str = ""
+    """Where its published numbers stand in the paper; empty for a table that the paper lacks."""
+
+    @property
+    def heading(self) -> str:
+        """The title, with the paper's number where it has one."""
+        return f"Table {self.id}. {self.title}" if self.source else self.title
 
     @property
     def columns_in_print(self) -> list[Column]:
@@ -64,7 +70,7 @@ class Layout:
 class Published:
     paper: str
     layouts: dict[str, Layout]
-    """By table id, "1" and "2"."""
+    """By table id: "1" and "2", and "linear" and "low-shot", which the paper lacks."""
     numbers: tuple[Number, ...]
 
 

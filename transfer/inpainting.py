@@ -1,42 +1,47 @@
-"""Inpainting (Table 1): the context encoder and its baselines, scored inside the central hole."""
+"""Inpainting (Table 1): predictions and their baselines, scored inside the central hole."""
 
-import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
 from cebench.config import Recipe
 from cebench.data.fingerprint import fingerprint_files
-from cebench.data.images import image_files, read_image, write_png
-from cebench.data.overlap import same_photos
-from cebench.data.resize import resize
+from cebench.data.images import write_png
 from cebench.errors import InputError
-from cebench.files import write_csv
-from cebench.inpainting import FILL_RGB, load_context_encoder
-from cebench.metrics.inpainting import (
-    InpaintingSums,
-    RegionScores,
-    inpainting_scores,
-    inpainting_sums,
+from cebench.inpainting import (
+    ContextFeatures,
+    Hole,
+    Images,
+    Inpainter,
+    load_context_features,
+    model_file,
 )
-from cebench.pictures import save_sheet
-from cebench.progress import progress
+from cebench.metrics.inpainting import InpaintingSums, inpainting_scores, inpainting_sums
+from cebench.weights import load_weights
 
-from .inpainting_rows import WEIGHTLESS_ROWS, Filling, fill_every_way
+from .inpainting_data import InpaintingImages, central_hole, images_in, read_images
+from .inpainting_features import Descriptor, nearest_images
+from .inpainting_report import save_fillings, save_retrieval, write_memorisation, write_table
+from .inpainting_rows import (
+    Filling,
+    Row,
+    features_of,
+    features_row,
+    fill_classically,
+    hog_of,
+    nearest_patches,
+    paste_nearest,
+    pixels_of,
+    predict,
+    prediction_row,
+)
 from .setting import Measurement, Outcome, Setting
 
-logger = logging.getLogger("cebench")
-
-SIDE = 128
-"""Pixels; images are resized to squares of this side, their aspect not kept, as in the authors'
-demo.lua."""
-HOLE = slice(36, 92)
-"""Rows and columns of the hole: 56 of 128 pixels, 99 of 227 (protocol ledger: Paris StreetView)."""
-
-PICTURED_IMAGES = 8
+ALL_ROWS: tuple[Row, ...] = get_args(Row)
 
 
 class InpaintingRecipe(Recipe):
@@ -46,13 +51,35 @@ class InpaintingRecipe(Recipe):
     """Subfolder of --data whose images the nearest-neighbour rows paste from."""
     test: str = "test"
     """Subfolder of --data whose images are filled and scored."""
+    rows: tuple[Row, ...] = Field(default=ALL_ROWS, min_length=1)
+    """Ways to fill the hole; weights without a decoder leave `prediction` out."""
+    gallery_views: Literal["as-is", "mirrored-too"] = "as-is"
+    """Whether the mirror image of each gallery image may be pasted too."""
+    features_layer: str = ""
+    """What `nn-features` compares: `bottleneck` of a generator, `pool5` or `channel-wise` of a
+    context encoder, `pool5` of a trunk; empty: the first named."""
+    features_distance: Literal["cosine", "l2"] = "cosine"
+    """How `nn-features` compares."""
+    hog_cells: Literal["dropped", "filled"] = "dropped"
+    """Whether `nn-hog` leaves cells that touch the hole out, or fills them with the mean colour."""
+    hog_distance: Literal["cosine", "l2"] = "l2"
+    """How `nn-hog` compares."""
+    retrieval_weights: str = ""
+    """Another weights file or run directory whose neighbours samples/retrieval.png shows too."""
+
+    @field_validator("rows")
+    @classmethod
+    def _rows_once(cls, rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        if len(set(rows)) < len(rows):
+            raise ValueError("a row is named twice")
+        return rows
 
 
 def find_images(recipe: InpaintingRecipe, data: Path) -> dict[str, list[Path]]:
     """Images that `measure` would search and fill."""
     return {
-        "gallery": _folder(data, recipe.gallery, "gallery"),
-        "test": _folder(data, recipe.test, "test"),
+        "gallery": images_in(data, recipe.gallery, "gallery"),
+        "test": images_in(data, recipe.test, "test"),
     }
 
 
@@ -62,92 +89,111 @@ def measure(recipe: InpaintingRecipe, setting: Setting) -> Outcome:
     The 8-bit images in predictions/ and targets/ are what is scored, so that
     `cebench score inpainting --hole center:56 --size 128` on them gives these very numbers.
     """
-    network = load_context_encoder(setting.weights, setting.device)
+    network = load_context_features(setting.weights, setting.device)
+    descriptors = describe_contexts(recipe, setting, network, central_hole())
     gallery_files, test_files = find_images(recipe, setting.data).values()
-    stems = _unique_stems(test_files)
-    _refuse_shared_photos(test_files, gallery_files)
-    gallery = load_squares(gallery_files, "gallery images")
-    targets = load_squares(test_files, "test images")
-    hole = central_hole()
-    fillings = fill_every_way(network, setting.weights.sidecar.method, gallery, targets, hole)
-    _store(setting.run.path, stems, fillings, targets)
-    sums = {row: _sums_per_image(f.images, targets, hole) for row, f in fillings.items()}
-    _require_errors(sums, stems)
-    _write_table(setting.run.path / "per_image.csv", stems, sums, fillings, gallery_files)
-    _save_pictures(setting.run.path / "samples", stems, sums, fillings, targets, hole)
+    images = read_images(gallery_files, test_files, recipe.gallery_views == "mirrored-too")
+    neighbours = {
+        row: nearest_images(descriptor, images, setting.run.path.parent, setting.device)
+        for row, descriptor in descriptors.items()
+    }
+    fillings = fill_every_way(recipe.rows, setting, network, neighbours, images)
+    sums = {row: _sums_per_image(f.images, images) for row, f in fillings.items()}
+    _require_errors(sums, images.stems)
+    _write(setting, images, fillings, neighbours, sums)
+    sidecar = setting.weights.sidecar
+    of_weights = (prediction_row(sidecar), features_row(sidecar))
     return Outcome(
-        measurements=[m for row in sums for m in _measurements(row, sums[row])],
+        measurements=[m for row in sums for m in _measurements(row, sums[row], row in of_weights)],
         data_fingerprint=fingerprint_files([*gallery_files, *test_files], setting.data),
     )
 
 
-def central_hole() -> NDArray[np.bool_]:
-    """(128, 128), True in rows and columns 36..91."""
-    hole = np.zeros((SIDE, SIDE), np.bool_)
-    hole[HOLE, HOLE] = True
-    return hole
-
-
-def load_squares(files: Sequence[Path], label: str) -> NDArray[np.uint8]:
-    """(N, 128, 128, 3): each file, resized by `cebench.inpainting.resize` and rounded."""
-    squares = np.empty((len(files), SIDE, SIDE, 3), np.uint8)
-    with progress(label, "images") as report:
-        for i, path in enumerate(files):
-            squares[i] = np.rint(resize(read_image(path), SIDE, SIDE))
-            report(i + 1, len(files))
-    return squares
-
-
-def _folder(data: Path, name: str, option: str) -> list[Path]:
-    folder = data / name
-    if not folder.is_dir():
-        found = sorted(p.name for p in data.iterdir() if p.is_dir()) if data.is_dir() else []
-        raise InputError(
-            f"{folder}: no such folder of {option} images; --data holds "
-            f"{', '.join(found) or 'no folders'}; name the right one with --set {option}=NAME"
+def describe_contexts(
+    recipe: InpaintingRecipe, setting: Setting, network: ContextFeatures, hole: Hole
+) -> dict[str, Descriptor]:
+    """Row that pastes, or `nn-features-` of the other weights, -> its way to describe contexts."""
+    weights, device, distance = setting.weights, setting.device, recipe.features_distance
+    found = {}
+    if "nn-features" in recipe.rows:
+        layer = recipe.features_layer
+        found[features_row(weights.sidecar)] = features_of(
+            network, weights, hole, layer, distance, device
         )
-    return image_files(folder)
-
-
-def _unique_stems(files: Sequence[Path]) -> list[str]:
-    by_stem = {path.stem: path for path in files}
-    for path in files:
-        if by_stem[path.stem] != path:
-            raise InputError(
-                f"{path} and {by_stem[path.stem]}: test images of one stem, under which the "
-                "predictions are stored; rename one"
-            )
-    return list(by_stem)
-
-
-def _refuse_shared_photos(test: Sequence[Path], gallery: Sequence[Path]) -> None:
-    shared = same_photos(test, gallery)
-    if shared:
-        path, twin = next(iter(shared.items()))
-        raise InputError(
-            f"{path}: this test photo is also in the gallery ({twin}), as are "
-            f"{len(shared) - 1} more; nearest neighbours would paste the answer: remove them "
-            "from one folder"
+    if "nn-hog" in recipe.rows:
+        found["nn-hog"] = hog_of(hole, recipe.hog_cells, recipe.hog_distance)
+    if "nn-pixels" in recipe.rows:
+        found["nn-pixels"] = pixels_of(hole)
+    if recipe.retrieval_weights:
+        other = load_weights(model_file(Path(recipe.retrieval_weights)))
+        trunk = load_context_features(other, device)
+        found.setdefault(
+            features_row(other.sidecar), features_of(trunk, other, hole, "", distance, device)
         )
+    return found
 
 
-def _store(
-    folder: Path, stems: Sequence[str], fillings: Mapping[str, Filling], targets: NDArray[np.uint8]
+def fill_every_way(
+    rows: Sequence[Row],
+    setting: Setting,
+    network: ContextFeatures,
+    neighbours: Mapping[str, NDArray[np.int64]],
+    images: InpaintingImages,
+) -> dict[str, Filling]:
+    """Row of Table 1 -> the test images filled its way; what is in their hole never matters."""
+    sidecar = setting.weights.sidecar
+    fillings = {}
+    for row in rows:
+        if row == "prediction":
+            if isinstance(network, Inpainter):
+                name = prediction_row(sidecar)
+                fillings[name] = predict(network, name, images)
+        elif row in ("nn-features", "nn-hog", "nn-pixels"):
+            name = features_row(sidecar) if row == "nn-features" else row
+            fillings[name] = paste_nearest(neighbours[name], images)
+        else:
+            fillings[row] = fill_classically(row, images, setting.seed)
+    if not fillings:
+        raise InputError(
+            f"{setting.weights.name}: a {sidecar.architecture} predicts no pixels; "
+            """--set 'rows=["nn-features"]' pastes by its features"""
+        )
+    return fillings
+
+
+def _write(
+    setting: Setting,
+    images: InpaintingImages,
+    fillings: Mapping[str, Filling],
+    neighbours: Mapping[str, NDArray[np.int64]],
+    sums: Mapping[str, Sequence[InpaintingSums]],
 ) -> None:
-    for i, stem in enumerate(stems):
-        write_png(folder / "targets" / f"{stem}.png", targets[i])
+    """Everything that a run leaves beside its numbers."""
+    folder = setting.run.path
+    for i, stem in enumerate(images.stems):
+        write_png(folder / "targets" / f"{stem}.png", images.targets[i])
         for row, filling in fillings.items():
             write_png(folder / "predictions" / row / f"{stem}.png", filling.images[i])
+    filled = {row: filling.images for row, filling in fillings.items()}
+    patches = {
+        row: nearest_patches(batch, images, setting.device)
+        for row, batch in {**filled, "truth": images.targets}.items()
+    }
+    write_table(folder / "per_image.csv", images, fillings, sums, patches)
+    write_memorisation(folder / "memorisation.json", patches)
+    samples = folder / "samples"
+    samples.mkdir(exist_ok=True)
+    save_fillings(samples / "inpainting.png", images, fillings, sums)
+    if neighbours:
+        save_retrieval(samples / "retrieval.png", images, neighbours)
 
 
-def _sums_per_image(
-    filled: NDArray[np.uint8], targets: NDArray[np.uint8], hole: NDArray[np.bool_]
-) -> list[InpaintingSums]:
+def _sums_per_image(filled: Images, images: InpaintingImages) -> list[InpaintingSums]:
     def unit(image: NDArray[np.uint8]) -> NDArray[np.float64]:
         return np.asarray(image[None].transpose(0, 3, 1, 2) / 255)
 
-    pairs = zip(filled, targets, strict=True)
-    return [inpainting_sums(unit(image), unit(target), hole[None]) for image, target in pairs]
+    pairs = zip(filled, images.targets, strict=True)
+    return [inpainting_sums(unit(image), unit(true), images.hole[None]) for image, true in pairs]
 
 
 def _require_errors(sums: Mapping[str, Sequence[InpaintingSums]], stems: Sequence[str]) -> None:
@@ -161,69 +207,26 @@ def _require_errors(sums: Mapping[str, Sequence[InpaintingSums]], stems: Sequenc
                 )
 
 
-def _measurements(row: str, sums: Sequence[InpaintingSums]) -> Iterator[Measurement]:
-    scores = inpainting_scores(sum(sums, InpaintingSums())).hole
-    for metric, column, unit, higher_is_better in (
-        ("mean_l1", "mean_l1", "fraction", False),
-        ("mean_l2", "mean_l2", "fraction", False),
-        ("psnr_per_image_mean_db", "psnr", "db", True),
-        ("psnr_pooled_db", "psnr", "db", True),
-        ("ssim", "ssim", "fraction", True),
-    ):
-        yield Measurement(
-            row=row,
-            column=column,
-            metric=metric,
-            value=getattr(scores, metric),
-            unit=unit,
-            higher_is_better=higher_is_better,
-            count=len(sums),
-            of_weights=row not in WEIGHTLESS_ROWS,
-        )
-
-
-def _hole_scores(image: InpaintingSums) -> RegionScores:
-    return inpainting_scores(image).hole
-
-
-def _write_table(
-    path: Path,
-    stems: Sequence[str],
-    sums: Mapping[str, Sequence[InpaintingSums]],
-    fillings: Mapping[str, Filling],
-    gallery: Sequence[Path],
-) -> None:
-    """One line per row and test image: errors in the hole and the gallery image pasted from."""
-    lines = []
-    for row, filling in fillings.items():
-        for i, stem in enumerate(stems):
-            scores = _hole_scores(sums[row][i])
-            neighbour = gallery[filling.neighbours[i]].name if filling.neighbours else ""
-            values = (scores.mean_l1, scores.mean_l2, scores.psnr_pooled_db, scores.ssim)
-            lines.append((row, stem, *(f"{value:.6f}" for value in values), neighbour))
-    header = ("row", "image", "mean_l1", "mean_l2", "psnr_db", "ssim", "neighbour")
-    write_csv(path, header, lines)
-
-
-def _save_pictures(
-    folder: Path,
-    stems: Sequence[str],
-    sums: Mapping[str, Sequence[InpaintingSums]],
-    fillings: Mapping[str, Filling],
-    targets: NDArray[np.uint8],
-    hole: NDArray[np.bool_],
-) -> None:
-    """What is visible, every filling and the truth of images spread over the test folder."""
-    shown = range(0, len(stems), math.ceil(len(stems) / PICTURED_IMAGES))
-    context = targets.copy()
-    context[:, hole] = FILL_RGB
-    fills = {row: filling.images for row, filling in fillings.items()}
-    columns = {"visible": context, **fills, "truth": targets}
-    captions = [
-        f"{stems[i]}  mean L1 in the hole:  "
-        + ",  ".join(f"{row} {100 * _hole_scores(sums[row][i]).mean_l1:.1f}%" for row in sums)
-        for i in shown
-    ]
-    folder.mkdir(exist_ok=True)
-    shown_columns = {title: list(images[shown]) for title, images in columns.items()}
-    save_sheet(shown_columns, folder / "inpainting.png", captions)
+def _measurements(
+    row: str, sums: Sequence[InpaintingSums], of_weights: bool
+) -> Iterator[Measurement]:
+    """Inside the hole, and with the prefix `image_` over the whole image."""
+    scores = inpainting_scores(sum(sums, InpaintingSums()))
+    for prefix, region in (("", scores.hole), ("image_", scores.image)):
+        for metric, column, unit, higher_is_better in (
+            ("mean_l1", "mean_l1", "fraction", False),
+            ("mean_l2", "mean_l2", "fraction", False),
+            ("psnr_per_image_mean_db", "psnr", "db", True),
+            ("psnr_pooled_db", "psnr", "db", True),
+            ("ssim", "ssim", "fraction", True),
+        ):
+            yield Measurement(
+                row=row,
+                column=column,
+                metric=prefix + metric,
+                value=getattr(region, metric),
+                unit=unit,
+                higher_is_better=higher_is_better,
+                count=len(sums),
+                of_weights=of_weights,
+            )

@@ -1,119 +1,144 @@
 """The rows of Table 1: ways to fill one hole in many images."""
 
-import logging
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from cebench.inpainting import fill_holes, network_input, visible_context
-from cebench.models.context_encoder import ContextEncoder
-from cebench.models.retrieval import context_hog, nearest_neighbours
-from cebench.progress import progress
+from cebench.inpainting import ContextFeatures, Hole, Images, Inpainter
+from cebench.models.classical_inpainting import CLASSICAL, patch_match
+from cebench.models.hog import context_hog
+from cebench.models.retrieval import nearest_neighbours
+from cebench.weights import Sidecar, Weights
 
-logger = logging.getLogger("cebench")
+from .inpainting_data import InpaintingImages
+from .inpainting_features import Descriptor, by_batches
 
-Images = NDArray[np.uint8]
-"""(N, H, W, 3), 0..255."""
-Hole = NDArray[np.bool_]
-"""(H, W), True = missing."""
+Row = Literal[
+    "prediction",
+    "nn-features",
+    "nn-hog",
+    "nn-pixels",
+    "mean-of-context",
+    "published-fill",
+    "telea",
+    "navier-stokes",
+    "biharmonic",
+    "patch-match",
+]
+"""What may be asked for; the two first ones take the names of the weights."""
 
-WEIGHTLESS_ROWS = ("nn-hog", "mean-of-context")
-"""Rows that no network takes part in."""
-
-_AT_ONCE = 32
+_USUAL = {"objective": "joint", "region": "center"}
+"""What the paper's model of Table 1 was trained for."""
+OUR_FEATURES = "context-gan"
+"""The row whose features are "our features" of the paper."""
 
 
 @dataclass(frozen=True)
 class Filling:
-    """Test images filled in one way; where patches were pasted, from which gallery images."""
+    """Test images filled in one way."""
 
     images: Images
-    neighbours: Sequence[int] = ()
+    neighbours: NDArray[np.int64] | None = None
+    """(N, K): where a patch was pasted, the most similar gallery images, the pasted one first."""
 
 
-def fill_every_way(
-    network: ContextEncoder, method: str, gallery: Images, test: Images, hole: Hole
-) -> dict[str, Filling]:
-    """Row of Table 1 -> the test images filled its way; what is in their hole never matters.
+@dataclass(frozen=True)
+class Patches:
+    """How far fillings are from the gallery: (N,) each, over the hole's pixels in [0, 1]."""
 
-    method: how the network was trained: the row of its own predictions. `nn-features` are features
-        of a context encoder, "our features" of the paper; another method's row names the method.
-    """
-    features_row = "nn-features" if method.startswith("context") else f"nn-features-{method}"
-
-    def features(images: Images) -> NDArray[np.float32]:
-        return context_features(network, images, hole)
-
-    def hog(images: Images) -> NDArray[np.float32]:
-        return context_hog(images, hole)
-
-    def predictions(images: Images) -> Images:
-        return fill_holes(network, images, hole)
-
-    gallery_features = _by_batches("features of the gallery", gallery, features)
-    test_features = _by_batches("features of the test images", test, features)
-    if len(gallery) > 1 and not np.ptp(gallery_features, axis=0).any():
-        logger.warning(
-            f"{method}: the features of all {len(gallery)} gallery images are equal, so that "
-            f"{features_row} pastes the first; the trunk has died or has learned nothing"
-        )
-    gallery_hog = _by_batches("HOG of the gallery", gallery, hog)
-    test_hog = _by_batches("HOG of the test images", test, hog)
-    return {
-        method: Filling(_by_batches(f"{method}: filling", test, predictions)),
-        features_row: paste_nearest(gallery_features, test_features, gallery, test, hole),
-        "nn-hog": paste_nearest(gallery_hog, test_hog, gallery, test, hole),
-        "mean-of-context": Filling(fill_with_mean(test, hole)),
-    }
+    mean_l1: NDArray[np.float64]
+    mean_l2: NDArray[np.float64]
 
 
-@torch.no_grad()
-def context_features(network: ContextEncoder, images: Images, hole: Hole) -> NDArray[np.float32]:
-    """pool5 of what surrounds the hole, scaled to unit length: (N, 9216).
-
-    Between unit vectors the Euclidean distance orders neighbours as the cosine does; the paper
-    names neither the layer nor the distance.
-    """
-    context, _ = visible_context(images, hole)
-    device = next(network.parameters()).device
-    pool5 = network.encode(network_input(context, device)).flatten(1)
-    unit: NDArray[np.float32] = F.normalize(pool5).cpu().numpy()
-    return unit
+def prediction_row(sidecar: Sidecar) -> str:
+    """The row of the weights' own predictions: their method, with what sets them apart."""
+    values = sidecar.recipe_values
+    parts = [sidecar.method]
+    if sidecar.architecture == "inpainting-generator":
+        parts += [values[key] for key, usual in _USUAL.items() if values[key] != usual]
+    return "-".join(parts)
 
 
-def paste_nearest(
-    gallery_features: NDArray[np.float32],
-    test_features: NDArray[np.float32],
-    gallery: Images,
-    test: Images,
+def features_row(sidecar: Sidecar) -> str:
+    """The row that pastes by the weights' features, `nn-features` for the paper's own."""
+    row = prediction_row(sidecar)
+    return "nn-features" if row == OUR_FEATURES else f"nn-features-{row}"
+
+
+def features_of(
+    network: ContextFeatures,
+    weights: Weights,
     hole: Hole,
-) -> Filling:
-    """NN-inpainting (5.1): the hole's pixels of the gallery image with the nearest features."""
-    index, _ = nearest_neighbours(
-        torch.from_numpy(test_features), torch.from_numpy(gallery_features)
+    layer: str,
+    distance: str,
+    device: torch.device,
+) -> Descriptor:
+    """What the network makes of the visible pixels."""
+    return Descriptor(
+        label=f"features ({prediction_row(weights.sidecar)})",
+        describe=lambda images: network.features(images, hole, layer),
+        identity=f"features {weights.sidecar.sha256} {layer or network.layers[0]} {device.type}",
+        cosine=distance == "cosine",
     )
-    filled = test.copy()
-    filled[:, hole] = gallery[index.numpy()][:, hole]
-    return Filling(filled, index.tolist())
 
 
-def fill_with_mean(test: Images, hole: Hole) -> Images:
-    """Each image with the mean colour of its visible pixels in the hole."""
-    filled = test.copy()
-    filled[:, hole] = np.rint(test[:, ~hole].mean(axis=1))[:, None]
-    return filled
+def hog_of(hole: Hole, cells: Literal["dropped", "filled"], distance: str) -> Descriptor:
+    """HOG of the visible pixels."""
+    return Descriptor(
+        label="HOG",
+        describe=lambda images: context_hog(images, hole, cells),
+        identity=f"hog {cells}",
+        cosine=distance == "cosine",
+    )
 
 
-def _by_batches(label: str, images: Images, work: Callable[[Images], NDArray[Any]]) -> NDArray[Any]:
-    """`work` on some images at a time, its results joined; shows progress."""
-    done = []
-    with progress(label, "images") as report:
-        for start in range(0, len(images), _AT_ONCE):
-            done.append(work(images[start : start + _AT_ONCE]))
-            report(start + len(done[-1]), len(images))
-    return np.concatenate(done)
+def pixels_of(hole: Hole) -> Descriptor:
+    """The visible pixels themselves."""
+    return Descriptor(
+        label="pixels",
+        describe=lambda images: images[:, ~hole].reshape(len(images), -1),
+        identity="pixels",
+        kept=False,
+    )
+
+
+def predict(inpainter: Inpainter, row: str, images: InpaintingImages) -> Filling:
+    """The network's own predictions in the hole."""
+    fill = partial(inpainter.fill, hole=images.hole)
+    return Filling(by_batches(f"{row}: filling", images.targets, fill))
+
+
+def paste_nearest(neighbours: NDArray[np.int64], images: InpaintingImages) -> Filling:
+    """NN-inpainting (5.1): the hole's pixels of the gallery image with the nearest features."""
+    filled = images.targets.copy()
+    filled[:, images.hole] = images.gallery[neighbours[:, 0]][:, images.hole]
+    return Filling(filled, neighbours)
+
+
+def fill_classically(row: str, images: InpaintingImages, seed: int) -> Filling:
+    """A row of `CLASSICAL`; the seed matters to patch-match alone."""
+
+    def fill(batch: Images) -> Images:
+        if row == "patch-match":
+            return patch_match(batch, images.hole, seed)
+        return CLASSICAL[row](batch, images.hole)
+
+    return Filling(by_batches(f"{row}: filling", images.targets, fill))
+
+
+def nearest_patches(filled: Images, images: InpaintingImages, device: torch.device) -> Patches:
+    """The distance of what fills each image's hole to the most similar patch of the gallery.
+
+    Most similar in Euclidean distance. Close to 0 means that a filling was copied.
+    """
+    inside, known = (
+        batch[:, images.hole].reshape(len(batch), -1) for batch in (filled, images.gallery)
+    )
+    queries, rows = (torch.from_numpy(part).to(device) for part in (inside, known))
+    index, _ = nearest_neighbours(queries, rows)
+    difference = inside / 255 - known[index[:, 0].cpu().numpy()] / 255
+    return Patches(np.abs(difference).mean(axis=1), np.square(difference).mean(axis=1))

@@ -31,13 +31,14 @@ def read_inpainting_pairs(
     Args:
         predictions: folder of predicted images, as large as their targets unless `size` is given.
         targets: folder of true images.
-        region: folder of hole masks, where any colour but black is missing; or the side in pixels
-            of a centred square hole.
+        region: folder of hole masks of black and one other colour, which is missing; or the side
+            in pixels of a centred square hole.
         size: if given, what is not size x size is resized to it: images by averaging areas
             and rounding (`cebench.data.resize`), masks by NEAREST.
 
     Raises:
-        InputError: names or sizes do not match, or an image cannot be read.
+        InputError: names or sizes do not match, an image cannot be read, or a mask is empty, full
+            or of more than two colours.
     """
     true_files, guessed_files = _by_stem(targets), _by_stem(predictions)
     masks = {} if isinstance(region, int) else _by_stem(region)
@@ -54,7 +55,7 @@ def read_inpainting_pairs(
         else:
             mask = np.array(_nearest(masks[stem], size))
             _require_size(mask, masks[stem], target)
-            hole = np.any(mask, axis=2)
+            hole = _hole_of(mask, masks[stem])
         yield InpaintingPair(guessed_files[stem], prediction, target, hole)
 
 
@@ -97,6 +98,23 @@ def _require_size(image: np.ndarray, path: Path, target: np.ndarray) -> None:
             f"{path} is {width} x {height}, its target {true_width} x {true_height}; give --size "
             "to compare at one size"
         )
+
+
+def _hole_of(mask: np.ndarray, path: Path) -> np.ndarray:
+    colours = np.unique(mask.reshape(-1, 3), axis=0)
+    hole = np.asarray(mask.any(axis=2))
+    if colours.any(axis=1).sum() > 1:
+        raise InputError(
+            f"{path} has {len(colours)} colours; a mask is black where the image is visible and "
+            "one other colour where it is missing: threshold it, and save it as PNG"
+        )
+    if hole.all() or not hole.any():
+        found, all_of = ("missing", "visible") if hole.all() else ("visible", "missing")
+        raise InputError(
+            f"{path} marks every pixel as {found}; in a mask black is visible and another colour "
+            f"is missing, and some pixel must be {all_of}"
+        )
+    return hole
 
 
 def _central_hole(target: np.ndarray, side: int, path: Path) -> np.ndarray:

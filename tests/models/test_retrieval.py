@@ -1,32 +1,48 @@
-import numpy as np
+"""The exact search for neighbours, against all distances in float64."""
+
 import pytest
 import torch
-from skimage.feature import hog
 
-from cebench.models.retrieval import context_hog, nearest_neighbours
-
-
-def centre_hole(size: int, low: int, high: int) -> np.ndarray:
-    hole = np.zeros((size, size), bool)
-    hole[low:high, low:high] = True
-    return hole
+from cebench.models import retrieval
+from cebench.models.retrieval import nearest_neighbours
 
 
-def test_neighbours_are_those_of_all_distances_in_float64() -> None:
-    generator = torch.Generator().manual_seed(0)
-    gallery = torch.randn(300, 40, generator=generator) + 10
-    queries = torch.randn(50, 40, generator=generator) + 10
+@pytest.fixture(params=[torch.bfloat16, torch.float32], autouse=True)
+def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer must not depend on how coarse the first look is."""
+    monkeypatch.setattr(retrieval, "_product_precision", lambda _: request.param)
+
+
+def noise(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-4])
+def test_neighbours_are_those_of_all_distances_in_float64(scale: float) -> None:
+    gallery, queries = noise(300, 40) * scale + 10, noise(50, 40, seed=1) * scale + 10
     distances = torch.cdist(queries.double(), gallery.double())
-    index, distance = nearest_neighbours(queries, gallery)
-    assert torch.equal(index, distances.argmin(dim=1))
-    torch.testing.assert_close(distance, distances.amin(dim=1))
+    expected = distances.sort(dim=1)
+    index, distance = nearest_neighbours(queries, gallery, 3)
+    assert torch.equal(index, expected.indices[:, :3])
+    torch.testing.assert_close(distance, expected.values[:, :3])
+
+
+def test_neighbours_are_those_of_the_written_out_loop() -> None:
+    gallery, queries = noise(70, 5).clamp(min=0), noise(9, 5, seed=1).clamp(min=0)
+    for query, found in zip(queries, nearest_neighbours(queries, gallery)[0], strict=True):
+        best, best_distance = 0, float("inf")
+        for number, row in enumerate(gallery):
+            distance = sum((a - b) ** 2 for a, b in zip(query.tolist(), row.tolist(), strict=True))
+            if distance < best_distance:
+                best, best_distance = number, distance
+        assert found.tolist() == [best]
 
 
 def test_equal_neighbours_are_settled_by_the_lowest_index() -> None:
-    generator = torch.Generator().manual_seed(0)
-    gallery = torch.randn(20, 7, generator=generator).repeat(30, 1)
-    index, distance = nearest_neighbours(gallery[200:240].clone(), gallery)
-    assert torch.equal(index, torch.arange(200, 240) % 20)
+    gallery = noise(20, 7).repeat(30, 1)
+    index, distance = nearest_neighbours(gallery[200:240].clone(), gallery, 2)
+    assert torch.equal(index[:, 0], torch.arange(200, 240) % 20)
+    assert torch.equal(index[:, 1], index[:, 0] + 20)
     assert not distance.any()
 
 
@@ -36,35 +52,19 @@ def test_near_ties_are_decided_exactly_where_float32_products_cannot() -> None:
     gallery[0] += 0.002
     gallery[1] += 0.001
     index, distance = nearest_neighbours(torch.full((1, 1), 1e4), gallery)
-    assert index.tolist() == [1]
+    assert index.tolist() == [[1]]
     assert distance.item() == pytest.approx((gallery[1].double() - 1e4).item())
 
 
-def test_hog_is_skimages_where_nothing_is_missing() -> None:
-    image = np.random.default_rng(0).integers(0, 256, (32, 40, 3), dtype=np.uint8)
-    expected = hog(
-        image.astype(float),
-        orientations=9,
-        pixels_per_cell=(8, 8),
-        cells_per_block=(2, 2),
-        channel_axis=-1,
-    )
-    features = context_hog(image[None], np.zeros((32, 40), bool))
-    assert features.dtype == np.float32
-    np.testing.assert_allclose(features[0], expected, atol=1e-5)
+def test_rows_that_are_all_equal_are_found_in_their_order() -> None:
+    index, distance = nearest_neighbours(noise(3, 9), torch.full((200, 9), 0.1), 2)
+    assert index.tolist() == [[0, 1]] * 3
+    assert torch.equal(distance[:, 0], distance[:, 1])
 
 
-def test_what_is_in_the_hole_never_matters() -> None:
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
-    hole = centre_hole(64, 20, 44)
-    changed = images.copy()
-    changed[:, hole] = rng.integers(0, 256, (2, 24 * 24, 3), dtype=np.uint8)
-    np.testing.assert_array_equal(context_hog(images, hole), context_hog(changed, hole))
-
-
-def test_descriptor_length_of_the_paris_hole() -> None:
-    # 16 x 16 cells make 15 x 15 blocks of 4 cells. Rows and columns 36..91 touch the 64 cells
-    # 4..11; none lies on the border, so each stands in 4 blocks: (900 - 256) * 9 values are left.
-    images = np.zeros((1, 128, 128, 3), np.uint8)
-    assert context_hog(images, centre_hole(128, 36, 92)).shape == (1, 5796)
+def test_bytes_are_searched_as_they_are() -> None:
+    # Squared distances to (10, 250): 100 + 0, 0 + 1, 4 + 1.
+    gallery = torch.tensor([[0, 250], [10, 249], [12, 251]], dtype=torch.uint8)
+    index, distance = nearest_neighbours(torch.tensor([[10, 250]], dtype=torch.uint8), gallery, 3)
+    assert index.tolist() == [[1, 2, 0]]
+    assert distance.square().tolist() == [[1, pytest.approx(5), pytest.approx(100)]]

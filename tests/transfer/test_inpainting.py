@@ -1,8 +1,11 @@
-"""Inpainting: the geometry of the hole, every row by hand, and the scores of what is stored."""
+"""Inpainting: every row of Table 1, what a run leaves behind, and the scores of what is stored."""
 
+import dataclasses
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -16,27 +19,46 @@ from samples import SIDECAR
 from cebench.commands.score import score
 from cebench.data.resize import resize
 from cebench.errors import InputError
-from cebench.inpainting import fill_holes, network_hole, visible_context
-from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.models.context_encoder import ContextEncoder
+from cebench.models.inpainting_gan import InpaintingGenerator
 from cebench.run_directory import RunDirectory
-from cebench.transfer.inpainting import InpaintingRecipe, central_hole, load_squares, measure
-from cebench.transfer.inpainting_rows import fill_every_way, fill_with_mean
+from cebench.transfer.inpainting import InpaintingRecipe, measure
+from cebench.transfer.inpainting_data import InpaintingImages, central_hole, load_squares
+from cebench.transfer.inpainting_features import Descriptor, nearest_images
+from cebench.transfer.inpainting_rows import (
+    Row,
+    features_row,
+    nearest_patches,
+    paste_nearest,
+    prediction_row,
+)
 from cebench.transfer.setting import Outcome, Setting
-from cebench.weights import Weights, random_weights
+from cebench.weights import Weights, random_weights, save_weights
 
+CPU = torch.device("cpu")
 HOLE = central_hole()
-ROWS = ("context", "nn-features", "nn-hog", "mean-of-context")
+FAST = ("prediction", "nn-features", "nn-hog", "mean-of-context")
+FAST_ROWS = ("context", "nn-features-context", "nn-hog", "mean-of-context")
 
 
 @pytest.fixture(scope="module")
-def network() -> ContextEncoder:
-    return ContextEncoder(generator=torch.Generator().manual_seed(0)).eval()
-
-
-@pytest.fixture(scope="module")
-def weights(network: ContextEncoder) -> Weights:
+def weights() -> Weights:
+    network = ContextEncoder(generator=torch.Generator().manual_seed(0))
     return Weights(name="run/model", tensors=network.state_dict(), sidecar=SIDECAR)
+
+
+def generator_weights(**changes: Any) -> Weights:
+    values = {"side": 128, "region": "center", "bottleneck": 20, "overlap": 4, "objective": "joint"}
+    values |= changes
+    network = InpaintingGenerator(128, "center", 20, torch.Generator().manual_seed(0))
+    sidecar = dataclasses.replace(
+        SIDECAR,
+        architecture="inpainting-generator",
+        method="context-gan",
+        recipe_values=values,
+        sha256="gan",
+    )
+    return Weights(name="gan/model", tensors=network.state_dict(), sidecar=sidecar)
 
 
 @pytest.fixture
@@ -56,31 +78,23 @@ def pictures(count: int, seed: int = 0) -> np.ndarray:
     return np.stack([cv2.resize(image, (128, 128)) for image in coarse])
 
 
-def run(data: Path, weights: Weights, out: Path, **changes: str) -> Outcome:
-    recipe = InpaintingRecipe(tier="smoke", **changes)
+def run(data: Path, weights: Weights, out: Path, **changes: Any) -> Outcome:
+    recipe = InpaintingRecipe(tier="smoke", **{"rows": FAST, **changes})
     with RunDirectory(out, {"run": {"verb": "transfer"}}) as run_directory:
-        device = torch.device("cpu")
         return measure(
             recipe,
-            Setting(run=run_directory, weights=weights, data=data, seed=0, device=device),
+            Setting(run=run_directory, weights=weights, data=data, seed=0, device=CPU),
         )
 
 
-def test_hole_is_56_pixels_of_128_and_99_of_227() -> None:
+def stored(run: Path, row: str) -> np.ndarray:
+    files = sorted((run / "predictions" / row).iterdir())
+    return np.stack([np.asarray(Image.open(file)) for file in files])
+
+
+def test_hole_is_56_pixels_of_128() -> None:
     assert HOLE.sum() == 56 * 56
     assert HOLE[36:92, 36:92].all()
-    expected = np.zeros((227, 227), bool)
-    expected[64:163, 64:163] = True
-    np.testing.assert_array_equal(network_hole(HOLE), expected)
-
-
-def test_a_hole_at_the_networks_size_is_that_hole_and_a_thin_one_is_not_lost() -> None:
-    hole = np.random.default_rng(0).random((227, 227)) < 0.1
-    np.testing.assert_array_equal(network_hole(hole), hole)
-    scratch = np.zeros((2000, 1000), bool)
-    scratch[1003] = True  # its centre, 1003.5, is 113.9 in network pixels
-    assert np.flatnonzero(network_hole(scratch).all(axis=1)).tolist() == [113]
-    assert network_hole(scratch).sum() == 227
 
 
 def test_resize_averages_areas_and_interpolates() -> None:
@@ -101,76 +115,143 @@ def test_resize_equals_opencvs_area_and_torchs_bilinear() -> None:
     np.testing.assert_allclose(resize(image[None, :50, :40], 227, 150), larger, atol=1e-12)
 
 
-def test_context_is_made_of_visible_pixels_alone() -> None:
-    images = np.full((1, 128, 128, 3), 200, np.uint8)
-    images[:, HOLE] = 0
-    context, missing = visible_context(images, HOLE)
-    np.testing.assert_allclose(context[0, ~missing], 200)
-    np.testing.assert_array_equal(
-        context[0, missing], np.broadcast_to(IMAGENET_MEAN_RGB, (9801, 3))
-    )
+@pytest.mark.parametrize("kind", ["context-encoder", "generator", "trunk"])
+def test_hidden_pixels_change_no_row(
+    data: Path, weights: Weights, tmp_path: Path, kind: str
+) -> None:
+    chosen = {"context-encoder": weights, "generator": generator_weights()}
+    rows = get_args(Row) if kind == "trunk" else FAST
+    run(data, chosen.get(kind, random_weights(0)), tmp_path / "before", rows=rows)
+    for file in (data / "test").iterdir():
+        pixels = np.array(Image.open(file))
+        pixels[64:163, 64:163] = 255 - pixels[64:163, 64:163]  # all that the hole is made from
+        Image.fromarray(pixels).save(file)
+    run(data, chosen.get(kind, random_weights(0)), tmp_path / "after", rows=rows)
+    made = {path.name for path in (tmp_path / "before" / "predictions").iterdir()}
+    assert len(made) == len(rows) - (kind == "trunk")  # which predicts nothing
+    for row in made:
+        np.testing.assert_array_equal(
+            stored(tmp_path / "before", row)[:, HOLE], stored(tmp_path / "after", row)[:, HOLE]
+        )
 
 
-def test_filling_pastes_the_prediction_into_the_hole_only(network: ContextEncoder) -> None:
-    images = pictures(2)
-    filled = fill_holes(network, images, HOLE)
-    np.testing.assert_array_equal(filled[:, ~HOLE], images[:, ~HOLE])
-    context, _ = visible_context(images, HOLE)
-    shifted = torch.from_numpy(context - np.array(IMAGENET_MEAN_RGB)).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        prediction = (network(shifted.float()).clamp(-1, 1) + 1) * 127.5
-    whole = cv2.resize(
-        prediction[0].permute(1, 2, 0).numpy(), (128, 128), interpolation=cv2.INTER_AREA
-    )
-    # One pixel in, where no visible network pixel has a share.
-    inner = (slice(37, 91), slice(37, 91))
-    np.testing.assert_allclose(filled[0][inner], whole[inner], atol=0.51)
+def test_nearest_rows_paste_the_centre_of_the_twin(weights: Weights, tmp_path: Path) -> None:
+    for folder, order in (("train", range(5)), ("test", (3, 1))):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for place, number in enumerate(order):
+            pixels = pictures(5)[number]
+            if folder == "test":
+                pixels[HOLE] = pictures(5)[0][HOLE][::-1]  # another picture of the same place
+            Image.fromarray(pixels).save(tmp_path / "data" / folder / f"{place}.png")
+    rows = ("nn-features", "nn-hog", "nn-pixels")
+    run(tmp_path / "data", weights, tmp_path / "run", rows=rows)
+    for row in ("nn-features-context", "nn-hog", "nn-pixels"):
+        np.testing.assert_array_equal(stored(tmp_path / "run", row), pictures(5)[[3, 1]])
 
 
-def test_hidden_pixels_change_no_row(network: ContextEncoder) -> None:
-    gallery, test = pictures(4), pictures(2, seed=1)
-    changed = test.copy()
-    changed[:, HOLE] = np.random.default_rng(2).integers(0, 256, (2, 56 * 56, 3), dtype=np.uint8)
-    before = fill_every_way(network, "context", gallery, test, HOLE)
-    after = fill_every_way(network, "context", gallery, changed, HOLE)
-    assert tuple(before) == ROWS
-    for row in ROWS:
-        np.testing.assert_array_equal(before[row].images, after[row].images)
+def test_the_papers_features_are_those_of_the_joint_model_alone(weights: Weights) -> None:
+    rows = {
+        (prediction_row(w.sidecar), features_row(w.sidecar))
+        for w in (
+            weights,
+            generator_weights(),
+            generator_weights(objective="l2"),
+            generator_weights(region="image"),
+            random_weights(0),
+        )
+    }
+    assert rows == {
+        ("context", "nn-features-context"),
+        ("context-gan", "nn-features"),
+        ("context-gan-l2", "nn-features-context-gan-l2"),
+        ("context-gan-image", "nn-features-context-gan-image"),
+        ("random", "nn-features-random"),
+    }
 
 
-def test_nearest_rows_paste_the_centre_of_the_twin(network: ContextEncoder) -> None:
-    gallery = pictures(5)
-    test = gallery[[3, 1]].copy()
-    test[:, HOLE] = 0
-    fillings = fill_every_way(network, "context", gallery, test, HOLE)
-    for row in ("nn-features", "nn-hog"):
-        assert fillings[row].neighbours == [3, 1]
-        np.testing.assert_array_equal(fillings[row].images, gallery[[3, 1]])
+def test_mirrored_views_may_be_pasted_too() -> None:
+    gallery, hole = pictures(3), HOLE
+    views = np.concatenate([gallery, gallery[:, :, ::-1]])
+    files = [Path(f"{i}.png") for i in range(3)]
+    images = InpaintingImages(files, views, ["a"], gallery[1:2, :, ::-1].copy(), hole)
+    filling = paste_nearest(np.array([[4, 1]]), images)
+    np.testing.assert_array_equal(filling.images, images.targets)
 
 
-def test_features_that_are_not_the_papers_have_a_row_of_their_own(network: ContextEncoder) -> None:
-    fillings = fill_every_way(network, "autoencoder", pictures(2), pictures(1, seed=1), HOLE)
-    assert list(fillings)[:2] == ["autoencoder", "nn-features-autoencoder"]
+def test_distance_to_the_nearest_patch_by_hand() -> None:
+    # Centres of 10, 60 and 200: 70 is 10 from 60; errors are of pixels in [0, 1].
+    gallery = np.stack([np.full((128, 128, 3), value, np.uint8) for value in (10, 60, 200)])
+    filled = np.full((2, 128, 128, 3), 70, np.uint8)
+    filled[1] = 200
+    images = InpaintingImages([], gallery, ["a", "b"], filled, HOLE)
+    patches = nearest_patches(filled, images, CPU)
+    assert patches.mean_l1 == pytest.approx([10 / 255, 0])
+    assert patches.mean_l2 == pytest.approx([(10 / 255) ** 2, 0])
 
 
-def test_mean_row_is_the_mean_of_what_is_visible() -> None:
-    image = np.zeros((1, 4, 4, 3), np.uint8)
-    hole = np.zeros((4, 4), bool)
-    hole[1:3, 1:3] = True
-    image[0, 0] = (30, 60, 120)  # 4 of 12 visible pixels
-    image[0, hole] = 255
-    filled = fill_with_mean(image, hole)
-    assert (filled[0, hole] == (10, 20, 40)).all()
-    np.testing.assert_array_equal(filled[0, ~hole], image[0, ~hole])
+def descriptor(describe: Callable[[np.ndarray], np.ndarray], **changes: Any) -> Descriptor:
+    return Descriptor(label="means", describe=describe, identity="means", **changes)
 
 
-def test_a_dead_trunk_is_reported(caplog: pytest.LogCaptureFixture) -> None:
-    dead = ContextEncoder(generator=torch.Generator().manual_seed(0)).eval()
-    torch.nn.init.constant_(dead.encoder.conv5.bias, -1e6)
+def means(images: np.ndarray) -> np.ndarray:
+    return images[:, ~HOLE].mean(axis=1).astype(np.float32)
+
+
+def gallery_of(seed: int = 0) -> InpaintingImages:
+    return InpaintingImages([], pictures(6, seed), ["a", "b"], pictures(2, seed=9), HOLE)
+
+
+def test_features_are_kept_by_the_content_of_images_and_weights(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def counted(images: np.ndarray) -> np.ndarray:
+        seen.append(len(images))
+        return means(images)
+
+    first = nearest_images(descriptor(counted), gallery_of(), tmp_path, CPU)
+    again = nearest_images(descriptor(counted), gallery_of(), tmp_path, CPU)
+    np.testing.assert_array_equal(first, again)
+    assert seen == [6, 2, 2]
+    nearest_images(descriptor(counted), gallery_of(seed=1), tmp_path, CPU)
+    other = dataclasses.replace(descriptor(counted), identity="of other weights")
+    nearest_images(other, gallery_of(), tmp_path, CPU)
+    assert seen == [6, 2, 2, 6, 2, 6, 2]
+    assert len(list(tmp_path.glob("features-*.safetensors"))) == 3
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
+def test_damaged_features_are_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    first = nearest_images(descriptor(means), gallery_of(), tmp_path, CPU)
+    (cache,) = tmp_path.glob("features-*.safetensors")
+    whole = cache.read_bytes()
+    flipped = whole[:-3] + bytes([whole[-3] ^ 64]) + whole[-2:]
+    cache.write_bytes({"cut": whole[:-5], "flipped": flipped, "empty": b""}[damage])
     with caplog.at_level(logging.WARNING, "cebench"):
-        fillings = fill_every_way(dead, "context", pictures(3), pictures(2, seed=1), HOLE)
-    assert "all 3 gallery images are equal" in caplog.text
-    assert fillings["nn-features"].neighbours == [0, 0]
+        again = nearest_images(descriptor(means), gallery_of(), tmp_path, CPU)
+    np.testing.assert_array_equal(first, again)
+    assert "damaged" in caplog.text
+    assert cache.read_bytes() == whole
+
+
+def test_cosine_ignores_length_where_l2_does_not(tmp_path: Path) -> None:
+    # From (1, 2): (2, 1.9) is nearer, (10, 20) has the same direction.
+    known, wanted = np.array([[2, 1.9], [10, 20]], np.float32), np.array([[1, 2]], np.float32)
+    images = InpaintingImages([], pictures(2), ["a"], pictures(1, seed=9), HOLE)
+    for cosine, nearest in ((False, 0), (True, 1)):
+        way = descriptor(
+            lambda batch: known if len(batch) == 2 else wanted, cosine=cosine, kept=False
+        )
+        assert nearest_images(way, images, tmp_path, CPU)[0].tolist() == [nearest, 1 - nearest]
+
+
+def test_a_dead_network_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "cebench"):
+        dead = descriptor(lambda images: np.ones((len(images), 5), np.float32))
+        found = nearest_images(dead, gallery_of(), tmp_path, CPU)
+    assert "means of all 6 gallery images are equal" in caplog.text
+    assert found.tolist() == [[0, 1, 2, 3]] * 2
 
 
 def test_numbers_are_those_that_score_finds_in_the_stored_images(
@@ -178,8 +259,9 @@ def test_numbers_are_those_that_score_finds_in_the_stored_images(
 ) -> None:
     out = tmp_path / "run"
     outcome = run(data, weights, out)
-    assert [m.row for m in outcome.measurements[::5]] == list(ROWS)
-    for row in ROWS:
+    assert [m.row for m in outcome.measurements[::10]] == list(FAST_ROWS)
+    assert {m.row for m in outcome.measurements if m.of_weights} == set(FAST_ROWS[:2])
+    for row in FAST_ROWS:
         folders = [
             "--predictions",
             str(out / "predictions" / row),
@@ -192,8 +274,10 @@ def test_numbers_are_those_that_score_finds_in_the_stored_images(
         found = json.loads(result.output)
         assert found["images"] == 3
         measured = {m.metric: m.value for m in outcome.measurements if m.row == row}
-        assert measured == found["hole"]
-    assert {(m.metric, m.column, m.unit, m.higher_is_better) for m in outcome.measurements} == {
+        over_image = {f"image_{metric}": value for metric, value in found["image"].items()}
+        assert measured == {**found["hole"], **over_image}
+    kinds = {(m.metric, m.column, m.unit, m.higher_is_better) for m in outcome.measurements}
+    assert {kind for kind in kinds if not kind[0].startswith("image_")} == {
         ("mean_l1", "mean_l1", "fraction", False),
         ("mean_l2", "mean_l2", "fraction", False),
         ("psnr_per_image_mean_db", "psnr", "db", True),
@@ -202,14 +286,38 @@ def test_numbers_are_those_that_score_finds_in_the_stored_images(
     }
 
 
-def test_run_leaves_a_table_and_a_picture(data: Path, weights: Weights, tmp_path: Path) -> None:
-    run(data, weights, tmp_path / "run")
-    lines = (tmp_path / "run" / "per_image.csv").read_text().splitlines()
+def test_run_leaves_a_table_a_summary_and_pictures(data: Path, tmp_path: Path) -> None:
+    other = random_weights(1)
+    (tmp_path / "other").mkdir()
+    save_weights(tmp_path / "other" / "weights.safetensors", other.tensors, other.sidecar)
+    out = tmp_path / "run"
+    run(data, generator_weights(), out, retrieval_weights=str(tmp_path / "other"))
+    lines = (out / "per_image.csv").read_text().splitlines()
     assert len(lines) == 1 + 4 * 3
-    assert lines[1].startswith("context,000_im,0.")
+    assert lines[1].startswith("context-gan,000_im,0.")
     assert lines[7].split(",")[-1] in {f"{i:03d}_im.png" for i in range(4)}
-    with Image.open(tmp_path / "run" / "samples" / "inpainting.png") as sheet:
-        assert sheet.width == 6 * 128 + 7 * 6
+    summary = json.loads((out / "memorisation.json").read_text())
+    distances = summary["distance_to_nearest_gallery_patch"]
+    assert list(distances) == ["context-gan", "nn-features", "nn-hog", "mean-of-context", "truth"]
+    assert distances["nn-hog"] == {"mean_l1": 0.0, "mean_l2": 0.0}
+    assert distances["truth"]["mean_l2"] > 0.001
+    step = 128 + 2 * 6
+    with Image.open(out / "samples" / "inpainting.png") as sheet:
+        assert sheet.width == 6 * step
+    with Image.open(out / "samples" / "retrieval.png") as sheet:
+        assert sheet.width == (1 + 3 * 4) * step  # our features, HOG, the other trunk
+
+
+def test_the_same_run_again_gives_the_same_numbers(
+    data: Path, weights: Weights, tmp_path: Path
+) -> None:
+    first, again = (run(data, weights, tmp_path / name) for name in ("a", "b"))
+    assert first == again
+
+
+def test_a_trunk_has_the_row_of_its_features_alone(data: Path, tmp_path: Path) -> None:
+    outcome = run(data, random_weights(0), tmp_path / "run", rows=("prediction", "nn-features"))
+    assert {m.row for m in outcome.measurements} == {"nn-features-random"}
 
 
 def test_images_of_any_shape_become_squares_of_128(data: Path) -> None:
@@ -244,9 +352,20 @@ def test_a_missing_folder_is_named_with_what_is_there(
         run(data, weights, tmp_path / "run", gallery="cmp_train")
 
 
-def test_weights_without_decoder_are_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"random: holds a caffenet-trunk, .*model\.safetensors"):
-        run(data, random_weights(0), tmp_path / "run")
+def test_a_trunk_asked_for_predictions_alone_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="random: a caffenet-trunk predicts no pixels"):
+        run(data, random_weights(0), tmp_path / "run", rows=("prediction",))
+
+
+def test_a_generator_of_another_hole_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="central 50 x 50 of 128 x 128"):
+        run(data, generator_weights(overlap=7), tmp_path / "run")
+
+
+def test_a_row_twice_or_unknown_is_no_recipe() -> None:
+    for rows in (("telea", "telea"), ("sketch",), ()):
+        with pytest.raises(ValueError, match="rows"):
+            InpaintingRecipe(tier="smoke", rows=rows)  # type: ignore[arg-type]
 
 
 def test_a_blank_test_image_has_no_psnr_and_is_named(

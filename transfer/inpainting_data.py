@@ -1,0 +1,100 @@
+"""What inpainting is scored on: a folder to paste from and a folder to fill, as squares."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cebench.data.images import image_files, read_image
+from cebench.data.overlap import same_photos
+from cebench.data.resize import resize
+from cebench.errors import InputError
+from cebench.inpainting import Hole, Images
+from cebench.progress import progress
+
+SIDE = 128
+"""Pixels; images are resized to squares of this side, their aspect not kept, as in the authors'
+demo.lua."""
+HOLE = slice(36, 92)
+"""Rows and columns of the hole: 56 of 128 pixels, 99 of 227 (protocol ledger: Paris StreetView)."""
+
+
+@dataclass(frozen=True)
+class InpaintingImages:
+    """Squares of SIDE pixels with one hole."""
+
+    gallery_files: Sequence[Path]
+    gallery: Images
+    """One per file, or, after all of these, their mirror images too."""
+    stems: Sequence[str]
+    """Names of the test images."""
+    targets: Images
+    """The test images as they are: what was in their hole."""
+    hole: Hole
+
+
+def read_images(gallery: Sequence[Path], test: Sequence[Path], mirrored: bool) -> InpaintingImages:
+    """The images of two folders; `mirrored` adds the mirror image of each gallery image.
+
+    Raises:
+        InputError: an unreadable image, two test images of one stem, or a test photo in the
+            gallery.
+    """
+    stems = _unique_stems(test)
+    _refuse_shared_photos(test, gallery)
+    squares = load_squares(gallery, "gallery images")
+    views = np.concatenate([squares, squares[:, :, ::-1]]) if mirrored else squares
+    targets = load_squares(test, "test images")
+    return InpaintingImages(gallery, views, stems, targets, central_hole())
+
+
+def images_in(data: Path, name: str, option: str) -> list[Path]:
+    """The images of the subfolder that the recipe's `option` names."""
+    folder = data / name
+    if not folder.is_dir():
+        found = sorted(p.name for p in data.iterdir() if p.is_dir()) if data.is_dir() else []
+        raise InputError(
+            f"{folder}: no such folder of {option} images; --data holds "
+            f"{', '.join(found) or 'no folders'}; name the right one with --set {option}=NAME"
+        )
+    return image_files(folder)
+
+
+def central_hole() -> Hole:
+    """(128, 128), True in rows and columns 36..91."""
+    hole = np.zeros((SIDE, SIDE), np.bool_)
+    hole[HOLE, HOLE] = True
+    return hole
+
+
+def load_squares(files: Sequence[Path], label: str) -> Images:
+    """(N, 128, 128, 3): each file, resized by `cebench.inpainting.resize` and rounded."""
+    squares = np.empty((len(files), SIDE, SIDE, 3), np.uint8)
+    with progress(label, "images") as report:
+        for i, path in enumerate(files):
+            squares[i] = np.rint(resize(read_image(path), SIDE, SIDE))
+            report(i + 1, len(files))
+    return squares
+
+
+def _unique_stems(files: Sequence[Path]) -> list[str]:
+    by_stem = {path.stem: path for path in files}
+    for path in files:
+        if by_stem[path.stem] != path:
+            raise InputError(
+                f"{path} and {by_stem[path.stem]}: test images of one stem, under which the "
+                "predictions are stored; rename one"
+            )
+    return list(by_stem)
+
+
+def _refuse_shared_photos(test: Sequence[Path], gallery: Sequence[Path]) -> None:
+    shared = same_photos(test, gallery)
+    if shared:
+        path, twin = next(iter(shared.items()))
+        raise InputError(
+            f"{path}: this test photo is also in the gallery ({twin}), as are "
+            f"{len(shared) - 1} more; nearest neighbours would paste the answer: remove them "
+            "from one folder"
+        )

@@ -1,0 +1,123 @@
+"""What an inpainting run leaves beside its numbers: a table per image, a summary, two pictures."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cebench.files import write_atomically, write_csv
+from cebench.inpainting import FILL_RGB, Hole
+from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
+from cebench.pictures import Cell, save_contact_sheet
+
+from .inpainting_data import SIDE, InpaintingImages
+from .inpainting_rows import Filling, Patches
+
+PICTURED_IMAGES = 8
+FRAME_RGB = (255, 255, 255)
+
+
+def write_table(
+    path: Path,
+    images: InpaintingImages,
+    fillings: Mapping[str, Filling],
+    sums: Mapping[str, Sequence[InpaintingSums]],
+    patches: Mapping[str, Patches],
+) -> None:
+    """One line per row and test image.
+
+    Errors in the hole (`image_`: over the image), the gallery image pasted from, and the distance
+    to the most similar patch of the gallery (`patch_`).
+    """
+    keys = ("mean_l1", "mean_l2", "psnr_pooled_db", "ssim")
+    names = ("mean_l1", "mean_l2", "psnr_db", "ssim")
+    lines = []
+    for row, filling in fillings.items():
+        for i, stem in enumerate(images.stems):
+            scores = inpainting_scores(sums[row][i])
+            values = [getattr(part, key) for part in (scores.hole, scores.image) for key in keys]
+            values += [patches[row].mean_l1[i], patches[row].mean_l2[i]]
+            index = filling.neighbours
+            pasted = "" if index is None else _name(images, index[i, 0])
+            lines.append((row, stem, *(f"{value:.6f}" for value in values), pasted))
+    header = ["row", "image", *names, *(f"image_{name}" for name in names)]
+    write_csv(path, [*header, "patch_l1", "patch_l2", "neighbour"], lines)
+
+
+def write_memorisation(path: Path, patches: Mapping[str, Patches]) -> None:
+    """Each row's mean distance to the most similar patch of the gallery, and that of the truth.
+
+    Predictions much nearer than the truth have been copied from the training images.
+    """
+    means = {
+        row: {"mean_l1": float(found.mean_l1.mean()), "mean_l2": float(found.mean_l2.mean())}
+        for row, found in patches.items()
+    }
+    content = {"distance_to_nearest_gallery_patch": means}
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def save_fillings(
+    path: Path,
+    images: InpaintingImages,
+    fillings: Mapping[str, Filling],
+    sums: Mapping[str, Sequence[InpaintingSums]],
+) -> None:
+    """What is visible, every filling with its error, and the truth of images over the folder."""
+    rows = []
+    for i in _spread(len(images.stems)):
+        visible = images.targets[i].copy()
+        visible[images.hole] = FILL_RGB
+        cells = [Cell(visible, (images.stems[i],))]
+        for row, filling in fillings.items():
+            scores = inpainting_scores(sums[row][i]).hole
+            error = f"L1 {100 * scores.mean_l1:.1f}%  {scores.psnr_pooled_db:.1f} dB"
+            cells.append(Cell(filling.images[i], (error,)))
+        rows.append([*cells, Cell(images.targets[i])])
+    save_contact_sheet(["visible", *fillings, "truth"], rows, path, SIDE)
+
+
+def save_retrieval(
+    path: Path, images: InpaintingImages, neighbours: Mapping[str, NDArray[np.int64]]
+) -> None:
+    """Figure 8: gallery images with the contexts most like a test image's, by each description.
+
+    Nobody was shown what is inside the frames.
+
+    neighbours: label of the description -> (N, K) indices into the gallery.
+    """
+    frame = hole_frame(images.hole)
+
+    def framed(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.where(frame[..., None], np.array(FRAME_RGB, np.uint8), image)
+
+    titles, rows = ["test image"], []
+    for label, index in neighbours.items():
+        short = label.removeprefix("nn-")
+        titles += [f"{short} {place}" for place in range(1, index.shape[1] + 1)]
+    for i in _spread(len(images.stems)):
+        row = [Cell(framed(images.targets[i]), (images.stems[i],))]
+        for index in neighbours.values():
+            row += [Cell(framed(images.gallery[n]), (_name(images, n),)) for n in index[i]]
+        rows.append(row)
+    save_contact_sheet(titles, rows, path, SIDE)
+
+
+def hole_frame(hole: Hole) -> Hole:
+    """The visible pixels beside the hole."""
+    padded = np.pad(hole, 1)
+    around = padded[:-2, 1:-1] | padded[2:, 1:-1] | padded[1:-1, :-2] | padded[1:-1, 2:]
+    return np.asarray(around & ~hole)
+
+
+def _spread(count: int) -> range:
+    return range(0, count, math.ceil(count / PICTURED_IMAGES))
+
+
+def _name(images: InpaintingImages, index: np.int64) -> str:
+    """File of a gallery image."""
+    mirror, place = divmod(int(index), len(images.gallery_files))
+    return images.gallery_files[place].name + (" (mirrored)" if mirror else "")
