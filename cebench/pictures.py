@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -46,6 +46,67 @@ def save_sheet(
         draw.text((_GAP, y + height + 2), text, fill="black", font=font)
         y += height + _GAP + caption
     replace_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
+
+
+class Cell(NamedTuple):
+    """A picture of a contact sheet and the lines beneath it."""
+
+    image: np.ndarray
+    """(H, W, 3) uint8, of any size."""
+    lines: Sequence[str] = ()
+
+
+def save_contact_sheet(
+    titles: Sequence[str], rows: Sequence[Sequence[Cell]], path: Path, side: int
+) -> None:
+    """Write a PNG of equal columns: a titled one per kind of picture, a row per image.
+
+    Pictures are scaled to fit squares of `side` pixels, their aspect kept; text that is wider than
+    its column ends in an ellipsis.
+    """
+    font, step, line = ImageFont.load_default(13), side + 2 * _GAP, 17
+    rows = [[cell._replace(image=thumbnail(cell.image, side)) for cell in row] for row in rows]
+    tallest = [max(len(cell.image) for cell in row) for row in rows]
+    texts = [max(len(cell.lines) for cell in row) for row in rows]
+    heights = [high + line * text + 2 * _GAP for high, text in zip(tallest, texts, strict=True)]
+    size = (step * len(titles), line + 2 * _GAP + sum(heights))
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+
+    def write(text: str, column: int, y: int) -> None:
+        fitted = _shortened(text, side, font)
+        draw.text((column * step + step // 2, y), fitted, fill="black", font=font, anchor="ma")
+
+    for column, title in enumerate(titles):
+        write(title, column, _GAP)
+    top = line + 2 * _GAP
+    for row, high, height in zip(rows, tallest, heights, strict=True):
+        for column, cell in enumerate(row):
+            x = column * step + (step - cell.image.shape[1]) // 2
+            sheet.paste(Image.fromarray(cell.image), (x, top))
+            for number, text in enumerate(cell.lines):
+                write(text, column, top + high + 3 + number * line)
+        top += height
+    replace_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
+
+
+def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
+    """The image at the size that fits a square of `side` pixels, its aspect kept."""
+    height, width = (max(1, round(n * side / max(image.shape[:2]))) for n in image.shape[:2])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def _shortened(text: str, width: int, font: Any) -> str:
+    if font.getlength(text) <= width:
+        return text
+    return next(
+        (
+            cut
+            for end in range(len(text), 0, -1)
+            if font.getlength(cut := text[:end] + "…") <= width
+        ),
+        "",
+    )
 
 
 def plot_curves(

@@ -1,179 +1,211 @@
-"""`cebench inpaint`: fill holes in anybody's images."""
+"""`cebench inpaint`: fill holes in anybody's images, in one or several ways."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from cebench.run_options import DEVICES, Command
 
-_COMPARISON_SIDE = 384
+if TYPE_CHECKING:
+    from cebench.data.photo_holes import HoleOf
+
+METHODS = (
+    "mean-of-context",
+    "published-fill",
+    "telea",
+    "navier-stokes",
+    "biharmonic",
+    "patch-match",
+    "nn-features",
+    "nn-hog",
+)
+
+_PATH = click.Path(path_type=Path)
+_EXISTING = click.Path(path_type=Path, exists=True)
+
+
+def _rectangles(
+    context: click.Context, option: click.Parameter, given: tuple[str, ...]
+) -> tuple[tuple[int, ...], ...]:
+    rectangles = []
+    for text in given:
+        parts = text.split(",")
+        numbers = tuple(int(part) for part in parts if part.isdecimal())
+        if len(parts) != 4 or len(numbers) != 4 or 0 in numbers[2:]:
+            raise click.BadParameter(f"{text}: give X,Y,WIDTH,HEIGHT, such as 40,30,64,64")
+        rectangles.append(numbers)
+    return tuple(rectangles)
+
+
+def _hole_options(command: Command) -> Command:
+    """Where the hole is, what is shown around it, and whether it hides the truth."""
+    options = (
+        click.option(
+            "--mask", type=_EXISTING, help="A mask, or a folder of masks named like the images."
+        ),
+        click.option("--center", is_flag=True, help="The hole of Table 1, 56 of 128 (default)."),
+        click.option(
+            "--rectangle",
+            "rectangles",
+            multiple=True,
+            callback=_rectangles,
+            metavar="X,Y,WIDTH,HEIGHT",
+            help="In pixels, from the upper left corner; several are one hole.",
+        ),
+        click.option(
+            "--random",
+            "kind",
+            type=click.Choice(("block", "region", "noise")),
+            help="Paper, section 3.3.",
+        ),
+        click.option("--region-shapes", type=_EXISTING, help="VOC year folder: --random region."),
+        click.option("--seed", type=click.IntRange(min=0), default=0, help="Of --random."),
+        click.option(
+            "--view",
+            type=click.Choice(("window", "whole")),
+            help="Show a window around each hole, or the whole image (default with --center).",
+        ),
+        click.option(
+            "--intact/--damaged",
+            default=None,
+            help="The hole hides the truth: measure the errors (default with --center), or not.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.command()
-@click.argument(
-    "images",
-    metavar="IMAGE...",
-    nargs=-1,
-    required=True,
-    type=click.Path(path_type=Path, exists=True),
-)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=_EXISTING)
 @click.option(
     "--weights",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="FILE|RUN",
-    help="A model.safetensors, or a pretraining's run directory that holds one.",
+    multiple=True,
+    metavar="[NAME=]FILE|RUN",
+    help="A model.safetensors or the run directory that holds one; several are compared.",
 )
 @click.option(
-    "--mask",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="FILE",
-    help="An image of the same size: white is missing, black is kept, grey is the nearer one.",
+    "--fill", "methods", multiple=True, type=click.Choice(METHODS), help="Fill without a network."
 )
+@click.option("--gallery", type=_EXISTING, help="Images that nn-hog and nn-features paste from.")
+@_hole_options
 @click.option(
-    "--center",
-    is_flag=True,
-    help="The middle half of height and width is missing (the default without --mask).",
+    "--blend",
+    type=click.Choice(("paste", "feather", "poisson")),
+    default="paste",
+    show_default=True,
+    help="How the filling meets the hole's edge.",
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="The folder to write to.",
-)
+@click.option("--out", type=_PATH, required=True, help="The folder to write to.")
+@click.option("--sheet", type=_PATH, help="Also write one picture of all images, a .png.")
+@click.option("--no-comparison", is_flag=True, help="Write no picture beside each result.")
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inpaint(
-    images: tuple[Path, ...], weights: Path, mask: Path | None, center: bool, out: Path
+    *,
+    images: tuple[Path, ...],
+    weights: tuple[str, ...],
+    methods: tuple[str, ...],
+    gallery: Path | None,
+    view: str | None,
+    intact: bool | None,
+    blend: str,
+    out: Path,
+    sheet: Path | None,
+    no_comparison: bool,
+    device: str,
+    as_json: bool,
+    **hole: Any,
 ) -> None:
     """Fill a hole in each IMAGE, a file or a folder of files, from what surrounds it.
 
-    The network sees the whole image at 227 x 227 pixels, its aspect not kept. Its prediction is
-    resized back and pasted into the hole; every other pixel stays as it is. Writes OUT/STEM.png
-    and, beside the image with its hole, OUT/STEM-comparison.png; prints the paths.
+    White of --mask is missing, black is kept, of greys and colours the nearer one. Writes
+    OUT/STEM.png, or OUT/STEM-NAME.png if there are several ways to fill, and beside each other in
+    OUT/STEM-comparison.png; prints the paths. Pixels outside of the hole are never changed.
     """
-    if mask and center:
-        raise click.UsageError("--mask and --center exclude each other")
+    _require_one_way(weights, methods, gallery)
+    _require_one_hole(**hole)
     from cebench.data.images import image_files
-    from cebench.devices import choose_device
-    from cebench.inpainting import fill_holes, load_context_encoder
-    from cebench.progress import progress
-    from cebench.weights import load_weights
+    from cebench.fillers import load_fillers
+    from cebench.photo_inpainting import Work, inpaint_photos
 
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
-    _check_outputs(files, out, inputs=[*files, *([mask] if mask else [])])
-    model = weights / "model.safetensors" if weights.is_dir() else weights
-    network = load_context_encoder(load_weights(model), choose_device("auto"))
-    masked = _read_mask(mask) if mask else None
-    with progress("inpainting", "images") as report:
-        for done, file in enumerate(files, start=1):
-            image = _upright(file)
-            hole = _middle(image) if masked is None else masked
-            _check_hole(hole, image, file, mask)
-            filled = fill_holes(network, image[None], hole)[0]
-            report(done, len(files))
-            for path in _save(file, out, image, hole, filled):
-                click.echo(path)
+    central = not (hole["mask"] or hole["rectangles"] or hole["kind"])
+    work = Work(
+        files=files,
+        hole_of=_hole_of(files, **hole),
+        fillers=load_fillers(weights, methods, gallery, device),
+        whole=central if view is None else view == "whole",
+        blend=blend,
+        intact=central if intact is None else intact,
+        out=out,
+        comparisons=not no_comparison,
+        sheet=sheet,
+    )
+    report = inpaint_photos(work, inputs=image_files(hole["mask"]) if hole["mask"] else [])
+    click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_paths(report)))
 
 
-def _outputs(file: Path, out: Path) -> tuple[Path, Path]:
-    return out / f"{file.stem}.png", out / f"{file.stem}-comparison.png"
-
-
-def _check_outputs(files: Sequence[Path], out: Path, inputs: Sequence[Path]) -> None:
-    """No output may be an input, or the output of two images."""
-    from cebench.errors import InputError
-
-    taken = {path.resolve(): "is an input" for path in inputs}
-    for file in files:
-        for output in _outputs(file, out):
-            if reason := taken.get(output.resolve()):
-                raise InputError(
-                    f"{output}: {reason} and would be overwritten by the result for {file}; "
-                    "choose another --out or rename the image"
-                )
-            taken[output.resolve()] = f"is the result for {file}"
-
-
-def _upright(file: Path) -> "NDArray[np.uint8]":
-    """(H, W, 3), turned as the camera says: as people, and the editors they paint masks in, see it.
-
-    Datasets are read otherwise, as stored (`cebench.data.images`).
-    """
-    import numpy as np
-    from PIL import ImageOps
-
-    from cebench.data.images import open_rgb
-
-    return np.asarray(ImageOps.exif_transpose(open_rgb(file)))
-
-
-def _middle(image: "NDArray[np.uint8]") -> "NDArray[np.bool_]":
-    """A quarter of the image: rows and columns 57..169 of 227, the paper's central hole."""
-    import numpy as np
-
-    height, width = image.shape[:2]
-    top, left = (height - height // 2) // 2, (width - width // 2) // 2
-    hole = np.zeros((height, width), np.bool_)
-    hole[top : top + height // 2, left : left + width // 2] = True
-    return hole
-
-
-def _read_mask(file: Path) -> "NDArray[np.bool_]":
-    import numpy as np
-    from PIL import ImageOps
-
-    from cebench.data.images import open_rgb
-
-    upright = ImageOps.exif_transpose(open_rgb(file))
-    return np.asarray(np.asarray(upright.convert("L")) >= 128)
-
-
-def _check_hole(
-    hole: "NDArray[np.bool_]", image: "NDArray[np.uint8]", file: Path, mask: Path | None
+def _require_one_way(
+    weights: tuple[str, ...], methods: tuple[str, ...], gallery: Path | None
 ) -> None:
-    from cebench.errors import InputError
-
-    if hole.shape != image.shape[:2]:
-        raise InputError(
-            f"{mask}: the mask is {_size(hole)} pixels and {file} is {_size(image)}; "
-            "a mask must have the size of every image"
-        )
-    if not hole.any():
-        problem = "has no white pixel" if mask else "leaves no hole, the image is too small"
-        raise InputError(f"{mask or file}: {problem}; white marks what is missing")
-    if hole.all():
-        raise InputError(f"{mask}: is white everywhere; the black part is what to fill from")
+    if not weights and not methods:
+        raise click.UsageError("give --weights, --fill, or both")
+    if (gallery is not None) != any(method.startswith("nn-") for method in methods):
+        raise click.UsageError("--gallery and --fill nn-hog or nn-features need each other")
+    if "nn-features" in methods and not weights:
+        raise click.UsageError("--fill nn-features takes the features of the first --weights")
 
 
-def _size(image: "NDArray[np.generic]") -> str:
-    return f"{image.shape[1]} x {image.shape[0]}"
+def _require_one_hole(
+    *,
+    mask: Path | None,
+    center: bool,
+    rectangles: tuple[Any, ...],
+    kind: str | None,
+    region_shapes: Path | None,
+    seed: int,
+) -> None:
+    given = {"--mask": mask, "--center": center, "--rectangle": rectangles, "--random": kind}
+    named = [option for option, value in given.items() if value]
+    if len(named) > 1:
+        raise click.UsageError(f"{' and '.join(named)} exclude each other")
+    if (region_shapes is not None) != (kind == "region"):
+        raise click.UsageError("--random region and --region-shapes need each other")
 
 
-def _save(
-    file: Path,
-    out: Path,
-    image: "NDArray[np.uint8]",
-    hole: "NDArray[np.bool_]",
-    filled: "NDArray[np.uint8]",
-) -> tuple[Path, Path]:
-    """Write the result and, at a size that fits a screen, the comparison; make the folder."""
-    import numpy as np
-    from PIL import Image, ImageOps
+def _hole_of(
+    files: Sequence[Path],
+    *,
+    mask: Path | None,
+    rectangles: tuple[tuple[int, int, int, int], ...],
+    kind: str | None,
+    region_shapes: Path | None,
+    seed: int,
+    center: bool,
+) -> "HoleOf":
+    from cebench.data.photo_holes import (
+        central_hole,
+        painted_holes,
+        random_holes,
+        rectangular_holes,
+    )
 
-    from cebench.data.images import write_png
-    from cebench.files import replace_atomically
-    from cebench.inpainting import FILL_RGB
-    from cebench.pictures import save_sheet
+    if mask:
+        return painted_holes(mask, files)
+    if rectangles:
+        return rectangular_holes(rectangles)
+    return random_holes(kind, seed, region_shapes) if kind else central_hole
 
-    def for_screen(pixels: "NDArray[np.uint8]") -> "NDArray[np.uint8]":
-        size = (_COMPARISON_SIDE, _COMPARISON_SIDE)
-        return np.asarray(ImageOps.contain(Image.fromarray(pixels), size))
 
-    context = np.where(hole[..., None], np.array(FILL_RGB, np.uint8), image)
-    result, comparison = _outputs(file, out)
-    replace_atomically(result, lambda path: write_png(path, filled))
-    save_sheet({"context": [for_screen(context)], "result": [for_screen(filled)]}, comparison)
-    return result, comparison
+def _paths(report: Mapping[str, Any]) -> Iterator[str]:
+    """Every file that was written."""
+    for image in report["images"]:
+        yield from (filling["path"] for filling in image["fillings"].values())
+        if image["comparison"]:
+            yield image["comparison"]
+    if report["sheet"]:
+        yield report["sheet"]
