@@ -13,7 +13,6 @@ import torch
 from cebench import __version__
 from cebench.errors import InputError
 
-
 Precision = Literal["fp32", "bf16"]
 
 Inputs = ParamSpec("Inputs")
@@ -41,7 +40,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def autocast(device: torch.device, precision: Precision) -> torch.autocast:
-    """Within it, `bf16` computes matrix products and convolutions in bfloat16; weights stay fp32."""
+    """Within it, `bf16` computes products and convolutions in bfloat16; weights stay float32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

@@ -12,7 +12,7 @@ from cebench.config import Recipe
 from cebench.data.fingerprint import fingerprint_files
 from cebench.data.images import write_png
 from cebench.errors import InputError
-from cebench.inpainting import (
+from cebench.inpainting.networks import (
     ContextFeatures,
     Hole,
     Images,

@@ -10,7 +10,7 @@ from cebench.data.images import image_files, read_image
 from cebench.data.overlap import same_photos
 from cebench.data.resize import resize
 from cebench.errors import InputError
-from cebench.inpainting import Hole, Images
+from cebench.inpainting.networks import Hole, Images
 from cebench.progress import progress
 
 SIDE = 128
@@ -69,7 +69,7 @@ def central_hole() -> Hole:
 
 
 def load_squares(files: Sequence[Path], label: str) -> Images:
-    """(N, 128, 128, 3): each file, resized by `cebench.inpainting.resize` and rounded."""
+    """(N, 128, 128, 3): each file, resized by `cebench.data.resize` and rounded."""
     squares = np.empty((len(files), SIDE, SIDE, 3), np.uint8)
     with progress(label, "images") as report:
         for i, path in enumerate(files):

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from cebench import __version__
 from cebench.files import replace_atomically
-from cebench.inpainting import Hole, Images
+from cebench.inpainting.networks import Hole, Images
 from cebench.models.retrieval import nearest_neighbours
 from cebench.progress import progress
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cebench.files import write_atomically, write_csv
-from cebench.inpainting import FILL_RGB, Hole
+from cebench.inpainting.networks import FILL_RGB, Hole
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
 from cebench.pictures import Cell, save_contact_sheet
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cebench.inpainting import ContextFeatures, Hole, Images, Inpainter
+from cebench.inpainting.networks import ContextFeatures, Hole, Images, Inpainter
 from cebench.models.classical_inpainting import CLASSICAL, patch_match
 from cebench.models.hog import context_hog
 from cebench.models.retrieval import nearest_neighbours

@@ -129,8 +129,8 @@ def inpaint(
     _require_one_way(weights, methods, gallery)
     _require_one_hole(**hole)
     from cebench.data.images import image_files
-    from cebench.fillers import load_fillers
-    from cebench.photo_inpainting import Work, inpaint_photos
+    from cebench.inpainting.fillers import load_fillers
+    from cebench.inpainting.photos import Work, inpaint_photos
 
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
     central = not (hole["mask"] or hole["rectangles"] or hole["kind"])

@@ -39,8 +39,9 @@ class BatchNorm2d(nn.BatchNorm2d):
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
         """Move the running statistics towards those of this batch."""
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None and self.momentum is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
-        self.num_batches_tracked.add_(1)
+        momentum = self.momentum or 0.0
+        for running, current in ((self.running_mean, mean), (self.running_var, variance)):
+            if running is not None:
+                running.lerp_(current, momentum)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)

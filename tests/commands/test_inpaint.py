@@ -11,10 +11,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from samples import SIDECAR
 
-from cebench import photo_inpainting
 from cebench.commands.inpaint import METHODS, inpaint
 from cebench.errors import InputError
 from cebench.files import replace_atomically
+from cebench.inpainting import photos
 from cebench.models.classical_inpainting import CLASSICAL
 from cebench.models.context_encoder import ContextEncoder
 from cebench.weights import random_weights, save_weights
@@ -197,7 +197,7 @@ def test_an_interrupt_leaves_whole_files_only(
 
         replace_atomically(path, half)
 
-    monkeypatch.setattr(photo_inpainting, "replace_atomically", interrupted)
+    monkeypatch.setattr(photos, "replace_atomically", interrupted)
     result = call(photo.parent, "--weights", pretraining, "--out", tmp_path / "out")
     assert result.exit_code != 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [

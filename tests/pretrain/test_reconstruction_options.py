@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from cebench.config import load_recipe
-from cebench.inpainting import load_inpainter
+from cebench.inpainting.networks import load_inpainter
 from cebench.pretrain.context import ContextRecipe
 from cebench.pretrain.denoising import DenoisingRecipe
 from cebench.pretrain.run import Request, run_pretraining

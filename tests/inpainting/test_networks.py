@@ -8,7 +8,7 @@ import torch
 from samples import SIDECAR
 
 from cebench.errors import InputError
-from cebench.inpainting import (
+from cebench.inpainting.networks import (
     GENERATOR_FILL_RGB,
     Inpainter,
     load_context_features,

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from cebench.blending import BLENDS
 from cebench.data.editing import Photo, read_photo, toned, write_photo
 from cebench.data.images import image_size
 from cebench.data.photo_holes import HoleOf
 from cebench.errors import InputError
 from cebench.files import replace_atomically
-from cebench.inpainting import FILL_RGB
-from cebench.inpainting_windows import Filler, Hole, Image, fill_image
+from cebench.inpainting.blending import BLENDS
+from cebench.inpainting.networks import FILL_RGB
+from cebench.inpainting.windows import Filler, Hole, Image, fill_image
 from cebench.metrics.inpainting import psnr_db
 from cebench.pictures import Cell, save_contact_sheet, thumbnail
 from cebench.progress import progress

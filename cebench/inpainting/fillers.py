@@ -12,8 +12,8 @@ from cebench.data.images import image_files, read_image
 from cebench.data.resize import resize
 from cebench.devices import choose_device
 from cebench.errors import InputError
-from cebench.inpainting import Inpainter, load_inpainter, model_file, visible_context
-from cebench.inpainting_windows import Filler
+from cebench.inpainting.networks import Inpainter, load_inpainter, model_file, visible_context
+from cebench.inpainting.windows import Filler
 from cebench.models.classical_inpainting import CLASSICAL
 from cebench.models.hog import context_hog
 from cebench.models.retrieval import nearest_neighbours

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cebench.inpainting_windows import Filler, Window, fill_image, plan
+from cebench.inpainting.windows import Filler, Window, fill_image, plan
 
 CONTEXT_ENCODER = {"side": 227, "share": 1.0}
 CENTRAL_GENERATOR = {"side": 128, "share": 56 / 128}

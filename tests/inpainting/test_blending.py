@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from cebench import blending
-from cebench.blending import BLENDS, feather, paste, poisson
+from cebench.inpainting import blending
+from cebench.inpainting.blending import BLENDS, feather, paste, poisson
 
 
 def noise(seed: int, height: int = 40, width: int = 50) -> np.ndarray:
