@@ -1,20 +1,11 @@
-"""Object proposals: Selective Search's fast mode (Fast R-CNN's), computed once and kept in a file.
-
-OpenCV's implementation stands in for the original MATLAB one: it proposes other boxes, about as
-many (2,000 per VOC image).
-"""
+"""Object proposals of many images in one file, with their name and hash."""
 
 import hashlib
 import json
-import os
-import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import cv2
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -22,23 +13,13 @@ from safetensors.numpy import save_file
 from cebench.errors import InputError
 from cebench.files import replace_atomically
 
-Mode = Literal["fast", "quality"]
-
-MIN_SIDE = 20
-"""Smallest width and height kept, as in R-CNN's selective_search_boxes.m."""
-SECONDS_BETWEEN_SAVES = 60.0
-
-# First k of the initial segmentation and its step: 50 and 100 in fast mode, as in the original.
-# OpenCV's own 150 and 150 propose half as many boxes and find 5 in 100 objects fewer.
-_SCALES = (50, 50)
-
 
 @dataclass(frozen=True)
 class Proposals:
     """The proposals of many images."""
 
     name: str
-    """The method and its settings, e.g. selective-search-fast-k50+50-min20."""
+    """Where they come from, e.g. selective-search-fast-k50+50-min20."""
     boxes: dict[str, np.ndarray]
     """Image id -> (R, 4) float32 x0 y0 x1 y1, 0-based, half-open; R may be 0."""
 
@@ -61,83 +42,25 @@ class Proposals:
             )
         return Proposals(self.name, {image_id: self.boxes[image_id] for image_id in ids})
 
+    def first(self, count: int) -> "Proposals":
+        """The first `count` boxes of every image."""
+        boxes = {image_id: boxes[:count] for image_id, boxes in self.boxes.items()}
+        return Proposals(f"{self.name}-first{count}", boxes)
 
-def selective_search(
-    image: np.ndarray, mode: Mode = "fast", min_side: int = MIN_SIDE
-) -> np.ndarray:
-    """The proposals of one image.
+    def refuse_outside(self, sizes: Mapping[str, tuple[int, int]], source: Path) -> None:
+        """InputError, naming the file `source`, if a box is empty or reaches out of its image.
 
-    Args:
-        image: (H, W, 3) uint8 RGB, at its own size.
-        mode: "fast" (one second per VOC image) or "quality" (five).
-        min_side: smallest width and height kept, in pixels.
-
-    Returns:
-        (R, 4) float32, distinct boxes, largest area first and then by y0, x0, y1, x1: OpenCV
-        ranks by `rand()`, so its own order differs from call to call while the set does not.
-    """
-    search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
-    search.setBaseImage(np.ascontiguousarray(image[:, :, ::-1]))  # OpenCV expects BGR.
-    if mode == "fast":
-        search.switchToSelectiveSearchFast(*_SCALES)
-    else:
-        search.switchToSelectiveSearchQuality(*_SCALES)
-    found = np.asarray(search.process(), dtype=np.int64).reshape(-1, 4)
-    x0, y0, width, height = found[(found[:, 2:] >= min_side).all(axis=1)].T
-    boxes = np.unique(np.stack([-width * height, y0, x0, y0 + height, x0 + width]), axis=1)
-    return boxes[[2, 1, 4, 3]].T.astype(np.float32)
-
-
-def compute_proposals(
-    images: Iterable[tuple[str, Callable[[], np.ndarray]]],
-    cache: Path,
-    *,
-    mode: Mode = "fast",
-    min_side: int = MIN_SIDE,
-    report: Callable[[int, int], None] = lambda done, total: None,
-) -> Proposals:
-    """Selective Search over many images, on all cores.
-
-    What `cache` already holds is not computed again. It is saved once a minute and when the work
-    ends, in whichever way, so an interrupted call loses nothing when it is repeated.
-
-    Args:
-        images: (id, function that reads the image) of every image wanted.
-        cache: a .safetensors file, made or extended.
-        mode: see `selective_search`.
-        min_side: likewise.
-        report: called with (images done, images in all).
-
-    Raises:
-        InputError: `cache` is damaged or holds proposals of other settings; an unreadable image.
-    """
-    first, increment = _SCALES
-    name = f"selective-search-{mode}-k{first}+{increment}-min{min_side}"
-    wanted = dict(images)
-    known = load_proposals(cache) if cache.is_file() else Proposals(name, {})
-    if known.name != name:
-        raise InputError(f"{cache} holds {known.name}, expected {name}; choose another file")
-    todo = [image_id for image_id in wanted if image_id not in known.boxes]
-
-    def search(image_id: str) -> tuple[str, np.ndarray]:
-        return image_id, selective_search(wanted[image_id](), mode, min_side)
-
-    saved = time.monotonic()
-    report(len(wanted) - len(todo), len(wanted))
-    # OpenCV releases the interpreter lock: two threads on two cores do 1.9 times the work of one.
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        for done, (image_id, boxes) in enumerate(pool.map(search, todo), start=1):
-            known.boxes[image_id] = boxes
-            report(len(wanted) - len(todo) + done, len(wanted))
-            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                save_proposals(cache, known)
-                saved = time.monotonic()
-    finally:
-        pool.shutdown(cancel_futures=True)
-        if any(image_id in known.boxes for image_id in todo):
-            save_proposals(cache, known)
-    return known.select(list(wanted), cache)
+        sizes: (width, height) of each image in pixels.
+        """
+        for image_id, boxes in self.boxes.items():
+            low, high, size = boxes[:, :2], boxes[:, 2:], sizes[image_id]
+            inside = (low >= 0).all(1) & (low < high).all(1) & (high <= np.array(size)).all(1)
+            if not inside.all():
+                raise InputError(
+                    f"{source}: {np.count_nonzero(~inside)} of {len(boxes)} boxes of {image_id} "
+                    f"are empty or reach out of its {size[0]} x {size[1]} pixels; the proposals "
+                    "were made for other images"
+                )
 
 
 def save_proposals(path: Path, proposals: Proposals) -> None:

@@ -3,14 +3,11 @@ import pytest
 import scipy.io
 
 from cebench.data.images import read_image
-from cebench.data.proposals import (
-    Proposals,
-    compute_proposals,
-    load_proposals,
-    save_proposals,
-    selective_search,
-)
+from cebench.data.proposals import Proposals, load_proposals, save_proposals
+from cebench.data.selective_search import SelectiveSearch, compute_proposals
 from cebench.errors import InputError
+
+SEARCH = SelectiveSearch()
 
 
 def picture(seed=0):
@@ -29,14 +26,14 @@ def overlap(box, boxes):
 
 
 def test_rectangles_are_proposed_in_half_open_pixels():
-    boxes = selective_search(picture())
+    boxes = SEARCH(picture())
     assert boxes.dtype == np.float32
     for box in ([15, 10, 55, 50], [70, 30, 110, 75]):
         assert overlap(np.array(box, float), boxes).max() > 0.9
 
 
 def test_boxes_are_inside_distinct_large_enough_and_in_a_stated_order():
-    boxes = selective_search(picture(), min_side=25)
+    boxes = SelectiveSearch(min_side=25)(picture())
     size = boxes[:, 2:] - boxes[:, :2]
     assert boxes.min() >= 0
     assert boxes[:, 2].max() <= 120
@@ -48,11 +45,11 @@ def test_boxes_are_inside_distinct_large_enough_and_in_a_stated_order():
 
 
 def test_opencv_shuffles_but_the_result_is_the_same_every_time():
-    np.testing.assert_array_equal(selective_search(picture()), selective_search(picture()))
+    np.testing.assert_array_equal(SEARCH(picture()), SEARCH(picture()))
 
 
 def test_an_image_without_large_enough_segments_has_no_boxes():
-    boxes = selective_search(np.zeros((10, 10, 3), np.uint8))
+    boxes = SEARCH(np.zeros((10, 10, 3), np.uint8))
     assert boxes.shape == (0, 4)
 
 
@@ -62,7 +59,7 @@ def test_channels_are_rgb():
     ramp = np.linspace(0, 255, 64).astype(np.uint8)
     image[:, :, 0], image[:, :, 2] = ramp, ramp[:, None]
     image[20:50, 20:50, 1] = 120
-    rgb, bgr = selective_search(image), selective_search(image[:, :, ::-1])
+    rgb, bgr = SEARCH(image), SEARCH(image[:, :, ::-1])
     assert rgb.shape != bgr.shape or (rgb != bgr).any()
 
 
@@ -81,10 +78,12 @@ def loaders(count, seen=None):
 def test_computed_proposals_are_kept_and_read_back(tmp_path):
     cache = tmp_path / "cache" / "proposals.safetensors"
     reports = []
-    made = compute_proposals(loaders(3), cache, report=lambda *counts: reports.append(counts))
+    made = compute_proposals(
+        loaders(3), cache, SEARCH, report=lambda *counts: reports.append(counts)
+    )
     assert list(made.boxes) == ["000000", "000001", "000002"]
     assert len(made.boxes["000000"]) == 0
-    np.testing.assert_array_equal(made.boxes["000002"], selective_search(picture(2)))
+    np.testing.assert_array_equal(made.boxes["000002"], SEARCH(picture(2)))
     assert reports == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
     read = load_proposals(cache, ["000002", "000000"])
@@ -101,20 +100,20 @@ def test_an_interrupted_computation_goes_on_where_it_was(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compute_proposals(loaders(4), cache, report=stop)
+        compute_proposals(loaders(4), cache, SEARCH, report=stop)
     assert list(load_proposals(cache).boxes) == ["000000", "000001"]
     seen = []
-    made = compute_proposals(loaders(4, seen), cache)
+    made = compute_proposals(loaders(4, seen), cache, SEARCH)
     assert sorted(seen) == [2, 3]
-    assert made.sha256 == compute_proposals(loaders(4), tmp_path / "other").sha256
+    assert made.sha256 == compute_proposals(loaders(4), tmp_path / "other", SEARCH).sha256
 
 
 def test_a_finished_cache_is_not_written_again(tmp_path):
     cache = tmp_path / "proposals.safetensors"
-    compute_proposals(loaders(2), cache)
+    compute_proposals(loaders(2), cache, SEARCH)
     before = cache.stat().st_mtime_ns
     seen = []
-    compute_proposals(loaders(2, seen), cache)
+    compute_proposals(loaders(2, seen), cache, SEARCH)
     assert cache.stat().st_mtime_ns == before
     assert seen == []
 
@@ -128,9 +127,9 @@ def test_proposals_of_another_image_set_are_refused(tmp_path):
 
 def test_a_cache_of_other_settings_is_refused(tmp_path):
     cache = tmp_path / "proposals.safetensors"
-    compute_proposals(loaders(1), cache, min_side=10)
+    compute_proposals(loaders(1), cache, SelectiveSearch(min_side=10))
     with pytest.raises(InputError, match=r"-min10, expected .*-min20"):
-        compute_proposals(loaders(1), cache)
+        compute_proposals(loaders(1), cache, SEARCH)
 
 
 def test_damage_is_noticed(tmp_path):
@@ -155,7 +154,7 @@ def test_real_proposals_are_as_many_as_the_original_ones_and_find_its_boxes(shar
     theirs = scipy.io.loadmat(folder / "000004_boxes.mat")["boxes"].astype(float)
     theirs[:, 2:] += 1
     theirs = theirs[(theirs[:, 2:] - theirs[:, :2] >= 20).all(1)]
-    ours = selective_search(read_image(folder / "000004.jpg"))
+    ours = SEARCH(read_image(folder / "000004.jpg"))
     assert 0.7 < len(ours) / len(theirs) < 1.8
     best = [overlap(box, ours).max() for box in theirs]
     assert np.mean(best) > 0.75
