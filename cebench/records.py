@@ -17,7 +17,8 @@ from cebench.errors import InputError
 from cebench.files import write_atomically
 
 SCHEMA = 1
-_MEASURED = {"value", "started", "seconds", "git_commit", "git_dirty"}
+_NOT_DETERMINING = {"value", "started", "seconds", "git_commit", "git_dirty", "proposals"}
+"""What was measured, when and by whom; proposals determine through `data_fingerprint`."""
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -51,7 +52,7 @@ class Record:
     weights_sha256: str
     data: str
     data_fingerprint: str
-    """Hash of the images and labels that were trained and scored on."""
+    """Hash of the images and labels that were trained and scored on, and of the proposals."""
     cebench_version: str
     git_commit: str
     git_dirty: bool
@@ -62,6 +63,8 @@ class Record:
     started: str
     """UTC, ISO 8601."""
     seconds: float
+    proposals: str = "none"
+    """Name and SHA-256 of the object proposals: detection."""
 
 
 _ADAPTER = TypeAdapter(Record)
@@ -70,7 +73,9 @@ _ADAPTER = TypeAdapter(Record)
 def record_address(record: Record) -> str:
     """File stem of a record: readable, then 12 hex digits of what determines its value."""
     determining = {
-        name: value for name, value in dataclasses.asdict(record).items() if name not in _MEASURED
+        name: value
+        for name, value in dataclasses.asdict(record).items()
+        if name not in _NOT_DETERMINING
     }
     digest = hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()[:12]
     return f"t{record.table}-{record.row}-{record.column}-{record.metric}-s{record.seed}-{digest}"

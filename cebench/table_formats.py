@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from cebench.published import Column, Row, load_published
+from cebench.published import Column, Layout, Row, load_published
 from cebench.records import Record
 from cebench.tables import Table
 
@@ -114,8 +114,7 @@ def _markdown(table: Table) -> str:
     ]
     lines = ["| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]]]
     notes = [f"- {note}" for note in grid.notes]
-    title = f"## Table {table.layout.id}. {table.layout.title}"
-    return "\n".join([title, "", *lines, "", *notes, ""])
+    return "\n".join([f"## {table.layout.heading}", "", *lines, "", *notes, ""])
 
 
 def _latex(table: Table) -> str:
@@ -133,7 +132,7 @@ def _latex(table: Table) -> str:
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_escaped(table.layout.title)} (Table {table.layout.id} of the paper)}}",
+            rf"\caption{{{_escaped(table.layout.title)}{_of_the_paper(table)}}}",
             rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
             " & ".join(top) + r" \\",
@@ -156,7 +155,7 @@ def _html(table: Table) -> str:
     lines = ["".join(f"<td>{html.escape(text)}</td>" for text in line) for line in grid.lines]
     return "\n".join(
         [
-            f"<h2>Table {table.layout.id}. {html.escape(table.layout.title)}</h2>",
+            f"<h2>{html.escape(table.layout.heading)}</h2>",
             f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>",
             *(f"<tr>{line}</tr>" for line in lines),
             "</tbody>\n</table>\n<ul>",
@@ -171,6 +170,10 @@ def _flat_heading(grid: _Grid) -> list[str]:
     return [group if part in ("", "measured") else part for group, part in grid.heading]
 
 
+def _of_the_paper(table: Table) -> str:
+    return f" (Table {table.layout.id} of the paper)" if table.layout.source else ""
+
+
 def _escaped(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in text)
 
@@ -182,7 +185,7 @@ def _grid(table: Table) -> _Grid:
     heading += [("Supervision", "")] if supervised else []
     for column in layout.columns_in_print:
         group = column.label + _SCALES[column.unit][1]
-        heading += [(group, part) for part in _parts(column)]
+        heading += [(group, part) for part in _parts(column, layout)]
     headlines = table.cells[table.cells["headline"]].set_index(["row", "column"])
     cells = dict(zip(headlines.index, headlines.to_dict("records"), strict=True))
     lines = []
@@ -190,7 +193,9 @@ def _grid(table: Table) -> _Grid:
         texts = [row.label if row.label == row.id else f"{row.label} ({row.id})"]
         texts += [row.supervision or NO_RECORD] if supervised else []
         for column in layout.columns_in_print:
-            texts += _cell_texts(column, cells.get((row.id, column.id)))
+            texts += _cell_texts(column, cells.get((row.id, column.id)))[
+                : len(_parts(column, layout))
+            ]
         lines.append(texts)
     return _Grid(heading, lines, _notes(table))
 
@@ -201,15 +206,17 @@ def _rows(table: Table) -> list[Row]:
     return [listed.get(row, Row(id=row, label=row)) for row in present]
 
 
-def _parts(column: Column) -> list[str]:
+def _parts(column: Column, layout: Layout) -> list[str]:
+    if not layout.source:
+        return ["measured"]
     # Two machines' wall-clock times have no meaningful difference.
     return ["measured", "published"] + (["difference"] if column.unit != "s" else [])
 
 
 def _cell_texts(column: Column, cell: dict[Any, Any] | None) -> list[str]:
-    """The texts of `_parts(column)`."""
+    """Measured, published and difference."""
     if cell is None:
-        return [NO_RECORD] * len(_parts(column))
+        return [NO_RECORD] * 3
     factor, decimals = _SCALES[column.unit][0], column.decimals
     if column.unit == "s":
         measured = _duration(cell) if cell["n"] else NO_RECORD
@@ -243,12 +250,36 @@ def _notes(table: Table) -> list[str]:
     columns = [(c, _of_column(table, c)) for c in table.layout.columns_in_print]
     return [
         TIERS.get(tier, f"Tier: {tier}."),
-        "First measured: mean ± sample standard deviation over n seeds (n=1: a single run); then "
-        f"published: {table.layout.source}; then the difference, measured minus published. "
-        f"{NO_RECORD}: no record.",
+        _cells_note(table.layout),
         *(_column_note(column, records) for column, records in columns if records),
+        *(note for column, _ in columns if (note := _interval_note(table, column))),
         f"Hardware: {_hardware(table.records)}.",
     ]
+
+
+def _cells_note(layout: Layout) -> str:
+    note = "mean ± sample standard deviation over n seeds (n=1: a single run)"
+    if layout.source:
+        note = (
+            f"First measured: {note}; then published: {layout.source}; then the difference, "
+            "measured minus published"
+        )
+    return f"{note[0].upper()}{note[1:]}. {NO_RECORD}: no record."
+
+
+def _interval_note(table: Table, column: Column) -> str:
+    """The headline's interval over the test images, of each row that has one."""
+    cells = table.cells[table.cells["column"] == column.id]
+    means = dict(zip(zip(cells["row"], cells["metric"], strict=True), cells["mean"], strict=True))
+    factor, decimals, texts = _SCALES[column.unit][0], column.decimals, []
+    for row in dict.fromkeys(cells["row"]):
+        low, high = (means.get((row, f"{column.metric}_ci95_{end}")) for end in ("low", "high"))
+        if low is not None and high is not None:
+            texts.append(f"{row} {factor * low:.{decimals}f} to {factor * high:.{decimals}f}")
+    if not texts:
+        return ""
+    listed = "; ".join(texts)
+    return f"{column.label}, 95 % interval over images (bootstrap, mean over seeds): {listed}."
 
 
 def _of_column(table: Table, column: Column) -> list[Record]:
@@ -258,6 +289,11 @@ def _of_column(table: Table, column: Column) -> list[Record]:
 def _column_note(column: Column, records: Sequence[Record]) -> str:
     recipes = _listed(record.recipe for record in records)
     data = _listed(f"{r.data} (fingerprint {r.data_fingerprint[:12]})" for r in records)
+    data += "".join(
+        f", proposals {shown}"
+        for shown in dict.fromkeys(r.proposals for r in records)
+        if shown != "none"
+    )
     counts = _listed(f"{record.count:,}" for record in records)
     seeds = ", ".join(str(seed) for seed in sorted({record.seed for record in records}))
     return (

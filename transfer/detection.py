@@ -5,36 +5,29 @@ fc7 drawn anew and conv1 trained, because the trunk does not come from ImageNet 
 """
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.checkpoints import save_tensors
 from cebench.config import Recipe
-from cebench.data.proposals import MIN_SIDE, Mode
+from cebench.data.selective_search import MIN_SIDE, Mode, SelectiveSearch
 from cebench.data.voc import VOC_CLASSES, VocYear
-from cebench.data.voc_results import DetectionRows, write_detection_files
-from cebench.files import write_atomically, write_csv
-from cebench.metrics.detection import (
-    Detections,
-    DetectionScores,
-    detection_scores,
-    stack_objects,
-)
+from cebench.devices import Precision, autocast
+from cebench.errors import InputError
 from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 from cebench.models.parameter_groups import caffe_parameter_groups
 from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, sample_rois
 from cebench.pictures import plot_curves
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
-from cebench.training import require_finite, train
+from cebench.training import train
 from cebench.weights import load_trunk
 
 from .detection_data import (
@@ -47,12 +40,14 @@ from .detection_data import (
     stack_images,
     subset,
 )
-from .detection_pictures import save_detection_sheet
 from .detection_prediction import Caps, predict
+from .detection_report import report
 from .image_sets import photographs, refuse_shared
 from .setting import Measurement, Outcome, Setting
 
 logger = logging.getLogger("cebench")
+
+Scales = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
 class DetectionRecipe(Recipe):
@@ -68,18 +63,25 @@ class DetectionRecipe(Recipe):
     """Images taken from the train set by a rule that knows no seed; 0 takes all."""
     test_images: NonNegativeInt = 0
     """The same of the test set."""
-    proposals: Mode = "fast"
-    """Mode of Selective Search. The proposals lie beside the run directory, in
-    proposals-<hash>.safetensors, so that the runs of one folder compute them once."""
+    proposals: str = "fast"
+    """Mode of Selective Search, `fast` or `quality`: the boxes lie beside the run directory, in
+    proposals-<hash>.safetensors, so that the runs of one folder compute them once. Or the path of
+    a file of `cebench data proposals`."""
     proposal_max_side: NonNegativeInt = 0
     """Longer image side in pixels that Selective Search sees; 0 leaves images as they are."""
     proposal_min_side: PositiveInt = MIN_SIDE
     """Smallest side of a proposal in pixels of the image that Selective Search sees."""
     max_proposals: NonNegativeInt = 0
-    """Proposals per image that are used, largest ones first; 0 uses all."""
-    short_side: PositiveInt = 600
-    """Shorter image side in pixels that the network sees."""
+    """Proposals per image that are used: the first, which are Selective Search's largest; 0 uses
+    all."""
+    scales: Scales = (600,)
+    """Shorter image side in pixels that is learned from; of several, an image draws one."""
     max_side: PositiveInt = 1000
+    """Longer side that it never exceeds."""
+    test_scales: Scales = (600,)
+    """Shorter side that is scored; of several, each region is computed at the one where its area
+    is closest to 224 x 224."""
+    test_max_side: PositiveInt = 1000
     """Longer side that it never exceeds."""
     steps: PositiveInt
     """Optimizer steps."""
@@ -95,6 +97,10 @@ class DetectionRecipe(Recipe):
     """Of SGD."""
     weight_decay: NonNegativeFloat = 5e-4
     """Of weights; biases do not decay."""
+    precision: Precision = "fp32"
+    """bf16 computes products and convolutions in bfloat16, in training and test."""
+    conv1_padding: NonNegativeInt = 5
+    """5 in Fast R-CNN's network, 0 in the one that was pretrained."""
     train_conv1: bool = True
     """The original freezes conv1, which presumes that ImageNet labels trained it."""
     train_difficult: bool = True
@@ -102,8 +108,8 @@ class DetectionRecipe(Recipe):
     caps: Caps = "original"
     """Limits at test time. original: per class 100 per image and 40 times the images over the set,
     then suppression; py-faster-rcnn: scores above 0.05, suppression, 100 per image."""
-    pictures: PositiveInt = 8
-    """Test images drawn in samples/."""
+    pictures: PositiveInt = 9
+    """Test images drawn in samples/: the best, the middle ones and the worst."""
 
 
 class Batch(NamedTuple):
@@ -162,9 +168,10 @@ class Detection:
             mirrored, index = divmod(int(number), len(self.data.ids))
             pixels = self.data.pixels(index)
             generator = numpy_generator(self.seed, "rois", step, place)
+            side = self.recipe.scales[int(generator.integers(len(self.recipe.scales)))]
             rois.append(self._rois(index, pixels.shape[1] if mirrored else None, generator))
             pixels = pixels[:, ::-1] if mirrored else pixels
-            image, scale = network_image(pixels, self.recipe.short_side, self.recipe.max_side)
+            image, scale = network_image(pixels, side, self.recipe.max_side)
             images.append(image)
             scales.append(scale)
         batch = Batch(
@@ -188,11 +195,11 @@ class Detection:
         """One SGD step on the sum of the two losses."""
         for group, rate in zip(self.sgd.param_groups, self.first_rates, strict=True):
             group["lr"] = rate * 0.1 ** (step // self.recipe.tenth_every)
-        scores, deltas = self.network(batch.images, batch.rois)
+        with autocast(self.device, self.recipe.precision):
+            scores, deltas = self.network(batch.images, batch.rois)
         class_loss, box_loss = detection_losses(
             scores, deltas, batch.labels, batch.targets, self.mean, self.std
         )
-        require_finite(step, class_loss=class_loss, box_loss=box_loss)
         self.sgd.zero_grad(set_to_none=True)
         (class_loss + box_loss).backward()
         self.sgd.step()
@@ -247,18 +254,14 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
         voc,
         [*data.ids, *test.ids],
         setting.run.path.parent,
-        mode=recipe.proposals,
-        max_side=recipe.proposal_max_side,
-        min_side=recipe.proposal_min_side,
+        source=recipe.proposals,
+        search=_search(recipe),
         limit=recipe.max_proposals,
     )
     data_fingerprint = fingerprint(voc, [*data.ids, *test.ids], proposals)
-    network = FastRCNN(
-        len(VOC_CLASSES), torch.Generator().manual_seed(torch_seed(setting.seed, "fast-rcnn"))
-    )
-    logger.info(f"{setting.weights.name}: {load_trunk(network.trunk, setting.weights)}")
+    network = _network(recipe, setting)
     program = Detection(
-        network.to(setting.device),
+        network,
         data,
         [proposals.boxes[image_id] for image_id in data.ids],
         recipe,
@@ -274,61 +277,56 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
         data_fingerprint=data_fingerprint,
         log_every=recipe.log_every,
         checkpoint_every=recipe.checkpoint_every,
+        # A GPU's step is shorter than the decoding of its two photographs.
+        batches_ahead=(os.cpu_count() or 1) if setting.device.type == "cuda" else 0,
     )
     detections = predict(
         network,
         test,
         [proposals.boxes[image_id] for image_id in test.ids],
         program.statistics,
-        short_side=recipe.short_side,
-        max_side=recipe.max_side,
+        scales=recipe.test_scales,
+        max_side=recipe.test_max_side,
         caps=recipe.caps,
+        precision=recipe.precision,
         device=setting.device,
     )
-    return Outcome(
-        measurements=_report(detections, test, recipe, setting), data_fingerprint=data_fingerprint
-    )
-
-
-def _report(
-    detections: Detections, test: DetectionSet, recipe: DetectionRecipe, setting: Setting
-) -> list[Measurement]:
-    """Store the detections, score them, and leave the pictures and the table per class."""
     run = setting.run
-    _store(detections, test, recipe, run.path)
-    truth = stack_objects((a.boxes, a.labels, a.difficult) for a in test.annotations)
-    scores = detection_scores(detections, truth, len(VOC_CLASSES))
-    _write_per_class(scores, run.path / "per_class.csv")
     names = ["loss", "class_loss", "box_loss"]
     plot_curves(run.metrics(), names, run.path / "curves.png", title="detection")
-    save_detection_sheet(detections, test, recipe.pictures, run.path / "samples" / "detections.png")
+    scores = report(detections, test, recipe.test_set, recipe.pictures, run.path)
     values = {
         "mean_ap_voc07_11pt": scores.mean_ap_voc07_11pt,
         "mean_ap_area": scores.mean_ap_area,
     }
-    return [
-        Measurement(metric=metric, value=value, count=len(test.ids), column="detection")
-        for metric, value in values.items()
-    ]
+    return Outcome(
+        measurements=[
+            Measurement(metric=metric, value=value, count=len(test.ids), column="detection")
+            for metric, value in values.items()
+        ],
+        data_fingerprint=data_fingerprint,
+        proposals=f"{proposals.name} {proposals.sha256}",
+    )
 
 
-def _store(
-    detections: Detections, test: DetectionSet, recipe: DetectionRecipe, folder: Path
-) -> None:
-    """Write the detections as tensors and as the devkit's text files, with the ids they index.
-
-    The list of ids, detections/<set>.txt, is what `cebench score detection --image-set` takes.
-    """
-    arrays = vars(detections)
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    save_tensors(folder / "detections.safetensors", tensors)
-    image_set, files = Path(recipe.test_set).stem, folder / "detections"
-    write_detection_files(files, image_set, test.ids, DetectionRows(**arrays))
-    ids = "".join(f"{image_id}\n" for image_id in test.ids)
-    write_atomically(files / f"{image_set}.txt", ids.encode())
+def _search(recipe: DetectionRecipe) -> SelectiveSearch:
+    """What finds the proposals where the recipe names no file."""
+    mode: Mode = "quality" if recipe.proposals == "quality" else "fast"
+    return SelectiveSearch(mode, recipe.proposal_min_side, recipe.proposal_max_side)
 
 
-def _write_per_class(scores: DetectionScores, path: Path) -> None:
-    header = ("class", "ap_voc07_11pt", "ap_area", "objects", "detections")
-    classes = zip(VOC_CLASSES, scores.per_class, strict=True)
-    write_csv(path, header, ((name, *astuple(of_class)) for name, of_class in classes))
+def _network(recipe: DetectionRecipe, setting: Setting) -> FastRCNN:
+    """The weights' trunk under a head that is drawn from the seed, on the device."""
+    generator = torch.Generator().manual_seed(torch_seed(setting.seed, "fast-rcnn"))
+    network = FastRCNN(len(VOC_CLASSES), generator, recipe.conv1_padding)
+    logger.info(f"{setting.weights.name}: {load_trunk(network.trunk, setting.weights)}")
+    if setting.engine == "detectron2":
+        if setting.device.type == "cuda":
+            raise InputError(
+                "--engine detectron2: the gradient of its pooling is not repeatable on CUDA; add "
+                "--device cpu"
+            )
+        from .detection_detectron2 import Detectron2FastRCNN
+
+        network = Detectron2FastRCNN(network)
+    return network.to(setting.device)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -13,8 +14,9 @@ from filelock import FileLock
 from torch import Tensor
 
 from cebench.data.fingerprint import fingerprint_files
-from cebench.data.images import image_size, read_image
-from cebench.data.proposals import Mode, Proposals, compute_proposals
+from cebench.data.images import image_size
+from cebench.data.proposals import Proposals, load_proposals
+from cebench.data.selective_search import Mode, SelectiveSearch, compute_proposals
 from cebench.data.voc import Annotation, VocYear
 from cebench.errors import InputError
 from cebench.models.fast_rcnn import FAST_RCNN_MEAN_RGB
@@ -74,43 +76,46 @@ def proposals_of(
     ids: Sequence[str],
     folder: Path,
     *,
-    mode: Mode,
-    max_side: int,
-    min_side: int,
+    source: str,
+    search: SelectiveSearch,
     limit: int,
 ) -> Proposals:
-    """Selective Search boxes of the images, from the file in `folder` that holds them.
-
-    The file, proposals-<hash>.safetensors, is named after the images and the settings of the
-    search; it is computed where it is absent.
+    """Proposals of the images, in pixels of the stored images.
 
     Args:
         voc: where the images are.
         ids: of the images.
-        folder: of the file.
-        mode: of `selective_search`.
-        max_side: longer side in pixels to which an image is reduced for the search; 0 does not.
-        min_side: smallest side in pixels of a box in the image so reduced.
-        limit: number of boxes kept per image, largest ones first; 0 keeps all.
+        folder: where Selective Search keeps its boxes: in proposals-<hash>.safetensors, named after
+            the images and the settings of the search, computed where it is absent.
+        source: `fast` or `quality`, or the path of a file of `cebench data proposals`.
+        search: Selective Search, if it is not a file.
+        limit: number of boxes kept per image, the first ones; 0 keeps all.
 
-    Returns:
-        Boxes in pixels of the stored images.
+    Raises:
+        InputError: the file is absent or damaged, lacks an image, or was made for other images.
     """
-    paths = [voc.image_path(image_id) for image_id in ids]
-    settings = f"{fingerprint_files(paths, voc.root)} {mode} {max_side} {min_side}"
-    cache = folder / f"proposals-{hashlib.sha256(settings.encode()).hexdigest()[:16]}.safetensors"
-    images = [
-        (image_id, partial(_reduced, path, max_side))
-        for image_id, path in zip(ids, paths, strict=True)
-    ]
+    if source in get_args(Mode):
+        found = _searched(voc, ids, folder, search)
+    elif not Path(source).is_file():
+        raise InputError(
+            f"proposals = {source!r} is no file; expected fast, quality or what `cebench data "
+            "proposals` wrote"
+        )
+    else:
+        found = load_proposals(Path(source), ids)
+        sizes = {image_id: image_size(voc.image_path(image_id)) for image_id in ids}
+        found.refuse_outside(sizes, Path(source))
+    return found.first(limit) if limit else found
+
+
+def _searched(voc: VocYear, ids: Sequence[str], folder: Path, search: SelectiveSearch) -> Proposals:
+    files = fingerprint_files([voc.image_path(image_id) for image_id in ids], voc.root)
+    digest = hashlib.sha256(f"{files} {search.name}".encode()).hexdigest()
+    path = folder / f"proposals-{digest[:16]}.safetensors"
+    images = [(image_id, partial(voc.image, image_id)) for image_id in ids]
     # Runs of other rows may start beside this one; the first one computes for all.
-    with FileLock(cache.with_suffix(".lock")), progress("proposals", "images") as report:
-        found = compute_proposals(images, cache, mode=mode, min_side=min_side, report=report)
-    boxes = {
-        image_id: _enlarged(found.boxes[image_id][: limit or None], image_size(path), max_side)
-        for image_id, path in zip(ids, paths, strict=True)
-    }
-    return Proposals(f"{found.name}-max{max_side}-first{limit}", boxes)
+    with FileLock(path.with_suffix(".lock")), progress("proposals", "images") as report:
+        return compute_proposals(images, path, search, report=report)
 
 
 def fingerprint(voc: VocYear, ids: Sequence[str], proposals: Proposals) -> str:
@@ -119,28 +124,6 @@ def fingerprint(voc: VocYear, ids: Sequence[str], proposals: Proposals) -> str:
     annotations = [voc.root / "Annotations" / f"{image_id}.xml" for image_id in ids]
     files = fingerprint_files([*photographs, *annotations], voc.root)
     return hashlib.sha256(f"{files} {proposals.sha256}".encode()).hexdigest()
-
-
-def reduced_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:
-    """(width, height) after the longer side was reduced to `max_side`, if that is smaller."""
-    factor = min(1.0, max_side / max(size)) if max_side else 1.0
-    width, height = (max(1, round(side * factor)) for side in size)
-    return width, height
-
-
-def _reduced(path: Path, max_side: int) -> np.ndarray:
-    pixels = read_image(path)
-    height, width = pixels.shape[:2]
-    size = reduced_size((width, height), max_side)
-    if size == (width, height):
-        return pixels
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
-
-
-def _enlarged(boxes: np.ndarray, size: tuple[int, int], max_side: int) -> np.ndarray:
-    factors = np.array(size) / np.array(reduced_size(size, max_side))
-    enlarged: np.ndarray = (boxes * np.tile(factors, 2)).astype(np.float32)
-    return enlarged
 
 
 def network_image(pixels: np.ndarray, short_side: int, max_side: int) -> tuple[Tensor, float]:
@@ -161,6 +144,12 @@ def network_image(pixels: np.ndarray, short_side: int, max_side: int) -> tuple[T
     centred = pixels - np.array(FAST_RCNN_MEAN_RGB, np.float32)
     resized = cv2.resize(centred, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     return torch.from_numpy(resized).permute(2, 0, 1), scale
+
+
+def pyramid(pixels: np.ndarray, scales: Sequence[int], max_side: int) -> tuple[Tensor, list[float]]:
+    """One image at several scales: (S, 3, H, W), zero-padded, and `network_image`'s scales."""
+    images, factors = zip(*(network_image(pixels, side, max_side) for side in scales), strict=True)
+    return stack_images(images), list(factors)
 
 
 def stack_images(images: Sequence[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Pictures of detections beside the truth."""
+"""Pictures of detections beside the truth: where they are best, middling and worst."""
 
 from pathlib import Path
 
@@ -6,40 +6,80 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from cebench.data.voc import VOC_CLASSES, voc_palette
-from cebench.metrics.detection import Detections
+from cebench.metrics.detection import Detections, Objects, paired_iou
 from cebench.pictures import save_sheet
 
 from .detection_data import DetectionSet
 
-SHOWN_SCORE = 0.3
-SHOWN_BOXES = 8
+SHOWN_BOXES = 5
 
 
 def save_detection_sheet(
-    detections: Detections, test: DetectionSet, count: int, path: Path
+    detections: Detections, truth: Objects, test: DetectionSet, count: int, path: Path
 ) -> None:
-    """Draw the first `count` test images: detections above 0.3 (the best 8) and annotated objects.
+    """Draw `count` test images from the best to the worst: 5 best detections, and the objects.
 
-    Difficult objects are marked by an asterisk.
+    A third of them are the best, a third the middle ones and the rest the worst by `found_overlap`.
+    Difficult objects are marked by an asterisk. Without counted objects there is no picture.
     """
-    found, truth = [], []
-    for index in range(min(count, len(test.ids))):
-        pixels = test.pixels(index)
-        rows = np.flatnonzero((detections.images == index) & (detections.scores > SHOWN_SCORE))
-        rows = rows[np.argsort(-detections.scores[rows], kind="stable")][:SHOWN_BOXES]
-        titles = [
-            f"{VOC_CLASSES[label]} {score:.2f}"
-            for label, score in zip(detections.labels[rows], detections.scores[rows], strict=True)
-        ]
-        found.append(draw_boxes(pixels, detections.boxes[rows], detections.labels[rows], titles))
-        objects = test.annotations[index]
-        titles = [
-            VOC_CLASSES[label] + "*" * int(difficult)
-            for label, difficult in zip(objects.labels, objects.difficult, strict=True)
-        ]
-        truth.append(draw_boxes(pixels, objects.boxes, objects.labels, titles))
+    shown = [_best_rows(detections, index) for index in range(len(test.ids))]
+    overlap = np.array([found_overlap(detections, truth, *item) for item in enumerate(shown)])
+    chosen = best_median_worst(overlap, count)
+    if len(chosen) == 0:
+        return
+    left, right, captions = [], [], []
+    for index in chosen.tolist():
+        pixels, rows, objects = test.pixels(index), shown[index], test.annotations[index]
+        scores = zip(detections.labels[rows], detections.scores[rows], strict=True)
+        titles = [f"{VOC_CLASSES[label]} {score:.2f}" for label, score in scores]
+        left.append(draw_boxes(pixels, detections.boxes[rows], detections.labels[rows], titles))
+        flags = zip(objects.labels, objects.difficult, strict=True)
+        titles = [VOC_CLASSES[label] + "*" * int(difficult) for label, difficult in flags]
+        right.append(draw_boxes(pixels, objects.boxes, objects.labels, titles))
+        captions.append(f"{test.ids[index]}: objects overlapped by {100 * overlap[index]:.0f} %")
     path.parent.mkdir(exist_ok=True)
-    save_sheet({f"detections > {SHOWN_SCORE}": found, "truth (* difficult)": truth}, path)
+    columns = {f"best {SHOWN_BOXES} detections": left, "truth (* difficult)": right}
+    save_sheet(columns, path, captions)
+
+
+def found_overlap(detections: Detections, truth: Objects, image: int, rows: np.ndarray) -> float:
+    """Mean over an image's counted objects of the largest IoU with a detection of their class.
+
+    Args:
+        detections: of the whole set.
+        truth: objects of the whole set.
+        image: which image.
+        rows: the detections that are looked at.
+
+    Returns:
+        0 to 1, or nan without counted objects.
+    """
+    objects = np.flatnonzero((truth.images == image) & ~truth.difficult)
+    if len(objects) == 0:
+        return float("nan")
+    first, second = (grid.ravel() for grid in np.meshgrid(objects, rows, indexing="ij"))
+    overlap = paired_iou(truth.boxes[first], detections.boxes[second])
+    overlap *= truth.labels[first] == detections.labels[second]
+    return float(overlap.reshape(len(objects), len(rows)).max(axis=1, initial=0).mean())
+
+
+def best_median_worst(values: np.ndarray, count: int) -> np.ndarray:
+    """Indices of `count` values, descending: a third the largest, a third about the median.
+
+    nan is left out; of equal values the earlier come first.
+    """
+    order = np.argsort(-values, kind="stable")[: np.count_nonzero(~np.isnan(values))]
+    if len(order) <= count:
+        return order
+    third = -(-count // 3)
+    middle = (len(order) - third) // 2
+    places = [*range(third), *range(middle, middle + third), *range(len(order) - third, len(order))]
+    return order[sorted(set(places))]
+
+
+def _best_rows(detections: Detections, image: int) -> np.ndarray:
+    rows = np.flatnonzero(detections.images == image)
+    return rows[np.argsort(-detections.scores[rows], kind="stable")][:SHOWN_BOXES]
 
 
 def draw_boxes(

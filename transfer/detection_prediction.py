@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 
 from cebench.data.voc import VOC_CLASSES
+from cebench.devices import Precision, autocast
 from cebench.errors import CebenchError
 from cebench.metrics.detection import Detections
 from cebench.models.box_coding import clip_boxes, decode_boxes, nms
 from cebench.models.fast_rcnn import CONV5_SCALE, FastRCNN
-from cebench.models.roi_sampling import network_rois
+from cebench.models.roi_sampling import pyramid_rois
 from cebench.progress import progress
 
-from .detection_data import DetectionSet, network_image, stack_images
+from .detection_data import DetectionSet, pyramid
 
 Caps = Literal["original", "py-faster-rcnn"]
 
@@ -53,24 +54,29 @@ def predict(
     proposals: Sequence[np.ndarray],
     statistics: tuple[Tensor, Tensor],
     *,
-    short_side: int,
+    scales: Sequence[int],
     max_side: int,
     caps: Caps,
+    precision: Precision,
     device: torch.device,
 ) -> Detections:
-    """Detections of the whole set after suppression and caps; `images` index `data.ids`."""
+    """Detections of the whole set after suppression and caps; `images` index `data.ids`.
+
+    Of several scales each region is computed at the one of `pyramid_rois`.
+    """
     found = []
     with torch.inference_mode(), progress("detection test", "images") as report:
         for index, boxes in enumerate(proposals):
             pixels = data.pixels(index)
-            image, scale = network_image(pixels, short_side, max_side)
-            probability, decoded = classify(
-                network,
-                stack_images([image]).to(device),
-                network_rois([boxes], [scale]),
-                torch.from_numpy(boxes),
-                statistics,
-            )
+            images, factors = pyramid(pixels, scales, max_side)
+            with autocast(device, precision):
+                probability, decoded = classify(
+                    network,
+                    images.to(device),
+                    pyramid_rois(boxes, factors),
+                    torch.from_numpy(boxes),
+                    statistics,
+                )
             found.append(candidates(probability, clip_boxes(decoded, *pixels.shape[:2]), caps))
             report(index + 1, len(proposals))
         if caps == "original":
@@ -82,7 +88,7 @@ def predict(
 
 def classify(
     network: FastRCNN,
-    image: Tensor,
+    images: Tensor,
     rois: Tensor,
     boxes: Tensor,
     statistics: tuple[Tensor, Tensor],
@@ -93,21 +99,21 @@ def classify(
 
     Args:
         network: in evaluation mode.
-        image: (1, 3, H, W).
-        rois: (R, 5) of `network_rois`.
+        images: (S, 3, H, W), the image at S scales.
+        rois: (R, 5) of `pyramid_rois`.
         boxes: (R, 4) the same regions in pixels of the stored image.
         statistics: mean and std of `box_target_statistics`.
 
-    Only `network` and `image` are on its device; the rest and the results are on the CPU.
+    Only `network` and `images` are on its device; the rest and the results are on the CPU.
 
     Raises:
         CebenchError: the network's output is not finite.
     """
-    corners = rois.numpy() - np.array([0, 0, 0, 1, 1], np.float32)  # inclusive, as pooled
-    cells = np.floor(corners * CONV5_SCALE + 0.5)
+    cells = rois.numpy() - np.array([0, 0, 0, 1, 1], np.float32)  # inclusive, as pooled
+    cells[:, 1:] = np.floor(cells[:, 1:] * CONV5_SCALE + 0.5)
     _, first, rows = np.unique(cells, axis=0, return_index=True, return_inverse=True)
-    logits, deltas = network(image, rois[first].to(image.device))
-    logits, deltas = logits[rows].cpu(), deltas[rows].cpu()
+    logits, deltas = network(images, rois[first].to(images.device))
+    logits, deltas = logits[rows].cpu().float(), deltas[rows].cpu().float()
     if not (logits.isfinite().all() and deltas.isfinite().all()):
         raise CebenchError("the trained network's scores are not finite; lower the learning rate")
     return logits.softmax(dim=1), decode_boxes(boxes, deltas, *statistics)

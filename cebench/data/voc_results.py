@@ -16,6 +16,7 @@ import numpy as np
 
 from cebench.data.voc import VOC_CLASSES
 from cebench.errors import InputError
+from cebench.files import write_csv
 
 # 0-based half-open corners to the devkit's 1-based inclusive ones: only the upper left one moves.
 _TO_DEVKIT = np.array([1.0, 1.0, 0.0, 0.0])
@@ -154,11 +155,9 @@ def write_scores_csv(
         classes: the C column names.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", *classes])
-        for image_id, row in zip(ids, np.asarray(scores, np.float64).tolist(), strict=True):
-            writer.writerow([image_id, *map(repr, row)])
+    rows = np.asarray(scores, np.float64).tolist()
+    lines = ([image_id, *map(repr, row)] for image_id, row in zip(ids, rows, strict=True))
+    write_csv(path, ["image", *classes], lines)
 
 
 def read_scores_csv(

@@ -7,6 +7,7 @@ inclusive boxes with their `+ 1`, without one.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,6 +56,17 @@ class ClassDetectionScores:
     detections: int
 
 
+class ClassCurve(NamedTuple):
+    """One class's detections from the highest score down."""
+
+    precision: np.ndarray
+    """(D,) float64, of the detections so far."""
+    recall: np.ndarray
+    """(D,) float64; 0 in a class without counted objects."""
+    objects: int
+    """Objects counted: those not difficult."""
+
+
 @dataclass(frozen=True)
 class DetectionScores:
     """The means are over the classes that have counted objects (nan if none has)."""
@@ -96,18 +108,31 @@ def detection_scores(
     Raises:
         ValueError: a score is not finite.
     """
-    outcomes = match_detections(detections, truth, iou_threshold)
-    order = _by_score(detections.scores)
-    ranked_labels, ranked_outcomes = detections.labels[order], outcomes[order]
-    per_class = []
-    for label in range(num_classes):
-        objects = int(np.count_nonzero((truth.labels == label) & ~truth.difficult))
-        per_class.append(_class_scores(ranked_outcomes[ranked_labels == label], objects))
+    curves = class_curves(detections, truth, num_classes, iou_threshold)
+    per_class = [_class_scores(curve) for curve in curves]
     return DetectionScores(
         mean_ap_voc07_11pt=mean_of_defined(np.array([c.ap_voc07_11pt for c in per_class])),
         mean_ap_area=mean_of_defined(np.array([c.ap_area for c in per_class])),
         per_class=tuple(per_class),
     )
+
+
+def class_curves(
+    detections: Detections, truth: Objects, num_classes: int, iou_threshold: float = 0.5
+) -> list[ClassCurve]:
+    """Precision and recall of every class, for the arguments of `detection_scores`."""
+    outcomes = match_detections(detections, truth, iou_threshold)
+    order = by_score(detections.scores)
+    ranked_labels, ranked_outcomes = detections.labels[order], outcomes[order]
+    curves = []
+    for label in range(num_classes):
+        objects = int(np.count_nonzero((truth.labels == label) & ~truth.difficult))
+        ranked = ranked_outcomes[ranked_labels == label]
+        right = np.cumsum(ranked == TRUE_POSITIVE)
+        counted = np.cumsum(ranked != NOT_COUNTED)
+        precision, recall = right / np.maximum(counted, 1), right / max(objects, 1)
+        curves.append(ClassCurve(precision, recall, objects))
+    return curves
 
 
 def match_detections(
@@ -125,7 +150,7 @@ def match_detections(
     """
     chosen, overlap = _best_objects(detections, truth)
     outcomes = np.full(len(chosen), FALSE_POSITIVE, dtype=np.int8)
-    order = _by_score(detections.scores)
+    order = by_score(detections.scores)
     hits = order[overlap[order] > iou_threshold]
     difficult = truth.difficult[chosen[hits]]
     outcomes[hits[difficult]] = NOT_COUNTED
@@ -135,22 +160,24 @@ def match_detections(
     return outcomes
 
 
-def _class_scores(ranked_outcomes: np.ndarray, objects: int) -> ClassDetectionScores:
-    detections = len(ranked_outcomes)
+def _class_scores(curve: ClassCurve) -> ClassDetectionScores:
+    precision, recall, objects = curve
     if objects == 0:
-        return ClassDetectionScores(math.nan, math.nan, objects, detections)
-    right = np.cumsum(ranked_outcomes == TRUE_POSITIVE)
-    counted = np.cumsum(ranked_outcomes != NOT_COUNTED)
-    precision, recall = right / np.maximum(counted, 1), right / objects
+        return ClassDetectionScores(math.nan, math.nan, objects, len(precision))
     return ClassDetectionScores(
         ap_voc07_11pt=average_precision_voc07_11pt(precision, recall),
         ap_area=average_precision_area(precision, recall),
         objects=objects,
-        detections=detections,
+        detections=len(precision),
     )
 
 
-def _by_score(scores: np.ndarray) -> np.ndarray:
+def by_score(scores: np.ndarray) -> np.ndarray:
+    """Row numbers, highest score first, equal scores in row order.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
     if not np.isfinite(scores).all():
         raise ValueError("expected finite scores, got nan or infinity")
     return np.argsort(-scores, kind="stable")
@@ -159,32 +186,40 @@ def _by_score(scores: np.ndarray) -> np.ndarray:
 def _best_objects(detections: Detections, truth: Objects) -> tuple[np.ndarray, np.ndarray]:
     """For every detection the row of the object it overlaps most (or 0), and the overlap."""
     places = 1 + max(detections.images.max(initial=0), truth.images.max(initial=0))
-    detection_place = detections.labels * places + detections.images
-    truth_place = truth.labels * places + truth.images
-    by_place = np.argsort(truth_place, kind="stable")
-    ranked_place = truth_place[by_place]
-    start = np.searchsorted(ranked_place, detection_place, side="left")
-    count = np.searchsorted(ranked_place, detection_place, side="right") - start
+    pair_detection, pair_object = pairs_at_one_place(
+        detections.labels * places + detections.images, truth.labels * places + truth.images
+    )
+    overlap = paired_iou(detections.boxes[pair_detection], truth.boxes[pair_object])
 
-    # One row per pair of a detection and an object of its class and image.
-    pair_detection = np.repeat(np.arange(len(count)), count)
-    first_pair = np.cumsum(count) - count
-    pair_rank = np.arange(len(pair_detection)) - first_pair[pair_detection]
-    pair_object = by_place[start[pair_detection] + pair_rank]
-    overlap = _paired_iou(detections.boxes[pair_detection], truth.boxes[pair_object])
-
-    best = np.zeros(len(count))
-    chosen = np.zeros(len(count), dtype=np.int64)
-    some = count > 0
-    if some.any():
-        best[some] = np.maximum.reduceat(overlap, first_pair[some])
+    best = np.zeros(len(detections.images))
+    chosen = np.zeros(len(best), dtype=np.int64)
+    if len(overlap):
+        first_pair = np.flatnonzero(np.diff(pair_detection, prepend=-1))
+        best[pair_detection[first_pair]] = np.maximum.reduceat(overlap, first_pair)
         is_best = np.flatnonzero(overlap == best[pair_detection])
         # Backwards, so that the first of equal overlaps is written last.
         chosen[pair_detection[is_best[::-1]]] = pair_object[is_best[::-1]]
     return chosen, best
 
 
-def _paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def pairs_at_one_place(
+    detection_place: np.ndarray, object_place: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of every pair of a detection and an object whose places, (D,) and (G,), are equal.
+
+    In the order of the detections, then of the objects.
+    """
+    by_place = np.argsort(object_place, kind="stable")
+    ranked_place = object_place[by_place]
+    start = np.searchsorted(ranked_place, detection_place, side="left")
+    count = np.searchsorted(ranked_place, detection_place, side="right") - start
+    pair_detection = np.repeat(np.arange(len(count)), count)
+    first_pair = np.cumsum(count) - count
+    pair_rank = np.arange(len(pair_detection)) - first_pair[pair_detection]
+    return pair_detection, by_place[start[pair_detection] + pair_rank]
+
+
+def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Intersection over union of (P, 4) and (P, 4), row by row, float64; 0 for empty boxes."""
     first, second = first.astype(np.float64), second.astype(np.float64)
     width = np.minimum(first[:, 2], second[:, 2]) - np.maximum(first[:, 0], second[:, 0])

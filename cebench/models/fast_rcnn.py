@@ -30,11 +30,17 @@ class FastRCNN(nn.Module):
     Args:
         num_classes: number of object classes, without the background.
         generator: source of the initial weights (on the CPU); torch's global one if None.
+        conv1_padding: 5 in the original, which centres conv5's pixel i on image pixel 16 * i.
     """
 
-    def __init__(self, num_classes: int = 20, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        num_classes: int = 20,
+        generator: torch.Generator | None = None,
+        conv1_padding: int = 5,
+    ) -> None:
         super().__init__()
-        self.trunk = CaffeNetTrunk(conv1_padding=5, pool_padding=1, generator=generator)
+        self.trunk = CaffeNetTrunk(conv1_padding, pool_padding=1, generator=generator)
         self.fc6 = nn.Linear(POOL5_FEATURES, 4096)
         self.fc7 = nn.Linear(4096, 4096)
         self.cls_score = nn.Linear(4096, num_classes + 1)
@@ -58,8 +64,11 @@ class FastRCNN(nn.Module):
         """
         features = self.trunk.conv5_features(images).float()
         # The original's RoI pooling takes inclusive corners, one less than our half-open ones.
-        inclusive = rois - rois.new_tensor([0, 0, 0, 1, 1])
-        x = roi_pool(features, inclusive, CONV5_SCALE, POOL5_SIDE).flatten(1)
+        return self.regions(features, rois - rois.new_tensor([0, 0, 0, 1, 1]))
+
+    def regions(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """From conv5 (N, 256, h, w) and **inclusive** rois (R, 5) to scores and deltas."""
+        x = roi_pool(features, rois, CONV5_SCALE, POOL5_SIDE).flatten(1)
         x = self.dropout(F.relu(self.fc6(x)))
         x = self.dropout(F.relu(self.fc7(x)))
         return self.cls_score(x), self.bbox_pred(x)

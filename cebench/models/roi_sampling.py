@@ -97,6 +97,25 @@ def sample_rois(
     return LabelledRois(*(array[chosen] for array in candidates))
 
 
+def pyramid_rois(boxes: NDArray[np.float32], scales: Sequence[float]) -> Tensor:
+    """One image's regions, each at the scale where its area is closest to 224 x 224 pixels.
+
+    Args:
+        boxes: (R, 4) half-open, in pixels of the stored image.
+        scales: network pixels per stored pixel, ascending or not; the first of equals is taken.
+
+    Returns:
+        (R, 5) as `network_rois`, with the index of the scale in place of the image's.
+
+    Source: lib/fast_rcnn/test.py, _project_im_rois.
+    """
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1, dtype=np.float64)
+    distance = np.abs(areas[:, None] * np.square(scales) - 224**2)
+    level = distance.argmin(axis=1)
+    every = network_rois([boxes] * len(scales), scales).view(len(scales), len(boxes), 5)
+    return every[torch.from_numpy(level), torch.arange(len(boxes))]
+
+
 def network_rois(boxes: Sequence[NDArray[np.float32]], scales: Sequence[float]) -> Tensor:
     """Regions of a batch as `FastRCNN` takes them.
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+import torch
 
 from cebench.models.box_coding import box_iou, encode_boxes
-from cebench.models.roi_sampling import label_rois, network_rois, sample_rois
+from cebench.models.roi_sampling import label_rois, network_rois, pyramid_rois, sample_rois
 
 OBJECTS = np.array([[10, 10, 60, 60], [100, 100, 200, 180]], np.float32)
 LABELS = np.array([4, 11])
@@ -81,3 +82,19 @@ def test_network_rois_scale_inclusive_corners() -> None:
 def test_network_rois_need_a_scale_for_each_image() -> None:
     with pytest.raises(ValueError, match="zip"):
         network_rois([OBJECTS], [])
+
+
+def test_a_region_goes_to_the_scale_where_its_area_is_closest_to_224_squared() -> None:
+    boxes = np.array([[0, 0, 100, 100], [0, 0, 224, 224], [10, 20, 400, 320]], np.float32)
+    rois = pyramid_rois(boxes, [0.5, 1.0, 2.0])
+    # 100 px: 50, 100 or 200 a side, 200 is closest; 224 px at 1; 390 x 300 = 342 squared: at 0.5
+    # it is 171 squared, 20,926 pixels off, at 1 it is 66,824 off.
+    assert rois[:, 0].tolist() == [2, 1, 0]
+    for level, scale in ((2, 2.0), (1, 1.0), (0, 0.5)):
+        row = int((rois[:, 0] == level).nonzero())
+        expected = network_rois([boxes[row : row + 1]], [scale])
+        assert torch.equal(rois[row, 1:], expected[0, 1:])
+
+
+def test_no_regions_have_no_scale() -> None:
+    assert pyramid_rois(np.zeros((0, 4), np.float32), [1.0, 2.0]).shape == (0, 5)
