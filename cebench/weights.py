@@ -5,7 +5,7 @@ This file is the only door between pretraining and transfer.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, field
+from dataclasses import asdict, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,41 @@ from cebench import __version__
 from cebench.checkpoints import save_tensors
 from cebench.errors import InputError
 from cebench.files import sha256_of, write_atomically
+from cebench.models.backbones import CAFFENET, Backbone, build_backbone, is_foreign
 from cebench.models.caffenet import IMAGENET_MEAN_RGB, CaffeNetTrunk, caffenet_fillers
 from cebench.randomness import torch_seed
 
 SCHEMA = 1
-TRUNK_ARCHITECTURE = "caffenet-trunk"
+TRUNK_ARCHITECTURE = CAFFENET
+FC_TENSORS = tuple(f"{layer}.{kind}" for layer in ("fc6", "fc7") for kind in ("weight", "bias"))
+"""Names of fc6 and fc7 in weights files that hold them."""
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Preprocessing:
-    """What the network sees: RGB pixels of `range`, minus `mean_rgb`."""
+    """What the network sees: RGB pixels of `range`, minus `mean_rgb`, divided by `std_rgb`."""
 
     channels: str = "RGB"
     range: tuple[float, float] = (0.0, 255.0)
     mean_rgb: tuple[float, float, float] = IMAGENET_MEAN_RGB
+    std_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    side: int = 227
+    """Of square images, in pixels."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB, 0..255, to what the network sees: float32, channels last in memory.
+
+        float32 images with channels last are changed in place.
+        """
+        low, high = self.range
+        mean, std = (torch.tensor(v, device=images.device) for v in (self.mean_rgb, self.std_rgb))
+        factor, shift = (high - low) / 255 / std, (low - mean) / std
+        # Whole rows of R, G, B, R, G, B: three numbers at a time would take five times as long.
+        rows = images.float().permute(0, 2, 3, 1).contiguous().flatten(2)
+        if not (factor == 1).all():
+            rows.mul_(factor.repeat(images.shape[3]))
+        rows.add_(shift.repeat(images.shape[3]))
+        return rows.view(*rows.shape[:2], -1, 3).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -42,7 +63,8 @@ class Sidecar:
 
     schema: int = SCHEMA
     architecture: str
-    """`caffenet-trunk` (what transfer takes) or `context-encoder` (trunk, bottleneck, decoder)."""
+    """`caffenet-trunk`, `torchvision/NAME` or `timm/NAME` (a trunk, what transfer takes), or what
+    a model.safetensors holds whole, such as `context-encoder`."""
     method: str
     """The pretext method: row of Table 2."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -72,20 +94,21 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadProof:
-    """What became of each trunk tensor, and whether the loaded trunk computes something else."""
+    """What became of each trunk tensor, and whether the loaded trunk computes something else.
+
+    A proof exists only where nothing is missing and every shape fits: all else is refused.
+    """
 
     matched: tuple[str, ...]
-    missing: tuple[str, ...]
     unexpected: tuple[str, ...]
-    mismatched: tuple[str, ...]
-    """`name: shape in the file, shape in the trunk`."""
+    """Tensors of the file that have no place in the trunk."""
     relative_response_change: float
     """||pool5(loaded) - pool5(random twin)|| / ||pool5(random twin)|| on one fixed noise image."""
 
     def __str__(self) -> str:
         return (
-            f"{len(self.matched)} tensors matched, {len(self.missing)} missing, "
-            f"{len(self.mismatched)} of another shape, {len(self.unexpected)} unexpected; "
+            f"{len(self.matched)} tensors matched, 0 missing, 0 of another shape, "
+            f"{len(self.unexpected)} unexpected; "
             f"pool5 differs from a random twin's by {self.relative_response_change:.2f} of its norm"
         )
 
@@ -124,7 +147,10 @@ def read_sidecar(path: Path) -> Sidecar:
     """The sidecar of the weights file `path`."""
     sidecar = path.with_suffix(".json")
     if not sidecar.is_file():
-        raise InputError(f"{path}: has no {sidecar.name} beside it; cebench needs both files")
+        raise InputError(
+            f"{path}: has no {sidecar.name} beside it; cebench needs both files, "
+            "`cebench weights import` makes them of another program's file"
+        )
     try:
         return TypeAdapter(Sidecar).validate_json(sidecar.read_bytes())
     except ValidationError as error:
@@ -154,16 +180,51 @@ def random_weights(seed: int) -> Weights:
 
 
 def load_trunk(trunk: CaffeNetTrunk, weights: Weights) -> LoadProof:
-    """Put `weights` into `trunk` and prove it; InputError below full coverage of the trunk."""
-    own, theirs = trunk.state_dict(), weights.tensors
-    _load_all(trunk, weights)
-    return LoadProof(
+    """Put `weights` into a CaffeNet trunk and prove it; InputError below full coverage of it."""
+    refuse_foreign(weights)
+    backbone, proof = load_backbone(weights)
+    trunk.load_state_dict(backbone.trunk.state_dict())
+    return proof
+
+
+def refuse_foreign(weights: Weights) -> None:
+    """InputError if `weights` are another library's network."""
+    if is_foreign(weights.sidecar.architecture):
+        raise InputError(
+            f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a CaffeNet trunk; "
+            "classification, linear-svm and low-shot-svm take any backbone"
+        )
+
+
+def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
+    """The backbone that `weights` were made for, filled with them, and the proof of it.
+
+    InputError below full coverage of its trunk.
+    """
+    architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
+    # One seed for both: only what the file brings tells them apart.
+    backbone, twin = (build_backbone(architecture, side=preprocessing.side) for _ in range(2))
+    theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
+    _load_all(backbone.trunk, replace(weights, tensors=theirs))
+    own = backbone.trunk.state_dict()
+    return backbone, LoadProof(
         matched=tuple(own),
-        missing=(),
-        unexpected=tuple(name for name in theirs if name not in own),
-        mismatched=(),
-        relative_response_change=_response_change(theirs, own),
+        unexpected=tuple(name for name in theirs if name not in {*own, *FC_TENSORS}),
+        relative_response_change=_response_change(
+            backbone.trunk, twin.trunk, preprocessing, weights.name
+        ),
     )
+
+
+def fc6_and_fc7(weights: Weights) -> dict[str, Tensor]:
+    """The tensors of fc6 and fc7 that came with `weights`; InputError if they did not."""
+    missing = [name for name in FC_TENSORS if name not in weights.tensors]
+    if missing:
+        raise InputError(
+            f"{weights.name}: has no {missing[0]}; random_from=drop7 needs weights with fc6 and "
+            "fc7, use random_from=pool5 to draw them"
+        )
+    return {name: weights.tensors[name] for name in FC_TENSORS}
 
 
 def load_module(module: nn.Module, weights: Weights, architecture: str) -> None:
@@ -201,13 +262,18 @@ def _refusal(
     )
 
 
-def _response_change(loaded: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> float:
-    """How far the response of the loaded trunk is from that of a randomly drawn one."""
-    network = CaffeNetTrunk().eval()
+def _response_change(
+    loaded: nn.Module, twin: nn.Module, preprocessing: Preprocessing, name: str
+) -> float:
+    """How far pool5 of the loaded trunk is from its randomly drawn twin's, on noise."""
     generator = torch.Generator().manual_seed(torch_seed(0, "load-proof"))
-    noise = torch.empty(1, 3, 227, 227).uniform_(-128, 128, generator=generator)
+    shape = (1, 3, preprocessing.side, preprocessing.side)
+    noise = preprocessing(torch.randint(0, 256, shape, generator=generator))
     with torch.no_grad():
-        caffenet_fillers(network, generator)
-        random = network(noise)
-        network.load_state_dict({name: loaded[name] for name in own})
-        return float((network(noise) - random).norm() / random.norm())
+        ours, random = (network.eval()(noise) for network in (loaded, twin))
+    if not ours.isfinite().all() or not ours.any():
+        raise InputError(
+            f"{name}: its pool5 is {'zero' if ours.isfinite().all() else 'not finite'} on noise; "
+            "these weights compute nothing: compare the file with its source"
+        )
+    return float((ours - random).norm() / random.norm())

@@ -1,4 +1,4 @@
-"""`cebench weights`: what is in a weights file."""
+"""`cebench weights`: what is in a weights file, and the door for other programs' weights."""
 
 import json
 from pathlib import Path
@@ -6,17 +6,19 @@ from typing import Any
 
 import click
 
+_PATH = click.Path(path_type=Path)
+
 
 @click.group()
 def weights() -> None:
-    """Inspect weights files."""
+    """Inspect weights files, and make them of other programs' files."""
 
 
 @weights.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=_PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inspect(file: Path, as_json: bool) -> None:
-    """Print the sidecar of FILE, its tensors, and whether transfer can load its trunk.
+    """Print the sidecar of FILE, its tensors, and whether transfer can load its backbone.
 
     FILE is a .safetensors file with its .json beside it, or a run directory. Its SHA-256 is
     checked.
@@ -44,13 +46,42 @@ def inspect(file: Path, as_json: bool) -> None:
     click.echo(json.dumps(summary, indent=2) if as_json else _as_text(summary))
 
 
+@weights.command("import")
+@click.argument("file", type=_PATH)
+@click.option(
+    "--as",
+    "architecture",
+    required=True,
+    metavar="caffenet|torchvision/NAME|timm/NAME",
+    help="Which network the tensors belong to.",
+)
+@click.option("--method", required=True, metavar="ROW", help="Row of the tables: imagenet, ...")
+@click.option("--out", type=_PATH, required=True, help="Folder for weights.safetensors and .json.")
+@click.option("--mapping", type=_PATH, help="TOML: names, colour order, range, mean, std, side.")
+@click.option("--inside", default="", metavar="KEY", help="Key of the state dict in FILE.")
+@click.option("--prefix", default="", help="What the names in FILE begin with, such as module.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def import_(*, as_json: bool, **given: Any) -> None:
+    """Make a weights file of FILE, a state dict from another program (.pth, .safetensors).
+
+    Prints which tensors were matched, transformed and left out; refuses what does not cover the
+    whole trunk. Nothing is downloaded, and no code in FILE is run.
+    """
+    from dataclasses import asdict
+
+    from cebench.foreign_weights import import_weights
+
+    imported = import_weights(**given)
+    shown = {**asdict(imported), "path": str(imported.path)}
+    click.echo(json.dumps(shown, indent=2) if as_json else str(imported))
+
+
 def _trunk_verdict(loaded: Any) -> str:
     from cebench.errors import InputError
-    from cebench.models.caffenet import CaffeNetTrunk
-    from cebench.weights import load_trunk
+    from cebench.weights import load_backbone
 
     try:
-        return str(load_trunk(CaffeNetTrunk(), loaded))
+        return str(load_backbone(loaded)[1])
     except InputError as error:
         return f"no: {error}"
 

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+
+from cebench.errors import InputError
+from cebench.models.backbones import CAFFENET, Backbone, build_backbone
+from cebench.models.caffenet import CaffeNetTrunk
+
+
+@pytest.mark.parametrize(
+    ("architecture", "side", "features", "layers", "fully_connected"),
+    [
+        (CAFFENET, 227, 9216, 6, ("fc6", "fc7")),
+        ("torchvision/alexnet", 224, 9216, 6, ("classifier.1", "classifier.4")),
+        ("torchvision/resnet18", 224, 512, 6, ()),
+        ("torchvision/vgg11", 224, 25088, 1, ("classifier.0", "classifier.3")),
+        ("torchvision/mobilenet_v3_small", 224, 1024, 1, ()),
+    ],
+)
+def test_what_is_known_of_a_backbone(
+    architecture: str, side: int, features: int, layers: int, fully_connected: tuple[str, ...]
+) -> None:
+    backbone = build_backbone(architecture)
+    assert (backbone.side, backbone.features) == (side, features)
+    assert len(backbone.layer_names) == layers
+    assert backbone.layer_names[-1] == "pool5"
+    assert backbone.fully_connected == fully_connected
+
+
+def test_the_trunk_is_the_network_before_its_classifier() -> None:
+    torch.manual_seed(0)
+    network = torchvision.models.resnet18().eval()
+    backbone = build_backbone("torchvision/resnet18")
+    state = {k: v for k, v in network.state_dict().items() if not k.startswith("fc.")}
+    backbone.trunk.load_state_dict(state)
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        assert torch.equal(network.fc(backbone.trunk.eval()(images)), network(images))
+
+
+def test_the_seed_decides_the_weights_and_leaves_torch_alone() -> None:
+    before = torch.get_rng_state()
+    first, again, other = (build_backbone(CAFFENET, seed).trunk.state_dict() for seed in (1, 1, 2))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(first["conv3.weight"], again["conv3.weight"])
+    assert not torch.equal(first["conv3.weight"], other["conv3.weight"])
+
+
+def caffenet() -> tuple[Backbone, CaffeNetTrunk]:
+    backbone = build_backbone(CAFFENET)
+    assert isinstance(backbone.trunk, CaffeNetTrunk)
+    return backbone, backbone.trunk.eval()
+
+
+def test_layers_are_rectified_and_averaged_to_about_nine_thousand_numbers() -> None:
+    backbone, trunk = caffenet()
+    images = 50 * torch.randn(1, 3, 227, 227, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = backbone.layer_values(images, backbone.layer_names)
+        conv1 = F.relu(trunk.conv1(images))
+        pool5 = trunk(images)
+    sizes = {name: values.shape[1] for name, values in found.items()}
+    assert sizes == {
+        "conv1": 96 * 10**2, "conv2": 256 * 6**2, "conv3": 384 * 5**2, "conv4": 384 * 5**2,
+        "conv5": 256 * 6**2, "pool5": 9216,
+    }  # fmt: skip
+    torch.testing.assert_close(found["conv1"], F.adaptive_avg_pool2d(conv1, 10).flatten(1))
+    torch.testing.assert_close(found["pool5"], pool5.flatten(1))
+    assert all((values >= 0).all() for values in found.values())
+    assert not trunk.conv1._forward_hooks
+
+
+def test_stages_of_a_residual_network_are_conv1_to_conv5() -> None:
+    backbone = build_backbone("torchvision/resnet18")
+    with torch.no_grad():
+        found = backbone.layer_values(torch.randn(1, 3, 224, 224), backbone.layer_names)
+    expected = [64 * 12**2, 64 * 12**2, 128 * 8**2, 256 * 6**2, 512 * 4**2, 512]
+    assert [values.shape[1] for values in found.values()] == expected
+    assert np.isclose(found["pool5"].mean(), found["conv5"].mean(), rtol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "message"),
+    [
+        ("torchvision/alexnot", "torchvision has no classifier of this name"),
+        ("torchvision/squeezenet1_0", "no linear classifier"),
+        ("torchvision/fcn_resnet50", "torchvision has no classifier of this name"),
+    ],
+)
+def test_networks_without_a_classifier_are_refused(architecture: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build_backbone(architecture)
+
+
+def test_a_side_that_a_network_cannot_take_is_refused() -> None:
+    with pytest.raises(InputError, match="does not take 8 px images"):
+        build_backbone("torchvision/alexnet", side=8)
