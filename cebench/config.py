@@ -33,6 +33,11 @@ class Recipe(BaseModel):
     checkpoint_every: PositiveInt = 200
     """Steps between two checkpoints; a killed run repeats at most this many."""
 
+    @property
+    def variant(self) -> str:
+        """What the name of a transfer's protocol says of options that make it another one."""
+        return ""
+
 
 RecipeType = TypeVar("RecipeType", bound=Recipe)
 

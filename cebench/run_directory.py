@@ -94,7 +94,8 @@ class RunDirectory:
             )
         logger.removeHandler(self._log)
         self._log.close()
-        if error is None or self.finished or self.checkpoints.exists() or self.metrics():
+        results = (self.path / "record.json", self.checkpoints, self.path / "predictions")
+        if error is None or any(path.exists() for path in results) or self.metrics():
             self._lock.release()
         else:
             self._give_up()

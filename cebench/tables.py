@@ -219,7 +219,7 @@ def _published(layout: Layout) -> pd.DataFrame:
         for number in load_published().numbers
         if number.table == layout.id
     ]
-    return pd.DataFrame(lines)
+    return pd.DataFrame(lines, columns=[*_CELL, "unit", "published", "printed"])
 
 
 def _in_order_of_print(cells: pd.DataFrame, layout: Layout) -> pd.DataFrame:

@@ -87,7 +87,7 @@ def test_every_program_has_valid_recipes_of_all_three_tiers() -> None:
         for package in ("cebench.pretrain", "cebench.transfer")
         for entry in (files(package) / "recipes").iterdir()
     }
-    assert found == expected
+    assert expected <= found
 
 
 def test_every_recipe_option_is_documented() -> None:

@@ -118,7 +118,13 @@ def test_each_published_number_has_a_row_a_column_and_a_source() -> None:
 
 def test_headline_metrics_are_the_protocols_own() -> None:
     layouts = load_published().layouts
-    headlines = {c.id: c.metric for layout in layouts.values() for c in layout.columns}
+    headlines = {
+        c.id: c.metric
+        for layout in layouts.values()
+        if layout.source
+        for c in layout.columns
+        if not c.id.startswith("classification_")
+    }
     assert headlines == {
         "mean_l1": "mean_l1",
         "mean_l2": "mean_l2",
@@ -354,3 +360,28 @@ def test_the_pretraining_time_is_that_of_the_weights_that_were_transferred() -> 
     assert [record.value for record in table.records if record.unit == "s"] == [60.0]
     (alone,) = build_tables(found(other))
     assert [record.value for record in alone.records] == [9.0]
+
+
+def test_the_interval_over_images_stands_beneath_the_table() -> None:
+    def number(metric: str, value: float, seed: int) -> Record:
+        return replace(DETECTION, column="classification", metric=metric, value=value, seed=seed)
+
+    records = [
+        number(f"mean_ap_sklearn{end}", value + seed / 100, seed)
+        for seed in (0, 1)
+        for end, value in (("", 0.5), ("_ci95_low", 0.4), ("_ci95_high", 0.6))
+    ]
+    text = to_markdown(build_tables(found(*records)))
+    note = "95 % interval over images (bootstrap, mean over seeds): context 40.5 to 60.5."
+    assert f"- Classification, {note}" in text
+
+
+def test_a_table_that_the_paper_lacks_has_only_measured_numbers() -> None:
+    record = replace(DETECTION, table="linear", column="conv3", metric="mean_ap_sklearn")
+    tables = build_tables(found(record))
+    text = to_markdown(tables)
+    assert text.startswith("## Linear SVMs on frozen features")
+    assert "44.0 (n=1)" in text
+    assert "published" not in text
+    assert "of the paper" not in to_latex(tables).partition(r"\end{tabular}")[0]
+    assert tables[0].cells["published"].isna().all()

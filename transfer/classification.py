@@ -4,11 +4,9 @@ Protocol: github.com/philkr/voc-classification (src/train_cls.py, src/solver.py)
 of its Caffe branch (TransformationLayer).
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,41 +14,37 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.config import Recipe
-from cebench.data.fingerprint import fingerprint_files
-from cebench.data.ragged import RaggedImages, load_ragged
-from cebench.data.voc import VOC_CLASSES, VocYear
-from cebench.data.voc_results import write_scores_csv
-from cebench.errors import InputError
-from cebench.files import write_csv
-from cebench.metrics.average_precision import MultilabelScores, multilabel_scores
-from cebench.models.caffenet import preprocess
-from cebench.models.classifier import CaffeNetClassifier, sigmoid_cross_entropy_sum
+from cebench.data.ragged import RaggedImages
+from cebench.data.voc import VOC_CLASSES
+from cebench.data.voc_results import read_scores_csv, write_scores_csv
+from cebench.devices import Precision, autocast
+from cebench.models.backbones import Backbone
+from cebench.models.classifier import Classifier, Part, sigmoid_cross_entropy_sum
 from cebench.models.parameter_groups import caffe_parameter_groups
-from cebench.pictures import plot_curves
 from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
-from cebench.training import require_finite, train
-from cebench.weights import load_trunk
+from cebench.training import train
+from cebench.weights import Preprocessing, Weights, fc6_and_fc7, load_backbone
 
-from .image_sets import photographs, refuse_shared
-from .setting import Measurement, Outcome, Setting
+from .classification_crops import CropRule, Places, crops_at, draw_by_area, draw_scaled
+from .classification_data import ImageSetsRecipe, LabelledImages, find_images, read_sets
+from .classification_report import measurements, write_report
+from .setting import Outcome, Setting
+
+__all__ = ["ClassificationRecipe", "find_images", "measure"]
 
 logger = logging.getLogger("cebench")
 
-CROP_SIDE = 227
 TEST_BATCH = 32
 
 
-class ClassificationRecipe(Recipe):
+class ClassificationRecipe(ImageSetsRecipe):
     """How the classifier is fine-tuned and scored (protocol ledger: classification)."""
 
-    year: int = 2007
-    """VOC year."""
-    train_set: str
-    """Image set that is learned from, or the path of a list."""
-    test_set: str
-    """Image set that is scored."""
+    train_from: Part = "all"
+    """What is trained: `all`, `fc6-8`, `fc8`, or `pool5`: fc8 alone, put directly on pool5."""
+    random_from: Literal["pool5", "drop7"] = "pool5"
+    """Which layers are drawn anew: fc6, fc7 and fc8, or fc8 alone (the weights bring fc6, fc7)."""
     steps: PositiveInt
     """Optimizer steps."""
     batch_size: PositiveInt = 16
@@ -65,36 +59,53 @@ class ClassificationRecipe(Recipe):
     """Of weights and biases."""
     clip_gradients: PositiveFloat = 10.0
     """Greatest L2 norm of all gradients together."""
+    crop_rule: CropRule = "scale"
+    """`scale`: source pixels per pixel uniform; `area`: share of the image in 0.1 .. 0.5."""
     min_scale: PositiveFloat = 0.5
     """Least number of source pixels per pixel of a crop."""
     max_scale: PositiveFloat = 2.0
     """Greatest number of source pixels per pixel of a crop, where the image is large enough."""
     test_crops: PositiveInt = 10
     """Random crops per test image; their raw scores are added."""
+    precision: Precision = "fp32"
+    """Of matrix products and convolutions, in training and at test."""
 
+    @property
+    def column(self) -> str:
+        """Where its numbers stand: only `all` is Table 2's."""
+        return "classification" + ("" if self.train_from == "all" else f"_{self.train_from}")
 
-@dataclass(frozen=True)
-class LabelledImages:
-    """One image set, decoded."""
+    @property
+    def variant(self) -> str:
+        """What the protocol's name says of the options that make it another one."""
+        parts = [
+            "" if self.train_from == "all" else self.train_from,
+            "" if self.random_from == "pool5" else f"random-from-{self.random_from}",
+            "" if self.crop_rule == "scale" else f"{self.crop_rule}-rule",
+            f"{self.test_crops}-crops",
+        ]
+        return "-".join(part for part in parts if part)
 
-    ids: list[str]
-    images: RaggedImages
-    labels: np.ndarray
-    """(N, 20) int8: 1 present, 0 ignored (only difficult objects), -1 absent."""
+    def draw_places(self, sizes: np.ndarray, side: int, generator: np.random.Generator) -> Places:
+        """A random crop of `side` pixels for each image of `sizes` (N, 2)."""
+        if self.crop_rule == "area":
+            return draw_by_area(sizes, side, generator)
+        return draw_scaled(sizes, side, (self.min_scale, self.max_scale), generator)
 
 
 class Classification:
-    """Fine-tunes all layers on random crops."""
+    """Fine-tunes on random crops."""
 
     def __init__(
         self,
-        network: CaffeNetClassifier,
+        network: Classifier,
+        preprocessing: Preprocessing,
         data: LabelledImages,
         recipe: ClassificationRecipe,
         seed: int,
         device: torch.device,
     ) -> None:
-        self.network, self.data, self.recipe = network, data, recipe
+        self.network, self.preprocessing, self.recipe = network, preprocessing, recipe
         self.seed, self.device = seed, device
         groups = caffe_parameter_groups(
             network.named_parameters(), recipe.learning_rate, recipe.weight_decay
@@ -102,24 +113,26 @@ class Classification:
         self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
         self.modules: dict[str, nn.Module] = {"network": network}
         self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
+        self.images, self.sizes = data.images.near(device), _sizes(data.images)
         self.labels = torch.from_numpy(data.labels).to(device)
         self.order = EpochOrder(len(data.ids), seed)
         self.first_rates = [group["lr"] for group in self.sgd.param_groups]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Crops (N, 3, 227, 227), 0..255, and their labels (N, 20)."""
-        count = self.recipe.batch_size
+        """Crops (N, 3, side, side), 0..255, and their labels (N, 20)."""
+        count, side = self.recipe.batch_size, self.preprocessing.side
         index = self.order.indices(step * count, count)
         generator = numpy_generator(self.seed, "crop", step)
-        scales = (self.recipe.min_scale, self.recipe.max_scale)
-        crops = random_scale_crops(self.data.images, index, scales, generator)
+        places = self.recipe.draw_places(self.sizes[index], side, generator)
+        crops = crops_at(self.images, index, places, side).to(self.device)
         return crops, self.labels[torch.from_numpy(index).to(self.device)]
 
     def update(self, step: int, batch: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
         """One SGD step on the summed cross-entropy."""
         crops, labels = batch
-        loss = sigmoid_cross_entropy_sum(self.network(preprocess(crops)), labels)
-        require_finite(step, loss=loss)
+        with autocast(self.device, self.recipe.precision):
+            scores = self.network(self.preprocessing(crops))
+        loss = sigmoid_cross_entropy_sum(scores, labels)
         self.sgd.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradients)
@@ -129,130 +142,95 @@ class Classification:
         return {"loss": loss.detach()}
 
 
-def random_scale_crops(
-    images: RaggedImages,
-    index: np.ndarray,
-    scales: tuple[float, float],
-    generator: np.random.Generator,
-) -> Tensor:
-    """Square crops of random scale, place and mirroring, (N, 3, 227, 227) float32, 0..255.
+def build_classifier(
+    backbone: Backbone, recipe: ClassificationRecipe, weights: Weights, seed: int
+) -> Classifier:
+    """The backbone with a fresh head, cut and frozen as the recipe says.
 
-    The scale (source pixels per pixel of the crop) is uniform in `scales`, its upper end lowered
-    to what the image holds; sampled bilinearly at points, without antialiasing, as the original
-    does (philkr/caffe, branch future, transformation_layer.cpp).
+    fc6 and fc7 stand in it where the backbone's own network has them (AlexNet and VGG) and the
+    classifier is not cut at pool5. InputError if the weights should bring them and do not.
     """
-    heights, widths = images.heights.cpu().numpy()[index], images.widths.cpu().numpy()[index]
-    largest = np.minimum(scales[1], np.minimum(heights, widths) / CROP_SIDE)
-    smallest = np.minimum(scales[0], largest)
-    scale = generator.uniform(smallest, largest)
-    x0 = torch.from_numpy(generator.uniform(0, np.maximum(widths - CROP_SIDE * scale, 0)))
-    y0 = torch.from_numpy(generator.uniform(0, np.maximum(heights - CROP_SIDE * scale, 0)))
-    flip = torch.from_numpy(generator.random(len(index)) < 0.5)
-    which, step = torch.from_numpy(index), torch.from_numpy(scale)
-    return images.bilinear_crops(which, x0, y0, step, flip, CROP_SIDE)
-
-
-def _ids(recipe: ClassificationRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
-    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
-    refuse_shared(train_ids, test_ids, (recipe.train_set, recipe.test_set))
-    return train_ids, test_ids
-
-
-def find_images(recipe: ClassificationRecipe, data: Path) -> dict[str, list[Path]]:
-    """Photographs that `measure` would learn from and score."""
-    voc = VocYear(data, recipe.year)
-    train_ids, test_ids = _ids(recipe, voc)
-    return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
+    between = bool(backbone.fully_connected) and recipe.train_from != "pool5"
+    network = Classifier(
+        backbone.trunk,
+        backbone.features,
+        len(VOC_CLASSES),
+        fully_connected=between,
+        generator=torch.Generator().manual_seed(torch_seed(seed, "classifier")),
+    )
+    if recipe.random_from == "drop7" and between:
+        network.load_state_dict({**network.state_dict(), **fc6_and_fc7(weights)})
+    elif recipe.train_from == "fc8" and between:
+        logger.warning("train_from=fc8 with random_from=pool5: fc6 and fc7 are random and stay so")
+    network.train_only(recipe.train_from)
+    network.to(memory_format=torch.channels_last)
+    return network
 
 
 def measure(recipe: ClassificationRecipe, setting: Setting) -> Outcome:
-    """Fine-tune on the train set, score 10 random crops of each test image."""
-    voc = VocYear(setting.data, recipe.year)
-    train_ids, test_ids = _ids(recipe, voc)
-    data = _load(voc, recipe.train_set, train_ids, "reading train images")
-    test = _load(voc, recipe.test_set, test_ids, "reading test images")
-    if not (test.labels == 1).any():
-        raise InputError(
-            f"{recipe.test_set}: no image shows an object of any class; nothing to score"
-        )
-    generator = torch.Generator().manual_seed(torch_seed(setting.seed, "classifier"))
-    network = CaffeNetClassifier(len(VOC_CLASSES), generator)
-    logger.info(f"{setting.weights.name}: {load_trunk(network.trunk, setting.weights)}")
-    program = Classification(network.to(setting.device), data, recipe, setting.seed, setting.device)
-    fingerprint = _fingerprint(voc, data, test)
+    """Fine-tune on the train set, score random crops of each test image."""
+    backbone, proof = load_backbone(setting.weights)
+    logger.info(f"{setting.weights.name}: {proof}")
+    network = build_classifier(backbone, recipe, setting.weights, setting.seed)
+    sets = read_sets(recipe, setting.data)
+    preprocessing = setting.weights.sidecar.preprocessing
+    program = Classification(
+        network.to(setting.device), preprocessing, sets.train, recipe, setting.seed, setting.device
+    )
     train(
         program,
         setting.run,
         label="classification",
         steps=recipe.steps,
         seed=setting.seed,
-        data_fingerprint=fingerprint,
+        data_fingerprint=sets.fingerprint,
         log_every=recipe.log_every,
         checkpoint_every=recipe.checkpoint_every,
     )
-    scales = (recipe.min_scale, recipe.max_scale)
-    scores = predict(network, test.images, recipe.test_crops, scales, setting)
-    write_scores_csv(setting.run.path / "predictions.csv", test_ids, scores.sum(axis=0))
-    all_crops = multilabel_scores(scores.sum(axis=0), test.labels)
-    one_crop = multilabel_scores(scores[0], test.labels)
-    _write_per_class(setting, all_crops)
-    plot_curves(
-        setting.run.metrics(), ["loss"], setting.run.path / "curves.png", title="classification"
+    scores = predict(network, preprocessing, sets.test, recipe, setting)
+    write_scores_csv(setting.run.path / "predictions.csv", sets.test.ids, scores.sum(axis=0))
+    summaries = write_report(setting.run, sets.test, scores)
+    return Outcome(
+        measurements=measurements(summaries, recipe.column, len(sets.test.ids)),
+        data_fingerprint=sets.fingerprint,
     )
-    values = {
-        "mean_ap_sklearn": all_crops.mean_ap_sklearn,
-        "mean_ap_voc07_11pt": all_crops.mean_ap_voc07_11pt,
-        "mean_ap_area": all_crops.mean_ap_area,
-        "mean_ap_sklearn_one_crop": one_crop.mean_ap_sklearn,
-    }
-    measurements = [
-        Measurement(metric=metric, value=value, count=len(test_ids), column="classification")
-        for metric, value in values.items()
-    ]
-    return Outcome(measurements=measurements, data_fingerprint=fingerprint)
 
 
 def predict(
-    network: CaffeNetClassifier,
-    images: RaggedImages,
-    crops: int,
-    scales: tuple[float, float],
+    network: Classifier,
+    preprocessing: Preprocessing,
+    test: LabelledImages,
+    recipe: ClassificationRecipe,
     setting: Setting,
 ) -> np.ndarray:
-    """Raw scores of `crops` random crops per image, (crops, N, 20) float64.
+    """Raw scores of the random crops of each image, (crops, N, 20) float64.
 
-    A crop is a function of the seed, the crop's number and the batch it falls into.
+    The crops of a pass over the images are a function of the seed and the number of the pass. A
+    finished pass stands in predictions/crop-<number>.csv: a run that was broken off goes on behind
+    it.
     """
-    scores = np.empty((crops, len(images), len(VOC_CLASSES)))
+    images, sizes = test.images.near(setting.device), _sizes(test.images)
+    scores = np.empty((recipe.test_crops, len(images), len(VOC_CLASSES)))
     with torch.inference_mode(), progress("classification test", "crops") as report:
-        for crop in range(crops):
+        for crop in range(recipe.test_crops):
+            path = setting.run.path / "predictions" / f"crop-{crop}.csv"
+            if path.exists():
+                scores[crop] = read_scores_csv(path, test.ids)
+                continue
+            generator = numpy_generator(setting.seed, "test-crop", crop)
+            places = recipe.draw_places(sizes, preprocessing.side, generator)
             for start in range(0, len(images), TEST_BATCH):
-                index = np.arange(start, min(start + TEST_BATCH, len(images)))
-                generator = numpy_generator(setting.seed, "test-crop", crop, start)
-                pixels = random_scale_crops(images, index, scales, generator)
-                scores[crop, index] = network(preprocess(pixels)).cpu().numpy()
-                report(crop * len(images) + int(index[-1]) + 1, crops * len(images))
+                rows = slice(start, min(start + TEST_BATCH, len(images)))
+                index = np.arange(rows.start, rows.stop)
+                pixels = crops_at(images, index, places.of(rows), preprocessing.side)
+                with autocast(setting.device, recipe.precision):
+                    found = network(preprocessing(pixels.to(setting.device)))
+                scores[crop, rows] = found.float().cpu().numpy()
+                report(crop * len(images) + rows.stop, recipe.test_crops * len(images))
+            write_scores_csv(path, test.ids, scores[crop])
     return scores
 
 
-def _load(voc: VocYear, image_set: str, ids: list[str], label: str) -> LabelledImages:
-    labels = voc.class_labels(image_set, ids)
-    with progress(label, "images") as report:
-        images = load_ragged(photographs(voc, ids), short_side=None, report=report)
-    return LabelledImages(ids, images, labels)
-
-
-def _fingerprint(voc: VocYear, data: LabelledImages, test: LabelledImages) -> str:
-    """Hash of the images, their order in the lists, and the labels."""
-    paths = photographs(voc, [*data.ids, *test.ids])
-    digest = hashlib.sha256(fingerprint_files(paths, voc.root).encode())
-    for part in (data, test):
-        digest.update(" ".join(part.ids).encode() + part.labels.tobytes())
-    return digest.hexdigest()
-
-
-def _write_per_class(setting: Setting, scores: MultilabelScores) -> None:
-    header = ("class", "positives", "ap_sklearn", "ap_voc07_11pt", "ap_area")
-    columns = (scores.positives, scores.ap_sklearn, scores.ap_voc07_11pt, scores.ap_area)
-    lines = zip(VOC_CLASSES, *columns, strict=True)
-    write_csv(setting.run.path / "per_class.csv", header, lines)
+def _sizes(images: RaggedImages) -> np.ndarray:
+    """Heights and widths, (N, 2) int64."""
+    return torch.stack([images.heights, images.widths], dim=1).cpu().numpy()

@@ -12,7 +12,15 @@ from cebench.run_options import run_options
 if TYPE_CHECKING:
     from .run import Request
 
-TASKS = ("classification", "detection", "segmentation", "inpainting")
+TASKS = (
+    "classification",
+    "linear-svm",
+    "low-shot-svm",
+    "detection",
+    "segmentation",
+    "inpainting",
+)
+ENGINES = ("native", "detectron2", "mmseg")
 
 
 @click.command()
@@ -28,6 +36,13 @@ TASKS = ("classification", "detection", "segmentation", "inpainting")
     type=click.Path(path_type=Path),
     required=True,
     help="The VOCdevkit; for inpainting the folder that holds the gallery and the test folder.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(ENGINES),
+    default="native",
+    show_default=True,
+    help="Whose code trains and predicts; another one, from the same weights, is a check.",
 )
 @run_options
 def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
@@ -52,7 +67,7 @@ def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
         return
     for record in records:
         shown = f"{record.value:.4f}" + (f" {record.unit}" if record.unit != "fraction" else "")
-        click.echo(f"{record.row:<16} {record.column:<16} {record.metric:<28} {shown}")
+        click.echo(f"{record.row:<16} {record.column:<16} {record.metric:<40} {shown}")
 
 
 def _plan(request: "Request") -> dict[str, Any]:
@@ -63,7 +78,7 @@ def _plan(request: "Request") -> dict[str, Any]:
     sidecar = request.load_weights().sidecar
     plan = {
         "task": request.task,
-        "protocol": task.protocol,
+        "protocol": task.protocol_name(recipe, request.engine),
         "weights": f"{request.weights} ({sidecar.method}, {sidecar.recipe})",
         "recipe": name,
         **recipe.model_dump(mode="json"),

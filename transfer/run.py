@@ -9,11 +9,22 @@ from typing import Any
 
 from cebench.config import Recipe, load_recipe, recipe_sha256
 from cebench.devices import choose_device, provenance
+from cebench.errors import InputError
+from cebench.inpainting.networks import model_file
+from cebench.parallel import refuse_processes
 from cebench.records import Record
 from cebench.run_directory import RunDirectory
-from cebench.weights import Weights, load_weights, random_weights
+from cebench.weights import Weights, load_weights, random_weights, refuse_foreign
 
-from . import classification, detection, inpainting, segmentation
+from . import (
+    classification,
+    detection,
+    inpainting,
+    linear_svm,
+    low_shot_svm,
+    segmentation,
+)
+from .segmentation_recipe import SegmentationRecipe
 from .setting import Outcome, Setting
 
 logger = logging.getLogger("cebench")
@@ -30,6 +41,15 @@ class Task:
     table: str
     protocol: str
     protocol_version: int
+    engines: tuple[str, ...] = ("native",)
+    """Whose code can compute it."""
+    any_backbone: bool = False
+    """Whether it takes other networks than CaffeNet."""
+
+    def protocol_name(self, recipe: Recipe, engine: str) -> str:
+        """Numbers of two variants or two engines never stand in one cell: their names differ."""
+        parts = [self.protocol, recipe.variant, "" if engine == "native" else engine]
+        return "-".join(part for part in parts if part)
 
 
 TASKS = {
@@ -38,8 +58,27 @@ TASKS = {
         find_images=classification.find_images,
         measure=classification.measure,
         table="2",
-        protocol="voc-classification-10-crops",
+        protocol="voc-classification",
         protocol_version=1,
+        any_backbone=True,
+    ),
+    "linear-svm": Task(
+        recipe=linear_svm.LinearSvmRecipe,
+        find_images=linear_svm.find_images,
+        measure=linear_svm.measure,
+        table="linear",
+        protocol="voc-linear-svm",
+        protocol_version=1,
+        any_backbone=True,
+    ),
+    "low-shot-svm": Task(
+        recipe=low_shot_svm.LowShotSvmRecipe,
+        find_images=low_shot_svm.find_images,
+        measure=low_shot_svm.measure,
+        table="low-shot",
+        protocol="voc-low-shot-svm",
+        protocol_version=1,
+        any_backbone=True,
     ),
     "detection": Task(
         recipe=detection.DetectionRecipe,
@@ -48,14 +87,16 @@ TASKS = {
         table="2",
         protocol="voc-fast-rcnn-selective-search",
         protocol_version=1,
+        engines=("native", "detectron2"),
     ),
     "segmentation": Task(
-        recipe=segmentation.SegmentationRecipe,
+        recipe=SegmentationRecipe,
         find_images=segmentation.find_images,
         measure=segmentation.measure,
         table="2",
-        protocol="voc-fcn-32s",
+        protocol="voc-fcn",
         protocol_version=1,
+        engines=("native", "mmseg"),
     ),
     "inpainting": Task(
         recipe=inpainting.InpaintingRecipe,
@@ -82,6 +123,8 @@ class Request:
     seed: int = 0
     device: str = "auto"
     resume: bool = True
+    tensorboard: bool = False
+    engine: str = "native"
 
     def resolve(self) -> tuple[Recipe, str]:
         """The recipe with its changes, and its full name."""
@@ -89,21 +132,25 @@ class Request:
         return load_recipe(kind, "cebench.transfer", self.task, self.recipe, self.changes)
 
     def load_weights(self) -> Weights:
-        """The weights: drawn from the seed for `random`; inpainting needs the whole model."""
+        """The weights: drawn from the seed for `random`; inpainting takes what fills holes."""
         if self.weights == "random":
             return random_weights(self.seed)
         path = Path(self.weights)
-        if self.task == "inpainting" and path.is_dir():
-            path = path / "model.safetensors"
-        return load_weights(path)
+        return load_weights(model_file(path) if self.task == "inpainting" else path)
 
 
 def run_transfer(request: Request) -> list[Record]:
     """Carry out `request`, or continue it; returns its records."""
+    refuse_processes("cebench transfer")
     task = TASKS[request.task]
+    if request.engine not in task.engines:
+        known = ", ".join(task.engines)
+        raise InputError(f"--engine {request.engine}: {request.task} is computed by {known}")
     recipe, recipe_name = request.resolve()
     device = choose_device(request.device)
     weights = request.load_weights()
+    if not task.any_backbone:
+        refuse_foreign(weights)
     run_table = {
         "verb": "transfer",
         "task": request.task,
@@ -113,20 +160,30 @@ def run_transfer(request: Request) -> list[Record]:
         "data": str(request.data.resolve()),
         "seed": request.seed,
         "device": device.type,
+        "engine": request.engine,
     }
     identity = {"run": run_table, "recipe": recipe.model_dump(mode="json")}
-    with RunDirectory(request.out, identity, resume=request.resume) as run:
+    with RunDirectory(
+        request.out, identity, resume=request.resume, tensorboard=request.tensorboard
+    ) as run:
         if run.finished:
             logger.info(f"{run.path}: finished before, nothing to do")
             return run.records()
         began = monotonic()
         outcome = task.measure(
             recipe,
-            Setting(run=run, weights=weights, data=request.data, seed=request.seed, device=device),
+            Setting(
+                run=run,
+                weights=weights,
+                data=request.data,
+                seed=request.seed,
+                device=device,
+                engine=request.engine,
+            ),
         )
         facts = {
             "table": task.table,
-            "protocol": task.protocol,
+            "protocol": task.protocol_name(recipe, request.engine),
             "protocol_version": task.protocol_version,
             "tier": recipe.tier,
             "seed": request.seed,
@@ -134,6 +191,7 @@ def run_transfer(request: Request) -> list[Record]:
             "recipe_sha256": recipe_sha256(recipe),
             "data": "/".join(request.data.resolve().parts[-2:]),
             "data_fingerprint": outcome.data_fingerprint,
+            "proposals": outcome.proposals,
             "started": run.started,
             "seconds": round(monotonic() - began, 3),
             **provenance(device),

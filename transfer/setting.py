@@ -19,6 +19,8 @@ class Setting:
     data: Path
     seed: int
     device: torch.device
+    engine: str = "native"
+    """Whose code trains and predicts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,3 +47,5 @@ class Outcome:
     measurements: Sequence[Measurement]
     data_fingerprint: str
     """Hash of every file that was trained or scored on, labels and lists included."""
+    proposals: str = "none"
+    """Name and SHA-256 of the object proposals; their hash is part of `data_fingerprint` too."""

@@ -49,14 +49,23 @@ def score() -> None:
 
 @score.command()
 @click.option("--detections", type=_PATH, required=True, help="Folder of *_det_<set>_<class>.txt.")
+@click.option(
+    "--iou",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.5,
+    show_default=True,
+    help="Overlap that a right detection exceeds.",
+)
 @_voc_options(2007, "test")
 @_JSON
-def detection(detections: Path, data: Path, year: int, image_set: str, as_json: bool) -> None:
+def detection(
+    detections: Path, iou: float, data: Path, year: int, image_set: str, as_json: bool
+) -> None:
     """Average precision of VOC result files, by both of the devkit's definitions.
 
     Every class has a file *_det_<set>_<class>.txt (or .txt.gz) with lines `id score x1 y1 x2 y2`,
     1-based; for a list file, <set> is its name without suffix. A detection is right if it overlaps
-    an object by more than 0.5; difficult objects do not count.
+    an object by more than --iou; difficult objects do not count.
     """
     from cebench.data.voc import VOC_CLASSES, VocYear
     from cebench.data.voc_results import read_detection_files
@@ -66,7 +75,7 @@ def detection(detections: Path, data: Path, year: int, image_set: str, as_json: 
     ids = voc.ids(image_set)
     rows = read_detection_files(detections, Path(image_set).stem, ids)
     truth = _objects(voc, ids)
-    scores = detection_scores(Detections(**rows._asdict()), truth, len(VOC_CLASSES))
+    scores = detection_scores(Detections(**rows._asdict()), truth, len(VOC_CLASSES), iou)
     result = {
         "mean_ap_voc07_11pt": scores.mean_ap_voc07_11pt,
         "mean_ap_area": scores.mean_ap_area,
@@ -103,12 +112,13 @@ def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_js
     """
     import numpy as np
 
+    from cebench.data.segmentation_sets import segmentation_ids
     from cebench.data.voc import SEGMENTATION_CLASSES, VocYear
     from cebench.errors import InputError
     from cebench.metrics.segmentation import segmentation_scores
 
     voc = VocYear(data, year)
-    ids = voc.ids(image_set, "Segmentation")
+    ids = segmentation_ids(voc, image_set, data)
     if not predictions.is_dir():
         raise InputError(f"{predictions} is no folder; give the one with the predicted <id>.png")
     classes = len(SEGMENTATION_CLASSES)
@@ -155,7 +165,7 @@ def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
 @click.option("--predictions", type=_PATH, required=True, help="Folder of predicted images.")
 @click.option("--targets", type=_PATH, required=True, help="Folder of true images, same stems.")
 @click.option("--hole", metavar="center:SIDE", help="A centred square hole of SIDE pixels.")
-@click.option("--masks", type=_PATH, help="Folder of hole masks, same stems; not black = missing.")
+@click.option("--masks", type=_PATH, help="Folder of hole masks, same stems; black = visible.")
 @click.option("--size", type=click.IntRange(min=7), help="Shrink everything to SIZE x SIZE first.")
 @_JSON
 def inpainting(
@@ -169,18 +179,26 @@ def inpainting(
     """L1, L2, PSNR and SSIM of predicted images, in the hole and over the whole image.
 
     Predictions are scored as they are: nothing is pasted. Pixels are scaled to [0, 1]. SIDE counts
-    pixels after --size, which averages areas (masks: nearest pixel).
+    pixels after --size, which averages areas (masks: nearest pixel). With --masks the errors are
+    also given by the share of the image that is missing, in tenths.
     """
+    from collections import defaultdict
     from dataclasses import asdict
 
     from cebench.data.inpainting_pairs import read_inpainting_pairs
     from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
 
     region = _region(hole, masks)
-    sums = InpaintingSums()
+    by_tenth: dict[int, InpaintingSums] = defaultdict(InpaintingSums)
     for pair in read_inpainting_pairs(predictions, targets, region, size):
-        sums += _pair_sums(pair)
-    _print(asdict(inpainting_scores(sums)), as_json, _inpainting_table)
+        by_tenth[_tenth(pair.hole)] += _pair_sums(pair)
+    result = asdict(inpainting_scores(sum(by_tenth.values(), InpaintingSums())))
+    if masks is not None:
+        result["by_missing_share"] = [
+            {"above": tenth / 10, "up_to": (tenth + 1) / 10, **asdict(inpainting_scores(sums))}
+            for tenth, sums in sorted(by_tenth.items())
+        ]
+    _print(result, as_json, _inpainting_table)
 
 
 def _region(hole: str | None, masks: Path | None) -> Path | int:
@@ -192,6 +210,11 @@ def _region(hole: str | None, masks: Path | None) -> Path | int:
     if kind != "center" or not side.isdecimal() or int(side) == 0:
         raise click.UsageError(f"--hole {hole}: expected center:SIDE, such as center:56")
     return int(side)
+
+
+def _tenth(hole: "np.ndarray") -> int:
+    """0 if up to a tenth of the image is missing, 1 up to two tenths, ..."""
+    return (10 * int(hole.sum()) - 1) // hole.size
 
 
 def _pair_sums(pair: "InpaintingPair") -> "InpaintingSums":
@@ -215,29 +238,16 @@ def classification(scores: Path, data: Path, year: int, image_set: str, as_json:
     """Average precision of classification scores, by three definitions.
 
     Images that show only difficult objects of a class are ignored for it. Equal scores never rank
-    in a positive's favour.
+    in a positive's favour. The intervals (95 %) are over the images: 1,000 bootstrap draws of them.
     """
     from cebench.data.voc import VOC_CLASSES, VocYear
     from cebench.data.voc_results import read_scores_csv
-    from cebench.metrics.average_precision import multilabel_scores
+    from cebench.metrics.classification import classification_summary
 
     voc = VocYear(data, year)
     ids = voc.ids(image_set)
-    values = read_scores_csv(scores, ids)
-    found = multilabel_scores(values, voc.class_labels(image_set, ids))
-    keys = ("ap_sklearn", "ap_voc07_11pt", "ap_area", "positives", "images")
-    columns = [getattr(found, key).tolist() for key in keys]
-    result = {
-        "mean_ap_sklearn": found.mean_ap_sklearn,
-        "mean_ap_voc07_11pt": found.mean_ap_voc07_11pt,
-        "mean_ap_area": found.mean_ap_area,
-        "per_class": {
-            name: dict(zip(keys, row, strict=True))
-            for name, *row in zip(VOC_CLASSES, *columns, strict=True)
-        },
-        "images": len(ids),
-    }
-    _print(result, as_json, _per_class_table)
+    values, labels = read_scores_csv(scores, ids), voc.class_labels(image_set, ids)
+    _print(classification_summary(values, labels, VOC_CLASSES), as_json, _per_class_table)
 
 
 def _print(
@@ -251,12 +261,14 @@ def _finite(value: Any) -> Any:
     """JSON has no nan and no infinity: both become null."""
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
     return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def _per_class_table(result: Mapping[str, Any]) -> str:
     rows: dict[str, dict[str, Any]] = result["per_class"]
-    keys = list(next(iter(rows.values())))
+    keys = [key for key, value in next(iter(rows.values())).items() if not isinstance(value, list)]
     lines = ["".join([f"{'class':<14}", *(f"{_heading(key):>17}" for key in keys)])]
     lines += [
         "".join([f"{name:<14}", *(f"{_cell(row[key]):>17}" for key in keys)])
@@ -264,8 +276,15 @@ def _per_class_table(result: Mapping[str, Any]) -> str:
     ]
     lines.append("")  # The means are the result's other fractions.
     means = {key: value for key, value in result.items() if isinstance(value, float)}
-    lines += [f"{_heading(key):<28}{_cell(value):>7}" for key, value in means.items()]
+    lines += [
+        f"{_heading(key):<28}{_cell(value):>7}{_interval(result.get(f'{key}_ci95'))}"
+        for key, value in means.items()
+    ]
     return "\n".join([*lines, f"{'images':<28}{result['images']:>7}"])
+
+
+def _interval(ends: list[float] | None) -> str:
+    return f"   95 %: {_cell(ends[0])} to {_cell(ends[1])}" if ends else ""
 
 
 def _heading(key: str) -> str:
@@ -286,4 +305,13 @@ def _inpainting_table(result: Mapping[str, Any]) -> str:
         scale, digits = (100, 2) if percent else (1, 3 if key == "ssim" else 2)
         cells = [f"{scale * result[region][key]:>8.{digits}f}" for region in ("hole", "image")]
         lines.append(f"{key + (' %' if percent else ''):<24}{''.join(cells)}")
-    return "\n".join([*lines, f"{'images':<24}{result['images']:>8}"])
+    lines.append(f"{'images':<24}{result['images']:>8}")
+    shares = result.get("by_missing_share", [])
+    if shares:
+        names = ("images", "L1 % hole", "L2 % hole", "PSNR hole")
+        lines += ["", f"{'missing':<16}" + "".join(f"{name:>12}" for name in names)]
+    for part in shares:
+        hole, share = part["hole"], f"{100 * part['above']:.0f} to {100 * part['up_to']:.0f} %"
+        values = (100 * hole["mean_l1"], 100 * hole["mean_l2"], hole["psnr_per_image_mean_db"])
+        lines.append(f"{share:<16}{part['images']:>12}" + "".join(f"{v:>12.2f}" for v in values))
+    return "\n".join(lines)

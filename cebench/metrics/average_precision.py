@@ -19,7 +19,7 @@ Source: philkr/voc-classification, src/train_cls.py.
 
 # k * 0.1 in floating point, as in the Python evaluators of VOC: a recall of 3/10 lies below the
 # fourth level, 0.30000000000000004.
-_RECALL_LEVELS = np.arange(11) * 0.1
+RECALL_LEVELS = np.arange(11) * 0.1
 
 
 def precision_recall(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +60,7 @@ def average_precision_voc07_11pt(precision: np.ndarray, recall: np.ndarray) -> f
         recall: (T,), ascending.
     """
     best = np.append(_best_precision_from_here(precision), 0.0)
-    return math.fsum(best[np.searchsorted(recall, _RECALL_LEVELS)]) / len(_RECALL_LEVELS)
+    return math.fsum(best[np.searchsorted(recall, RECALL_LEVELS)]) / len(RECALL_LEVELS)
 
 
 def average_precision_area(precision: np.ndarray, recall: np.ndarray) -> float:

@@ -23,7 +23,8 @@ def test_verify_json_is_one_object(runner, tiny_voc):
     summary = json.loads(result.stdout)
     assert summary["problems"] == 1
     (found,) = summary["data_sets"]
-    assert found["per_class"]["dog"] == {"boxes": 2, "difficult": 1, "images": 2, "masks": 1}
+    dog = {"boxes": 2, "difficult": 1, "images": 2, "masks": 1, "pixels": 400}
+    assert found["per_class"]["dog"] == dog
     assert "000002.jpg does not exist" in found["problems"][0]
 
 

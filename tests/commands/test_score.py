@@ -71,6 +71,18 @@ def test_detection_of_tiny_devkit_solved_by_hand(
     assert list(found["per_class"]) == list(VOC_CLASSES)
 
 
+def test_the_overlap_that_is_asked_for_is_an_option(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    # The dog's 20 columns and 16 of its 20 rows: an overlap of 0.8.
+    folder = _write_detections(tmp_path / "found", dog="000001 0.8 11 21 30 36\n")
+    arguments = ("detection", "--detections", folder, "--data", tiny_voc, "--iou")
+    for iou, expected in (("0.75", 1.0), ("0.8", 0.0)):
+        found = _json(runner, *arguments, iou)
+        assert found["per_class"]["dog"]["ap_area"] == expected
+    assert runner.invoke(score, [*map(str, arguments), "1"]).exit_code == 2
+
+
 def test_detection_files_may_be_compressed(
     runner: CliRunner, tmp_path: Path, tiny_voc: Path
 ) -> None:
@@ -228,7 +240,30 @@ def test_mask_of_the_same_square_gives_the_same_numbers(runner: CliRunner, tmp_p
     (tmp_path / "masks").mkdir()
     Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
     by_mask = _json(runner, *_inpainting(tmp_path), "--masks", tmp_path / "masks")
+    (part,) = by_mask.pop("by_missing_share")
     assert by_mask == _json(runner, *_inpainting(tmp_path), "--hole", "center:8")
+    # 64 of 400 pixels are 16 %.
+    assert part == {"above": 0.1, "up_to": 0.2, **by_mask}
+
+
+def test_errors_are_binned_by_the_share_that_is_missing(runner: CliRunner, tmp_path: Path) -> None:
+    # Of 100 pixels 10, 11 and 12 are missing, and off by 51, 102 and 153 of 255.
+    for folder in ("true", "found", "masks"):
+        (tmp_path / folder).mkdir()
+    for name, missing, error in (("a", 10, 51), ("b", 11, 102), ("c", 12, 153)):
+        mask = (np.arange(100) < missing).reshape(10, 10)
+        Image.fromarray(np.zeros((10, 10), np.uint8)).save(tmp_path / "true" / f"{name}.png")
+        for folder, value in (("found", error), ("masks", 255)):
+            pixels = (mask * value).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    arguments = (*_inpainting(tmp_path), "--masks", tmp_path / "masks")
+    few, more = _json(runner, *arguments)["by_missing_share"]
+    assert (few["above"], few["up_to"], few["images"]) == (0.0, 0.1, 1)
+    assert (more["above"], more["up_to"], more["images"]) == (0.1, 0.2, 2)
+    assert few["hole"]["mean_l1"] == pytest.approx(0.2)
+    assert more["hole"]["mean_l1"] == pytest.approx((11 * 0.4 + 12 * 0.6) / 23)
+    table = runner.invoke(score, [*map(str, arguments)], catch_exceptions=False).stdout
+    assert "10 to 20 %                 2" in table
 
 
 def test_size_averages_areas_of_what_is_larger(runner: CliRunner, tmp_path: Path) -> None:
@@ -268,13 +303,25 @@ def test_inpainting_files_that_do_not_fit_are_named(runner: CliRunner, tmp_path:
     assert "a.png is 20 x 21, its target 20 x 20; give --size" in _mistake(runner, *arguments)
 
 
-def test_empty_mask_is_named(runner: CliRunner, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mask", "problem"),
+    [
+        (np.zeros((20, 20)), "a.png marks every pixel as visible"),
+        (np.full((20, 20), 255), "a.png marks every pixel as missing"),
+        (np.arange(400).reshape(20, 20) % 3 * 100, "a.png has 3 colours"),
+        (np.eye(21, 20) * 255, "a.png is 20 x 21, its target 20 x 20; give --size"),
+    ],
+    ids=["empty", "full", "grey", "size"],
+)
+def test_odd_masks_are_named(
+    runner: CliRunner, tmp_path: Path, mask: np.ndarray, problem: str
+) -> None:
     _write_pair(tmp_path)
     (tmp_path / "masks").mkdir()
-    Image.fromarray(np.zeros((20, 20), np.uint8)).save(tmp_path / "masks" / "a.png")
+    Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "masks" / "a.png")
     message = _mistake(runner, *_inpainting(tmp_path), "--masks", tmp_path / "masks")
-    assert "a.png" in message
-    assert "hole of at least one pixel" in message
+    assert str(tmp_path / "masks") in message
+    assert problem in message
 
 
 @pytest.mark.parametrize(
@@ -305,12 +352,31 @@ def test_classification_of_tiny_devkit_solved_by_hand(
     scores[:, DOG] = [0.1, 9.0, 0.2]
     write_scores_csv(tmp_path / "scores.csv", IDS, scores)
     found = _json(runner, *_classification(tiny_voc, tmp_path / "scores.csv"))
-    half = {"ap_sklearn": 0.5, "ap_voc07_11pt": 0.5, "ap_area": 0.5, "positives": 1, "images": 2}
-    assert found["per_class"]["dog"] == found["per_class"]["person"] == half
+    for name in ("dog", "person"):
+        row = found["per_class"][name]
+        assert (row["positives"], row["images"]) == (1, 2)
+        assert row["ap_sklearn"] == row["ap_voc07_11pt"] == row["ap_area"] == 0.5
     assert found["per_class"]["cat"]["ap_sklearn"] is None
+    assert found["per_class"]["cat"]["ap_sklearn_ci95"] == [None, None]
     for mean in ("mean_ap_sklearn", "mean_ap_voc07_11pt", "mean_ap_area"):
         assert found[mean] == 0.5
+        low, high = found[f"{mean}_ci95"]
+        assert low < 0.5 < high
     assert found["images"] == 3
+
+
+def test_classification_table_shows_means_with_their_interval_over_images(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    scores = np.zeros((3, 20))
+    scores[:, DOG] = [0.1, 9.0, 0.2]
+    write_scores_csv(tmp_path / "scores.csv", IDS, scores)
+    arguments = [*map(str, _classification(tiny_voc, tmp_path / "scores.csv"))]
+    result = runner.invoke(score, arguments, catch_exceptions=False)
+    rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines() if line}
+    assert rows["dog"] == ["50.0", "50.0", "50.0", "1", "2"]
+    assert rows["mean_ap_sklearn"][:4] == ["%", "50.0", "95", "%:"]
+    assert rows["mean_ap_sklearn"][5] == "to"
 
 
 def test_order_of_csv_rows_and_columns_does_not_matter(

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,32 +12,42 @@ from cebench.data.ragged import RaggedImages
 from cebench.data.voc import VOC_CLASSES
 from cebench.errors import CebenchError, InputError
 from cebench.metrics.average_precision import multilabel_scores
-from cebench.randomness import numpy_generator
+from cebench.models.backbones import build_backbone
+from cebench.models.classifier import Part
 from cebench.run_directory import RunDirectory
+from cebench.transfer import classification
 from cebench.transfer.classification import (
     Classification,
     ClassificationRecipe,
-    LabelledImages,
+    build_classifier,
     measure,
-    random_scale_crops,
 )
+from cebench.transfer.classification_data import LabelledImages
 from cebench.transfer.setting import Outcome, Setting
-from cebench.weights import random_weights
+from cebench.weights import Preprocessing, Weights, load_backbone, random_weights
 
 
 def recipe(**changes: object) -> ClassificationRecipe:
+    """One step of the smallest variant: without fc6 and fc7 a run takes a second."""
     values = {
-        "tier": "smoke", "train_set": "train", "test_set": "val", "steps": 2, "batch_size": 2,
-        "test_crops": 2, "log_every": 1, "checkpoint_every": 1,
+        "train_from": "pool5",
+        "tier": "smoke", "train_set": "train", "test_set": "val", "steps": 1, "batch_size": 2,
+        "test_crops": 2, "log_every": 1, "checkpoint_every": 100,
     }  # fmt: skip
     return ClassificationRecipe.model_validate({**values, **changes})
 
 
-def run(chosen: ClassificationRecipe, devkit: Path, out: Path, seed: int = 0) -> Outcome:
+def run(
+    chosen: ClassificationRecipe,
+    devkit: Path,
+    out: Path,
+    seed: int = 0,
+    weights: Weights | None = None,
+) -> Outcome:
     with RunDirectory(out, {"recipe": chosen.model_dump()}) as directory:
         setting = Setting(
             run=directory,
-            weights=random_weights(0),
+            weights=weights or random_weights(0),
             data=devkit,
             seed=seed,
             device=torch.device("cpu"),
@@ -62,7 +73,8 @@ def devkit(tiny_voc: Path) -> Path:
 def test_it_measures_stores_predictions_and_they_score_the_same(
     devkit: Path, tmp_path: Path
 ) -> None:
-    outcome = run(recipe(), devkit, tmp_path / "run")
+    chosen = recipe(train_from="all")
+    outcome = run(chosen, devkit, tmp_path / "run")
     measured = {m.metric: m.value for m in outcome.measurements}
     assert {m.column for m in outcome.measurements} == {"classification"}
     assert {m.count for m in outcome.measurements} == {2}
@@ -75,15 +87,45 @@ def test_it_measures_stores_predictions_and_they_score_the_same(
     assert multilabel_scores(scores, labels).mean_ap_sklearn == measured["mean_ap_sklearn"]
     # One positive of two images: ranked first its AP is 1, ranked last 1/2.
     assert measured["mean_ap_sklearn"] in (0.5, 1.0)
-    per_class = (tmp_path / "run" / "per_class.csv").read_text().splitlines()
-    assert len(per_class) == 21
-    assert per_class[1 + VOC_CLASSES.index("dog")].startswith("dog,1,")
+    assert chosen.variant == "2-crops"
+    with (tmp_path / "run" / "per_class.csv").open() as file:
+        dog = list(csv.DictReader(file))[VOC_CLASSES.index("dog")]
+    assert (dog["positives"], dog["images"]) == ("1", "2")
+    assert float(dog["ap_sklearn"]) == measured["mean_ap_sklearn"]
+    for name in ("curves.png", "precision_recall.png", "samples/mistakes.png"):
+        with Image.open(tmp_path / "run" / name) as picture:
+            assert picture.size[0] > 300
+
+
+def test_every_definition_is_recorded_for_all_crops_and_for_one_with_its_interval(
+    devkit: Path, tmp_path: Path
+) -> None:
+    metrics = {m.metric: m.value for m in run(recipe(), devkit, tmp_path / "run").measurements}
+    names = [
+        f"mean_ap_{definition}{crops}"
+        for definition in ("sklearn", "voc07_11pt", "area")
+        for crops in ("", "_one_crop")
+    ]
+    assert metrics.keys() == {n + end for n in names for end in ("", "_ci95_low", "_ci95_high")}
+    for name in names:
+        assert metrics[f"{name}_ci95_low"] <= metrics[name] <= metrics[f"{name}_ci95_high"]
+
+
+def test_the_sum_of_the_stored_passes_is_the_prediction(devkit: Path, tmp_path: Path) -> None:
+    run(recipe(), devkit, tmp_path / "run")
+    first, second, both = (
+        np.genfromtxt(tmp_path / "run" / name, delimiter=",", skip_header=1)[:, 1:]
+        for name in ("predictions/crop-0.csv", "predictions/crop-1.csv", "predictions.csv")
+    )
+    np.testing.assert_array_equal(first + second, both)
+    assert not np.array_equal(first, second)
 
 
 def test_a_broken_off_run_scores_the_same_bits(
     devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(recipe(), devkit, tmp_path / "straight")
+    chosen = recipe(train_from="all", steps=2, checkpoint_every=1)
+    run(chosen, devkit, tmp_path / "straight")
     step = Classification.update
 
     def breaks_at_step_1(program: Classification, number: int, batch: object) -> object:
@@ -94,15 +136,207 @@ def test_a_broken_off_run_scores_the_same_bits(
     with monkeypatch.context() as patch:
         patch.setattr(Classification, "update", breaks_at_step_1)
         with pytest.raises(CebenchError, match="power cut"):
-            run(recipe(), devkit, tmp_path / "run")
-    run(recipe(), devkit, tmp_path / "run")
+            run(chosen, devkit, tmp_path / "run")
+    run(chosen, devkit, tmp_path / "run")
     both = [(tmp_path / name / "predictions.csv").read_bytes() for name in ("straight", "run")]
     assert both[0] == both[1]
+
+
+def test_prediction_goes_on_behind_the_last_finished_pass(
+    devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(recipe(), devkit, tmp_path / "straight")
+    write = classification.write_scores_csv
+
+    def breaks_after_a_pass(path: Path, *rest: object) -> None:
+        write(path, *rest)  # type: ignore[arg-type]
+        raise CebenchError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(classification, "write_scores_csv", breaks_after_a_pass)
+        with pytest.raises(CebenchError, match="power cut"):
+            run(recipe(), devkit, tmp_path / "run")
+    folder = tmp_path / "run" / "predictions"
+    assert [path.name for path in folder.iterdir()] == ["crop-0.csv"]
+    before = (folder / "crop-0.csv").stat().st_mtime_ns
+    run(recipe(), devkit, tmp_path / "run")
+    assert (folder / "crop-0.csv").stat().st_mtime_ns == before
+    both = [(tmp_path / name / "predictions.csv").read_bytes() for name in ("straight", "run")]
+    assert both[0] == both[1]
+
+
+PARTS: dict[Part, set[str]] = {
+    "all": {"trunk", "fc6", "fc7", "fc8"},
+    "fc6-8": {"fc6", "fc7", "fc8"},
+    "fc8": {"fc8"},
+    "pool5": {"fc8"},
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_variant_trains_its_part_and_leaves_the_rest_bit_for_bit(
+    devkit: Path, tmp_path: Path, part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+
+    def remember(*arguments: object) -> object:
+        network = build_classifier(*arguments)  # type: ignore[arg-type]
+        built.append((network, {k: v.clone() for k, v in network.state_dict().items()}))
+        return network
+
+    monkeypatch.setattr(classification, "build_classifier", remember)
+    outcome = run(recipe(train_from=part), devkit, tmp_path / "run")
+    ((network, before),) = built
+    changed = {
+        name.split(".")[0]
+        for name, value in network.state_dict().items()
+        if not torch.equal(value, before[name])
+    }
+    assert changed == PARTS[part]
+    assert hasattr(network, "fc6") == (part != "pool5")
+    columns = {m.column for m in outcome.measurements}
+    assert columns == {"classification" if part == "all" else f"classification_{part}"}
+    variant = recipe(train_from=part).variant
+    assert variant == ("2-crops" if part == "all" else f"{part}-2-crops")
+
+
+def test_frozen_parts_are_in_eval_mode_while_the_rest_trains() -> None:
+    weights = random_weights(0)
+    chosen = recipe(train_from="fc8")
+    network = build_classifier(load_backbone(weights)[0], chosen, weights, 0).train()
+    training = {name for name, module in network.named_children() if module.training}
+    assert training == {"fc8", "drop7"}
+    grown = [name for name, p in network.named_parameters() if p.requires_grad]
+    assert grown == ["fc8.weight", "fc8.bias"]
+
+
+def test_batch_normalisation_keeps_its_statistics_while_all_layers_train() -> None:
+    backbone = build_backbone("torchvision/resnet18")
+    chosen = recipe(train_from="all")
+    network = build_classifier(backbone, chosen, random_weights(0), 0).train()
+    assert not network.fully_connected
+    before = backbone.trunk.get_buffer("bn1.running_mean").clone()
+    network(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert torch.equal(backbone.trunk.get_buffer("bn1.running_mean"), before)
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_fc6_and_fc7_come_from_the_weights_if_only_fc8_is_drawn() -> None:
+    drawn = random_weights(0)
+    chosen = recipe(train_from="all", random_from="drop7")
+    with pytest.raises(InputError, match=r"random: has no fc6.weight; random_from=drop7 needs"):
+        build_classifier(load_backbone(drawn)[0], chosen, drawn, 0)
+    fc = {"fc6.weight": (4096, 9216), "fc6.bias": (4096,), "fc7.weight": (4096, 4096)}
+    brought = {name: torch.full(shape, 0.5) for name, shape in (fc | {"fc7.bias": (4096,)}).items()}
+    weights = replace(drawn, tensors={**drawn.tensors, **brought})
+    backbone, proof = load_backbone(weights)
+    network = build_classifier(backbone, chosen, weights, 0)
+    assert proof.unexpected == ()
+    assert all((network.state_dict()[name] == 0.5).all() for name in brought)
+    assert network.fc8.weight.std().item() == pytest.approx(0.01, rel=0.05)
+
+
+def test_a_foreign_backbone_sees_its_own_size_and_range(
+    devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backbone = build_backbone("torchvision/resnet18", seed=5)
+    seen = []
+    forward = torch.nn.Module.__call__
+
+    def look(module: torch.nn.Module, *inputs: torch.Tensor) -> object:
+        if isinstance(module, torch.nn.Conv2d) and inputs[0].shape[1] == 3:
+            seen.append(inputs[0].detach())
+        return forward(module, *inputs)
+
+    preprocessing = Preprocessing(
+        range=(0, 1), mean_rgb=(0.485, 0.456, 0.406), std_rgb=(0.229, 0.224, 0.225), side=224
+    )
+    drawn = random_weights(0)
+    sidecar = replace(
+        drawn.sidecar, architecture="torchvision/resnet18", preprocessing=preprocessing
+    )
+    weights = replace(drawn, tensors=dict(backbone.trunk.state_dict()), sidecar=sidecar)
+    monkeypatch.setattr(torch.nn.Module, "__call__", look)
+    run(recipe(test_crops=1), devkit, tmp_path / "run", weights=weights)
+    assert {tuple(pixels.shape[1:]) for pixels in seen} == {(3, 224, 224)}
+    assert max(float(pixels.abs().max()) for pixels in seen) < 2.7
+
+
+def test_the_rule_of_the_deepcluster_port_gives_other_crops_and_another_protocol(
+    devkit: Path, tmp_path: Path
+) -> None:
+    run(recipe(crop_rule="area"), devkit, tmp_path / "area")
+    assert recipe(crop_rule="area").variant == "pool5-area-rule-2-crops"
+    run(recipe(), devkit, tmp_path / "scale")
+    both = [(tmp_path / name / "predictions.csv").read_bytes() for name in ("area", "scale")]
+    assert both[0] != both[1]
+
+
+def test_bfloat16_scores_are_near_those_of_single_precision(devkit: Path, tmp_path: Path) -> None:
+    for precision in ("fp32", "bf16"):
+        run(recipe(precision=precision), devkit, tmp_path / precision)
+    single, half = (
+        np.genfromtxt(tmp_path / name / "predictions.csv", delimiter=",", skip_header=1)[:, 1:]
+        for name in ("fp32", "bf16")
+    )
+    assert not np.array_equal(single, half)
+    np.testing.assert_allclose(half, single, atol=0.05 * np.abs(single).max())
 
 
 def test_sets_that_share_an_image_are_refused(devkit: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train set trainval and test set test share 3 images"):
         run(recipe(train_set="trainval", test_set="test"), devkit, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("list.txt", "", "the list .*list.txt is empty"),
+        ("list.txt", "000003\n000003\n", "line 2: 000003 is listed twice"),
+        ("list.txt", "../../secret\n", "is no VOC image id"),
+        ("list.txt", "000009\n", "000009.xml does not exist, but an image set names 000009"),
+        ("vals", None, "no image set .*vals.txt; VOC2007 has in ImageSets/Main: test, train"),
+    ],
+)
+def test_bad_lists_are_named(
+    devkit: Path, tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    given = name
+    if content is not None:
+        given = str(tmp_path / name)
+        (tmp_path / name).write_text(content)
+    with pytest.raises(InputError, match=message):
+        run(recipe(test_set=given), devkit, tmp_path / "run")
+
+
+def test_an_absent_and_a_truncated_image_are_named(devkit: Path, tmp_path: Path) -> None:
+    path = devkit / "VOC2007" / "JPEGImages" / "000004.jpg"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"000004\.jpg"):
+        run(recipe(), devkit, tmp_path / "run")
+    path.unlink()
+    with pytest.raises(InputError, match=r"000004\.jpg does not exist"):
+        run(recipe(), devkit, tmp_path / "run")
+
+
+def test_an_image_without_a_label_is_named(devkit: Path, tmp_path: Path) -> None:
+    labels = devkit / "VOC2007" / "ImageSets" / "Main" / "cat_val.txt"
+    labels.write_text("000003 -1\n")
+    with pytest.raises(InputError, match=r"cat_val\.txt has no line for 000004"):
+        run(recipe(), devkit, tmp_path / "run")
+
+
+def test_classes_without_positives_are_said_and_left_out(
+    devkit: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING", logger="cebench"):
+        run(recipe(test_crops=1), devkit, tmp_path / "run")
+    train, test = (record.message for record in caplog.records)
+    assert train.startswith("train: no image shows aeroplane, bicycle,")
+    assert "dog" not in train
+    assert test.startswith("val: no image shows aeroplane,")
+    assert test.endswith("they are left out of the means")
 
 
 def test_a_test_set_without_any_object_is_refused(tiny_voc: Path, tmp_path: Path) -> None:
@@ -111,56 +345,26 @@ def test_a_test_set_without_any_object_is_refused(tiny_voc: Path, tmp_path: Path
 
 
 def test_the_fingerprint_follows_pixels_labels_and_lists(devkit: Path, tmp_path: Path) -> None:
-    plain = run(recipe(steps=1), devkit, tmp_path / "a").data_fingerprint
-    assert run(recipe(steps=1), devkit, tmp_path / "b", seed=1).data_fingerprint == plain
+    plain = run(recipe(), devkit, tmp_path / "a").data_fingerprint
+    assert run(recipe(), devkit, tmp_path / "b", seed=1).data_fingerprint == plain
     labels = devkit / "VOC2007" / "ImageSets" / "Main" / "cat_val.txt"
     labels.write_text(labels.read_text().replace("000003 -1", "000003 1"))
-    assert run(recipe(steps=1), devkit, tmp_path / "c").data_fingerprint != plain
-
-
-def gradient_image(height: int, width: int) -> np.ndarray:
-    """Red is the row, green the column: a crop tells where it comes from."""
-    image = np.zeros((height, width, 3), dtype=np.uint8)
-    image[..., 0] = np.arange(height)[:, None]
-    image[..., 1] = np.arange(width)
-    return image
-
-
-def test_crops_have_the_recovered_geometry() -> None:
-    """Scale uniform in [0.5, min(2, side / 227)], inside the image, mirrored half of the time."""
-    height, width, count = 240, 250, 400
-    images = RaggedImages.from_arrays([gradient_image(height, width)])
-    crops = random_scale_crops(
-        images, np.zeros(count, np.int64), (0.5, 2.0), numpy_generator(0, "t")
-    )
-    assert crops.shape == (count, 3, 227, 227)
-    red, green = crops[:, 0, :, 113], crops[:, 1, 113]
-    scale = (red[:, -1] - red[:, 0]) / 226
-    largest = 240 / 227
-    assert scale.min() > 0.49
-    assert scale.max() < largest + 0.01
-    assert scale.mean() == pytest.approx((0.5 + largest) / 2, abs=0.03)
-    mirrored = green[:, -1] < green[:, 0]
-    assert mirrored.float().mean() == pytest.approx(0.5, abs=0.08)
-    top, bottom = red[:, 0], red[:, -1]
-    assert top.min() < 10
-    assert bottom.max() > height - 10
-
-
-def test_an_image_smaller_than_the_crop_is_enlarged_whole() -> None:
-    """60 x 80: the largest scale is 60 / 227 < 0.5, so the crop's side is the shorter side."""
-    images = RaggedImages.from_arrays([gradient_image(60, 80)])
-    crops = random_scale_crops(images, np.zeros(8, np.int64), (0.5, 2.0), numpy_generator(0, "t"))
-    assert crops[:, 0, 0].max() <= 0.5
-    assert crops[:, 0, -1].min() >= 58.5
+    assert run(recipe(), devkit, tmp_path / "c").data_fingerprint != plain
 
 
 def test_the_learning_rate_is_halved_and_biases_learn_twice_as_fast() -> None:
     chosen = recipe(steps=5, halve_every=2, learning_rate=1e-3, momentum=0.0, weight_decay=0.0)
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 20))
-    one = RaggedImages.from_arrays([gradient_image(60, 80)])
+    one = RaggedImages.from_arrays([np.zeros((60, 80, 3), np.uint8)])
     labelled = LabelledImages(["a"], one, np.ones((1, 20), np.int8))
-    program = Classification(network, labelled, chosen, 0, torch.device("cpu"))  # type: ignore[arg-type]
+    program = Classification(
+        network,  # type: ignore[arg-type]
+        Preprocessing(),
+        labelled,
+        chosen,
+        0,
+        torch.device("cpu"),
+    )
     crops, labels = torch.full((2, 3, 1, 1), 130.0), torch.ones(2, 20, dtype=torch.int8)
     for step, rate in ((0, 1e-3), (1, 1e-3), (2, 5e-4), (4, 2.5e-4)):
         program.update(step, (crops, labels))

@@ -1,0 +1,176 @@
+import csv
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from cebench.cli import main
+from cebench.commands.score import score
+from cebench.config import Recipe, load_recipe
+from cebench.data.toy.world import write_toy_world
+from cebench.data.voc import VOC_CLASSES
+from cebench.errors import InputError
+from cebench.run_directory import RunDirectory
+from cebench.transfer import linear_svm, low_shot_svm
+from cebench.transfer.linear_svm import LinearSvmRecipe
+from cebench.transfer.low_shot_svm import LowShotSvmRecipe, drawn_images
+from cebench.transfer.setting import Outcome, Setting
+from cebench.weights import random_weights
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    write_toy_world(folder, images=24, seed=0)
+    return folder / "VOCdevkit"
+
+
+def measured(task: object, recipe: Recipe, devkit: Path, out: Path, seed: int = 0) -> Outcome:
+    with RunDirectory(out, {"recipe": recipe.model_dump(mode="json")}) as directory:
+        setting = Setting(
+            run=directory,
+            weights=random_weights(0),
+            data=devkit,
+            seed=seed,
+            device=torch.device("cpu"),
+        )
+        return task.measure(recipe, setting)  # type: ignore[attr-defined, no-any-return]
+
+
+def smoke(kind: type[Recipe], task: str, *changes: str) -> Recipe:
+    return load_recipe(kind, "cebench.transfer", task, "smoke", changes)[0]
+
+
+def test_each_layer_has_its_column_and_its_predictions_score_the_same(
+    toy: Path, tmp_path: Path, runner: CliRunner
+) -> None:
+    recipe = smoke(LinearSvmRecipe, "linear-svm", 'layers=["conv2", "pool5"]')
+    outcome = measured(linear_svm, recipe, toy, tmp_path / "run")
+    values = {(m.column, m.metric): m.value for m in outcome.measurements}
+    assert {column for column, _ in values} == {"conv2", "pool5"}
+    arguments = ["--scores", tmp_path / "run" / "predictions" / "conv2.csv", "--data", toy]
+    result = runner.invoke(score, ["classification", *map(str, arguments)])
+    shown = 100 * values["conv2", "mean_ap_area"]
+    assert f"mean_ap_area %{shown:>21.1f}   95 %:" in result.stdout
+
+
+def test_a_finished_layer_is_not_computed_again(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = smoke(LinearSvmRecipe, "linear-svm")
+    first = measured(linear_svm, recipe, toy, tmp_path / "run")
+
+    def never(*_: object) -> None:
+        raise AssertionError("features were computed again")
+
+    monkeypatch.setattr(linear_svm, "layer_features", never)
+    assert measured(linear_svm, recipe, toy, tmp_path / "run") == first
+
+
+def test_a_layer_that_the_backbone_lacks_is_named(toy: Path, tmp_path: Path) -> None:
+    recipe = smoke(LinearSvmRecipe, "linear-svm", 'layers=["conv6"]')
+    with pytest.raises(InputError, match="has no layer 'conv6'; it has conv1, conv2"):
+        measured(linear_svm, recipe, toy, tmp_path / "run")
+
+
+def test_classes_that_cannot_be_learnt_score_zero_and_are_said(
+    toy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lists = toy / "VOC2007" / "ImageSets" / "Main"
+    ids = (lists / "trainval.txt").read_text().split()
+    few = tmp_path / "few.txt"
+    few.write_text("\n".join(ids[:2]))
+    recipe = smoke(LinearSvmRecipe, "linear-svm", f"train_set={few}")
+    with caplog.at_level(logging.WARNING, logger="cebench"):
+        measured(linear_svm, recipe, toy, tmp_path / "run")
+    (said,) = [r.message for r in caplog.records if "nothing to learn them from" in r.message]
+    absent = said.partition("shows ")[2].partition(";")[0].split(", ")
+    with (tmp_path / "run" / "predictions" / "pool5.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert all(float(row[name]) == 0 for row in rows for name in absent)
+    assert absent
+    assert set(absent) < set(VOC_CLASSES)
+
+
+def test_low_shot_gives_mean_and_deviation_over_draws(toy: Path, tmp_path: Path) -> None:
+    recipe = smoke(LowShotSvmRecipe, "low-shot-svm")
+    outcome = measured(low_shot_svm, recipe, toy, tmp_path / "run")
+    assert recipe.variant == "pool5"
+    values = {(m.column, m.metric): m.value for m in outcome.measurements}
+    with (tmp_path / "run" / "draws.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["shots"], row["draw"]) for row in rows] == [
+        ("1", "0"), ("1", "1"), ("2", "0"), ("2", "1"),
+    ]  # fmt: skip
+    one = [float(row["mean_ap_sklearn"]) for row in rows[:2]]
+    assert values["shots_1", "mean_ap_sklearn"] == pytest.approx(np.mean(one))
+    deviation = values["shots_1", "mean_ap_sklearn_sd_over_draws"]
+    assert deviation == pytest.approx(abs(one[0] - one[1]) / 2**0.5)
+    again = measured(low_shot_svm, recipe, toy, tmp_path / "again")
+    assert again == outcome
+    for path in (tmp_path / "run" / "predictions").iterdir():
+        other = tmp_path / "again" / "predictions" / path.name
+        assert other.read_bytes() == path.read_bytes()
+
+
+def test_low_shot_goes_on_behind_the_finished_numbers_of_shots(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = smoke(LowShotSvmRecipe, "low-shot-svm", "draws=2")
+    straight = measured(low_shot_svm, recipe, toy, tmp_path / "straight")
+    scores_of_draws = low_shot_svm._scores_of_draws
+
+    def breaks_at_two(*arguments: object) -> object:
+        if arguments[2] == 2:
+            raise InputError("power cut")
+        return scores_of_draws(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(low_shot_svm, "_scores_of_draws", breaks_at_two)
+        with pytest.raises(InputError, match="power cut"):
+            measured(low_shot_svm, recipe, toy, tmp_path / "run")
+    assert len([*(tmp_path / "run" / "predictions").iterdir()]) == 2
+    assert measured(low_shot_svm, recipe, toy, tmp_path / "run") == straight
+
+
+def test_a_draw_holds_the_shots_and_nineteen_negatives_each() -> None:
+    labels = np.array([1] * 10 + [0] * 5 + [-1] * 100)
+    generator = np.random.default_rng(0)
+    index = drawn_images(labels, 3, generator)
+    assert np.bincount(labels[index] + 1, minlength=3).tolist() == [57, 0, 3]
+    assert len({*index.tolist()}) == 60
+    everything = drawn_images(labels, 96, generator)
+    assert np.bincount(labels[everything] + 1, minlength=3).tolist() == [100, 0, 10]
+
+
+def test_the_paper_recipes_are_the_benchmarks_own() -> None:
+    linear, _ = load_recipe(LinearSvmRecipe, "cebench.transfer", "linear-svm", "paper")
+    assert (linear.train_set, linear.test_set, linear.folds) == ("trainval", "test", 3)
+    assert sorted(linear.costs)[::17] == [0.5**19, 0.1]
+    few, _ = load_recipe(LowShotSvmRecipe, "cebench.transfer", "low-shot-svm", "paper")
+    assert (few.shots, few.draws) == ((1, 2, 4, 8, 16, 32, 64, 96), 5)
+
+
+def test_the_table_of_the_layers_has_no_published_column(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "runs" / "a")
+    command = ["cebench", "transfer", "--task", "linear-svm", "--weights", "random", "--data"]
+    for arguments in (
+        [*command, str(toy), "--recipe", "smoke", "--out", out],
+        ["cebench", "report", str(tmp_path / "runs")],
+    ):
+        monkeypatch.setattr("sys.argv", arguments)
+        with pytest.raises(SystemExit) as stop:
+            main()
+        assert not stop.value.code
+    table = capsys.readouterr().out.partition("## Linear SVMs")[2]
+    heading = table.splitlines()[2]
+    assert [cell.strip() for cell in heading.split("|")[1:-1]] == [
+        "Pretraining method", *(f"conv{n} (%)" for n in range(1, 6)), "pool5 (%)",
+    ]  # fmt: skip
+    assert "published" not in table
+    assert "95 % interval over images (bootstrap, mean over seeds): random " in table

@@ -1,0 +1,120 @@
+"""What a classification run leaves besides its predictions: numbers, curves and its mistakes."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from cebench.data.voc import VOC_CLASSES
+from cebench.files import replace_atomically, write_csv
+from cebench.metrics.average_precision import TIE_PENALTY, precision_recall
+from cebench.metrics.bootstrap import DEFINITIONS
+from cebench.metrics.classification import classification_summary
+from cebench.pictures import Cell, plot_curves, save_contact_sheet
+from cebench.run_directory import RunDirectory
+
+from .classification_data import LabelledImages
+from .setting import Measurement
+
+MISTAKES = 4
+"""Pictures of mistakes per class."""
+
+Summaries = Mapping[str, Mapping[str, Any]]
+"""What a metric's name ends in ("" or "_one_crop") -> `classification_summary`."""
+
+
+def write_report(run: RunDirectory, test: LabelledImages, scores: np.ndarray) -> Summaries:
+    """Write per_class.csv and the pictures; returns the numbers of all crops and of the first.
+
+    scores: (crops, N, 20).
+    """
+    summaries = {
+        "": classification_summary(scores.sum(axis=0), test.labels, VOC_CLASSES),
+        "_one_crop": classification_summary(scores[0], test.labels, VOC_CLASSES),
+    }
+    write_per_class(run.path / "per_class.csv", summaries)
+    plot_curves(run.metrics(), ["loss"], run.path / "curves.png", title="classification")
+    (run.path / "samples").mkdir(exist_ok=True)
+    plot_precision_recall(scores.sum(axis=0), test.labels, run.path / "precision_recall.png")
+    draw_mistakes(test, scores.sum(axis=0), run.path / "samples" / "mistakes.png")
+    return summaries
+
+
+def measurements(summaries: Summaries, column: str, images: int) -> list[Measurement]:
+    """Each mean by each definition, with the ends of its interval as numbers of their own."""
+    values = {}
+    for suffix, summary in summaries.items():
+        for name in DEFINITIONS:
+            metric = f"mean_ap_{name}{suffix}"
+            low, high = summary[f"mean_ap_{name}_ci95"]
+            values[metric] = summary[f"mean_ap_{name}"]
+            values |= {f"{metric}_ci95_low": low, f"{metric}_ci95_high": high}
+    return [
+        Measurement(metric=metric, value=value, count=images, column=column)
+        for metric, value in values.items()
+    ]
+
+
+def write_per_class(path: Path, summaries: Summaries) -> None:
+    """A line per class: counts, then every definition with its interval."""
+    header = ["class", "positives", "images"]
+    header += [
+        f"ap_{name}{suffix}{end}"
+        for suffix in summaries
+        for name in DEFINITIONS
+        for end in ("", "_ci95_low", "_ci95_high")
+    ]
+    write_csv(path, header, _per_class_lines(summaries))
+
+
+def _per_class_lines(summaries: Summaries) -> Iterator[list[Any]]:
+    for name in VOC_CLASSES:
+        rows = [summary["per_class"][name] for summary in summaries.values()]
+        line = [name, rows[0]["positives"], rows[0]["images"]]
+        for row in rows:
+            for definition in DEFINITIONS:
+                line += [row[f"ap_{definition}"], *row[f"ap_{definition}_ci95"]]
+        yield line
+
+
+def plot_precision_recall(scores: np.ndarray, labels: np.ndarray, path: Path) -> None:
+    """Write a PNG with the curve of every class, its step-wise average precision as title."""
+    figure = Figure(figsize=(12, 9), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(4, 5, sharex=True, sharey=True)
+    for c, (name, axis) in enumerate(zip(VOC_CLASSES, axes.flat, strict=True)):
+        counted = labels[:, c] != 0
+        positive = labels[counted, c] == 1
+        axis.set(xlim=(0, 1), ylim=(0, 1.02), title=f"{name}: no positive")
+        axis.grid(alpha=0.3)
+        if positive.any():
+            lowered = scores[counted, c] - TIE_PENALTY * positive
+            precision, recall = precision_recall(lowered, positive)
+            ap = float(np.sum(np.diff(recall, prepend=0.0) * precision))
+            axis.step(recall, precision, where="pre", linewidth=1.2)
+            axis.axhline(positive.mean(), color="grey", linewidth=0.8, linestyle=":")
+            axis.set_title(f"{name} {100 * ap:.1f}")
+    figure.supxlabel("recall (dotted: precision of a random order)")
+    figure.supylabel("precision")
+    replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=100))
+
+
+def draw_mistakes(test: LabelledImages, scores: np.ndarray, path: Path) -> None:
+    """Write a PNG with two classes a row: the images without one that score highest for it."""
+    rows = []
+    for c, name in enumerate(VOC_CLASSES):
+        ranked = np.argsort(-scores[:, c], kind="stable")
+        wrong = ranked[test.labels[ranked, c] == -1][:MISTAKES]
+        rows.append([_mistake(test, int(i), f"{name}? {scores[i, c]:+.1f}") for i in wrong])
+    pairs = [left + right for left, right in zip(rows[::2], rows[1::2], strict=True)]
+    titles = [f"mistake {number}" for number in range(1, MISTAKES + 1)] * 2
+    save_contact_sheet(titles, [pair for pair in pairs if pair], path, side=150)
+
+
+def _mistake(test: LabelledImages, index: int, guess: str) -> Cell:
+    shown = [VOC_CLASSES[c] for c in np.flatnonzero(test.labels[index] == 1)]
+    pixels = test.images.image(index).cpu().numpy()
+    return Cell(pixels, (guess, f"shows {', '.join(shown) or 'no object'}"))

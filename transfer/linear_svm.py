@@ -1,0 +1,118 @@
+"""`linear-svm`: linear classifiers on the frozen layers of a backbone, VOC2007.
+
+Nothing is fine-tuned: what is measured is how much a linear classifier finds in conv1 .. pool5.
+Source: see `frozen_features`.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import PositiveFloat, PositiveInt
+
+from cebench.data.voc import VOC_CLASSES
+from cebench.data.voc_results import read_scores_csv, write_scores_csv
+from cebench.devices import Precision
+from cebench.metrics.classification import classification_summary
+from cebench.progress import progress
+from cebench.weights import load_backbone
+
+from .classification_data import ImageSetsRecipe, TrainAndTest, find_images, read_sets
+from .classification_report import measurements, write_per_class
+from .frozen_features import (
+    COSTS,
+    best_cost,
+    cross_validated_scores,
+    layer_features,
+    learnable,
+    refuse_unknown_layers,
+    svm_scores,
+    turned,
+)
+from .setting import Measurement, Outcome, Setting
+
+__all__ = ["LinearSvmRecipe", "find_images", "measure"]
+
+logger = logging.getLogger("cebench")
+
+
+class LinearSvmRecipe(ImageSetsRecipe):
+    """Which layers, and how the SVMs are chosen (protocol ledger: linear classification)."""
+
+    layers: tuple[str, ...] = ()
+    """Of the backbone, such as conv4; all that it has if empty."""
+    short_side: PositiveInt = 256
+    """Images are resized to this shorter side; their central square is what the network sees."""
+    costs: tuple[PositiveFloat, ...] = COSTS
+    """From which each class takes its own, by cross-validation on the train set."""
+    folds: PositiveInt = 3
+    """Of the cross-validation."""
+    precision: Precision = "fp32"
+    """Of the frozen network's matrix products and convolutions."""
+
+
+def measure(recipe: LinearSvmRecipe, setting: Setting) -> Outcome:
+    """An SVM per class and layer; a finished layer stands in predictions/<layer>.csv."""
+    backbone, proof = load_backbone(setting.weights)
+    logger.info(f"{setting.weights.name}: {proof}")
+    layers = recipe.layers or backbone.layer_names
+    refuse_unknown_layers(layers, backbone, setting.weights.name)
+    preprocessing = setting.weights.sidecar.preprocessing
+    sets = read_sets(recipe, setting.data, max(recipe.short_side, preprocessing.side))
+    folder = setting.run.path / "predictions"
+    missing = [layer for layer in layers if not (folder / f"{layer}.csv").exists()]
+    if missing:
+        train, test = (
+            layer_features(
+                backbone,
+                preprocessing,
+                part.images,
+                missing,
+                setting.device,
+                recipe.precision,
+                name,
+            )
+            for name, part in (("train features", sets.train), ("test features", sets.test))
+        )
+        for layer in missing:
+            features = turned(train.pop(layer), test.pop(layer))
+            scores = _scores(features, sets.train.labels, recipe, layer)
+            write_scores_csv(folder / f"{layer}.csv", sets.test.ids, scores)
+    found = {layer: _scored(folder / f"{layer}.csv", sets, layer) for layer in layers}
+    write_per_class(setting.run.path / "per_class.csv", {f"_{k}": v for k, v in found.items()})
+    return Outcome(
+        measurements=[m for layer in layers for m in _measured(layer, found[layer])],
+        data_fingerprint=sets.fingerprint,
+    )
+
+
+def _scores(
+    features: tuple[np.ndarray, np.ndarray], labels: np.ndarray, recipe: LinearSvmRecipe, layer: str
+) -> np.ndarray:
+    """(M, 20) scores of the test features; images that a class ignores do not train it."""
+    train, test = features
+    scores, costs = np.zeros((len(test), len(VOC_CLASSES))), {}
+    classes = learnable(labels)
+    with progress(f"SVMs on {layer}", "classes") as report:
+        for done, c in enumerate(classes, start=1):
+            counted = labels[:, c] != 0
+            part, signs = train[counted], labels[counted, c]
+            found = cross_validated_scores(part, signs, recipe.costs, recipe.folds)
+            cost = best_cost(recipe.costs, found)
+            scores[:, c], costs[VOC_CLASSES[c]] = svm_scores(part, signs, test, cost), cost
+            report(done, len(classes))
+    chosen = ", ".join(f"{name} {cost:.2g}" for name, cost in costs.items())
+    logger.info(f"{layer}: costs chosen by cross-validation: {chosen}")
+    return scores
+
+
+def _scored(path: Path, sets: TrainAndTest, layer: str) -> dict[str, Any]:
+    scores = read_scores_csv(path, sets.test.ids)
+    summary = classification_summary(scores, sets.test.labels, VOC_CLASSES)
+    logger.info(f"{layer}: mean_ap_sklearn {summary['mean_ap_sklearn']:.4f}")
+    return summary
+
+
+def _measured(layer: str, summary: dict[str, Any]) -> list[Measurement]:
+    return measurements({"": summary}, layer, summary["images"])
