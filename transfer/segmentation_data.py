@@ -1,7 +1,6 @@
 """What segmentation learns from and is scored on: photographs and label images, VOC's or SBD's."""
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,13 @@ from cebench.data.fingerprint import fingerprint_files
 from cebench.data.images import image_size
 from cebench.data.ragged import RaggedImages, load_ragged
 from cebench.data.sbd import Sbd
+from cebench.data.segmentation_sets import find_sbd, segmentation_ids, without
 from cebench.data.voc import VOID_LABEL, VocYear
 from cebench.errors import InputError
 from cebench.progress import progress
+from cebench.randomness import numpy_generator
 
-SBD_FOLDER = "benchmark_RELEASE"
-
-TrainData = Literal["voc", "sbd"]
+TrainData = Literal["voc", "aug", "sbd"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ def find_sets(
     test_set: str,
     test_images: int,
 ) -> tuple[SegmentationSet, SegmentationSet]:
-    """The sets to train on and to score, which share no image.
+    """The sets to train on and to score, which share no photograph.
 
     Args:
         data: the VOCdevkit, its parent or its folder of `year`; SBD's `benchmark_RELEASE` lies in
@@ -84,26 +83,31 @@ def find_sets(
         year: VOC year of the test set, and of the train set unless it is SBD's.
         train_data: whose image set `train_set` is.
         train_set: name of an image set or path of a list file.
-        test_set: likewise, always of VOC.
+        test_set: likewise, always of VOC; see `segmentation_ids` for names without a list file.
         test_images: score this many, evenly spaced in the list; 0: all of them.
     """
     voc = VocYear(data, year)
-    test_ids = voc.ids(test_set, "Segmentation")
+    test_ids = segmentation_ids(voc, test_set, data)
     test = SegmentationSet(f"VOC{year} {test_set}", voc, _evenly_spaced(test_ids, test_images))
-    if train_data == "sbd":
-        sbd = Sbd(_find_sbd(data, voc))
-        train = SegmentationSet(f"SBD {train_set}", sbd, tuple(sbd.ids(train_set)))
-    else:
-        train_ids = voc.ids(train_set, "Segmentation")
-        train = SegmentationSet(f"VOC{year} {train_set}", voc, tuple(train_ids))
+    train = _train_set(voc, train_data, train_set, data)
     # The whole list counts, so that a run on a part of the test set is refused as well.
-    shared = sorted(_photos(train.ids, year) & _photos(test_ids, year))
+    apart = set(without(train.ids, year, test_ids, year))
+    shared = sorted(set(train.ids) - apart)
     if shared:
         raise InputError(
             f"train set {train.name} and test set {test.name} share {len(shared)} images "
             f"({shared[0]}, ...); choose sets without overlap or give a list file without them"
         )
     return train, test
+
+
+def _train_set(voc: VocYear, train_data: TrainData, train_set: str, data: Path) -> SegmentationSet:
+    if train_data == "sbd":
+        sbd = find_sbd(data, voc)
+        return SegmentationSet(f"SBD {train_set}", sbd, tuple(sbd.ids(train_set)))
+    source = VocYear(data, voc.year, augmented=train_data == "aug")
+    ids = segmentation_ids(source, train_set, data)
+    return SegmentationSet(f"VOC{voc.year} {train_set}", source, tuple(ids))
 
 
 def load(labelled: SegmentationSet, short_side: int) -> LabelledImages:
@@ -131,6 +135,53 @@ def load(labelled: SegmentationSet, short_side: int) -> LabelledImages:
     return LabelledImages(labelled, images, labels)
 
 
+def as_batch(image: Tensor) -> Tensor:
+    """(H, W, 3) to (1, 3, H, W), a view."""
+    return image.permute(2, 0, 1).unsqueeze(0)
+
+
+def margin_of(shape: Sequence[int], multiple: int) -> tuple[int, int, int, int]:
+    """For F.pad: what the last two sizes lack to a multiple, to the right and below."""
+    return 0, -shape[-1] % multiple, 0, -shape[-2] % multiple
+
+
+def draw(
+    images: RaggedImages, labels: Sequence[Tensor], count: int, crop: int, seed: int, step: int
+) -> list[tuple[Tensor, Tensor]]:
+    """The images of a step, drawn uniformly with replacement, and their labels.
+
+    Args:
+        images: all there are.
+        labels: (H, W) each.
+        count: how many are drawn.
+        crop: side of a random square of each, mirrored half of the time; 0: all of it.
+        seed: of the run.
+        step: the draw depends on it and on `seed` alone.
+
+    Returns:
+        (H, W, 3) and (H, W) uint8 of each.
+    """
+    generator = numpy_generator(seed, "images", step)
+    drawn = generator.integers(len(images), size=count).tolist()
+    pairs = [(images.image(index), labels[index]) for index in drawn]
+    return [_random_crop(*pair, crop, generator) for pair in pairs] if crop else pairs
+
+
+def _random_crop(
+    image: Tensor, labels: Tensor, side: int, generator: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    height, width = labels.shape
+    if min(height, width) < side:
+        raise InputError(
+            f"an image of {width} x {height} has no crop of {side}; lower crop or raise short_side"
+        )
+    y, x = (int(generator.integers(length - side + 1)) for length in (height, width))
+    square = slice(y, y + side), slice(x, x + side)
+    if generator.random() < 0.5:
+        return image[square].flip(1), labels[square].flip(1)
+    return image[square], labels[square]
+
+
 def resize_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Nearest-neighbour resize of (H, W) uint8 labels, pixel centres aligned: no label mixes."""
     if labels.shape == (height, width):
@@ -154,20 +205,3 @@ def _evenly_spaced(ids: Sequence[str], count: int) -> tuple[str, ...]:
     if count == 0 or count >= len(ids):
         return tuple(ids)
     return tuple(ids[place * len(ids) // count] for place in range(count))
-
-
-def _find_sbd(data: Path, voc: VocYear) -> Path:
-    year = voc.root.absolute()
-    places = dict.fromkeys(place / SBD_FOLDER for place in (data.absolute(), *year.parents[:2]))
-    for place in places:
-        if place.is_dir():
-            return place
-    raise InputError(
-        f'train_data="sbd" needs the folder {SBD_FOLDER} of the Semantic Boundaries Dataset in or '
-        f"beside the VOCdevkit; looked at {', '.join(map(str, places))}"
-    )
-
-
-def _photos(ids: Sequence[str], year: int) -> set[str]:
-    """Ids as VOC2008 and later write them: VOC2007's 000032 is 2007_000032 there and in SBD."""
-    return {f"{year}_{i}" if re.fullmatch(r"\d{6}", i) else i for i in ids}

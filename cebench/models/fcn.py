@@ -1,7 +1,21 @@
-"""The fully convolutional CaffeNet, FCN-32s: the "Segmentation" column of Table 2.
+"""The fully convolutional CaffeNet, FCN-32s, 16s and 8s: the "Segmentation" column of Table 2.
 
-Source: shelhamer/fcn.berkeleyvision.org, voc-fcn-alexnet/net.py.
+Source: shelhamer/fcn.berkeleyvision.org, voc-fcn-alexnet/net.py, which exists as 32s only. 16s and
+8s follow its voc-fcn16s and voc-fcn8s, which are VGG's: scores of the layers at stride 16 and 8,
+for CaffeNet pool2 and pool1, are cropped and added to the deeper scores enlarged twofold.
+
+Positions, by the arithmetic of pycaffe's coord_map: value i of a map looks at the pixel
+
+    pool1 8 i - 91,  pool2 16 i - 83,  pool5 32 i - 67,  score_fr 32 i + 13.
+
+A bilinear layer of kernel 2 s - 1 and stride s puts value i at s i + s - 1. VGG's kernels 2 s would
+set pool2 half a pixel off (4.5), because CaffeNet's fc6 is even; the released 32s has kernel 63 for
+stride 32 for the same reason. So all crops are whole pixels: 5 of pool2, 10 of pool1, and 18 of the
+enlarged scores in all three nets.
 """
+
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,69 +26,165 @@ from cebench.models.caffenet import (
     POOL5_SIDE,
     CaffeNetTrunk,
     fc6_fc7_fillers,
+    gaussian_filler,
 )
 
-UPSCORE_STRIDE = 32
+CONV1_PADDING = 100
 CROP_OFFSET = 18
+POOL1_OFFSET, POOL2_OFFSET = 10, 5
+
+Stride = Literal[32, 16, 8]
+HeadFiller = Literal["caffenet", "he", "data"]
+
+_UNFOLDED_POSITIONS = 160
+"""fc6 at fewer positions than this is faster on a CPU as one matrix product, up to twofold."""
 
 
-class FCN32s(nn.Module):
-    """CaffeNet with its head as convolutions; 56,954,261 parameters for 21 classes.
+class FCN(nn.Module):
+    """CaffeNet with its head as convolutions; 56,954,261 parameters for 21 classes at stride 32.
 
-    The original's up-sampling layer is a fixed bilinear filter and has no parameters here. The
-    score layer starts at zero, so the first prediction is uniform.
+    The original's up-sampling layers are fixed bilinear filters and have no parameters here. Score
+    layers start at zero, so the first prediction is uniform.
 
     Args:
         num_classes: number of classes, background included.
+        stride: pixels between two of the finest scores.
+        head_filler: initial fc6 and fc7: `caffenet`'s, or He's normals with zero biases, which
+            `FCNHead.standardise` must follow for `data`.
         generator: source of the initial weights (on the CPU); torch's global one if None.
     """
 
-    def __init__(self, num_classes: int = 21, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        num_classes: int = 21,
+        stride: Stride = 32,
+        head_filler: HeadFiller = "caffenet",
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
-        self.trunk = CaffeNetTrunk(conv1_padding=100, generator=generator)
-        self.fc6 = nn.Conv2d(POOL5_CHANNELS, 4096, POOL5_SIDE)
-        self.fc7 = nn.Conv2d(4096, 4096, 1)
-        self.score_fr = nn.Conv2d(4096, num_classes, 1)
-        self.dropout = nn.Dropout(0.5)
-        fc6_fc7_fillers(self.fc6, self.fc7, generator)
-        nn.init.zeros_(self.score_fr.weight)
-        if self.score_fr.bias is not None:
-            nn.init.zeros_(self.score_fr.bias)
+        self.stride = stride
+        self.trunk = CaffeNetTrunk(conv1_padding=CONV1_PADDING, generator=generator)
+        self.head = FCNHead(num_classes, stride, head_filler, generator)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) of `caffenet.preprocess` to raw scores (N, num_classes, H, W)."""
-        x = self.trunk(images)
-        x = self.dropout(F.relu(self.fc6(x)))
-        x = self.dropout(F.relu(self.fc7(x)))
+        pool1, pool2 = self.trunk.pool1_and_pool2(images)
+        pool5 = self.trunk.pool5(self.trunk.conv5_of(pool2))
         height, width = images.shape[-2:]
-        return upscore(self.score_fr(x), height, width)
+        scores: Tensor = self.head(pool1, pool2, pool5, height, width)
+        return scores
 
 
-def upscore(scores: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear up-sampling by 32 and the crop to the image: (N, C, h, w) to (N, C, height, width).
+class FCNHead(nn.Module):
+    """From the three pooled maps of a trunk with conv1 padded by 100 to scores of every pixel."""
 
-    Equal to the original's transposed convolution (kernel 63, stride 32, the same filter for
-    every class) cropped at offset 18 on both axes. The filter is separable and here two matrix
-    products, which are deterministic on every device.
+    def __init__(
+        self,
+        num_classes: int,
+        stride: Stride,
+        filler: HeadFiller,
+        generator: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        self.fc6 = nn.Conv2d(POOL5_CHANNELS, 4096, POOL5_SIDE)
+        self.fc7 = nn.Conv2d(4096, 4096, 1)
+        self.score_fr = _score_layer(4096, num_classes)
+        self.score_pool2 = _score_layer(256, num_classes) if stride <= 16 else None
+        self.score_pool1 = _score_layer(96, num_classes) if stride <= 8 else None
+        self.dropout = nn.Dropout(0.5)
+        if filler == "caffenet":
+            fc6_fc7_fillers(self.fc6, self.fc7, generator)
+        else:
+            for layer in (self.fc6, self.fc7):
+                gaussian_filler(layer, (2 / layer.weight[0].numel()) ** 0.5, 0, generator)
+
+    @torch.no_grad()
+    def standardise(self, pool5: Sequence[Tensor]) -> None:
+        """Scale and shift fc6 and fc7 so that each unit has mean 0 and variance 1 before its ReLU.
+
+        The first half of Krähenbühl et al., "Data-dependent Initializations" (ICLR 2016). Behind a
+        random trunk pool5 is nearly constant (1.09, of which 0.12 varies): without it, one
+        direction has nearly all of the gradient.
+
+        Args:
+            pool5: (N, 256, h, w) each, of some training images.
+        """
+        maps = list(pool5)
+        for layer in (self.fc6, self.fc7):
+            units = torch.cat([_convolve(layer, x).transpose(0, 1).flatten(1) for x in maps], dim=1)
+            deviation, mean = torch.std_mean(units, dim=1)
+            deviation.clamp_(min=1e-6)  # Of a unit that never changes.
+            layer.weight /= deviation[:, None, None, None]
+            assert layer.bias is not None
+            layer.bias.copy_((layer.bias - mean) / deviation)
+            maps = [F.relu(_convolve(layer, x)) for x in maps]
+
+    def forward(
+        self, pool1: Tensor, pool2: Tensor, pool5: Tensor, height: int, width: int
+    ) -> Tensor:
+        """(N, C, h, w) each, of images `height` x `width`, to (N, num_classes, height, width)."""
+        x = self.dropout(F.relu(_convolve(self.fc6, pool5)))
+        x = self.dropout(F.relu(self.fc7(x)))
+        scores, stride = self.score_fr(x), 32
+        for layer, features, offset in (
+            (self.score_pool2, pool2, POOL2_OFFSET),
+            (self.score_pool1, pool1, POOL1_OFFSET),
+        ):
+            if layer is not None:
+                rows, columns = (2 * side + 1 for side in scores.shape[-2:])
+                skipped = features[..., offset : offset + rows, offset : offset + columns]
+                scores = upscore(scores, 2, rows, columns, offset=0) + layer(skipped)
+                stride //= 2
+        return upscore(scores, stride, height, width, offset=CROP_OFFSET)
+
+
+def upscore(scores: Tensor, stride: int, height: int, width: int, offset: int) -> Tensor:
+    """Bilinear up-sampling and a crop: (N, C, h, w) to (N, C, height, width).
+
+    Equal to the original's transposed convolution (kernel 2 stride - 1, the same filter for every
+    class) cropped at `offset` on both axes. The filter is separable and here two matrix products,
+    which are deterministic on every device. In float32 always.
     """
-    rows = _upscore_weights(height, scores.shape[-2], scores)
-    columns = _upscore_weights(width, scores.shape[-1], scores)
-    return rows @ scores @ columns.T
+    device = scores.device
+    rows = _upscore_weights(height, scores.shape[-2], stride, offset, device)
+    columns = _upscore_weights(width, scores.shape[-1], stride, offset, device)
+    with torch.autocast("cuda" if scores.is_cuda else "cpu", enabled=False):
+        return rows @ scores.float() @ columns.T
 
 
-def _upscore_weights(to_size: int, from_size: int, like: Tensor) -> Tensor:
-    """The triangle filter 1 - |i - 31| / 32 at each output pixel, (to_size, from_size)."""
-    outputs = torch.arange(CROP_OFFSET, CROP_OFFSET + to_size, device=like.device)
-    inputs = torch.arange(from_size, device=like.device)
-    taps = outputs[:, None] - UPSCORE_STRIDE * inputs
-    distances = (taps - (UPSCORE_STRIDE - 1)).abs().to(like.dtype)
-    return (1 - distances / UPSCORE_STRIDE).clamp(min=0)
+def _upscore_weights(
+    to_size: int, from_size: int, stride: int, offset: int, device: torch.device
+) -> Tensor:
+    """The triangle filter 1 - |i - (s - 1)| / s at each output pixel, (to_size, from_size)."""
+    outputs = torch.arange(offset, offset + to_size, device=device)
+    inputs = torch.arange(from_size, device=device)
+    taps = outputs[:, None] - stride * inputs
+    return (1 - (taps - (stride - 1)).abs() / stride).clamp(min=0)
+
+
+def _score_layer(channels: int, num_classes: int) -> nn.Conv2d:
+    layer = nn.Conv2d(channels, num_classes, 1)
+    for parameter in layer.parameters():
+        nn.init.zeros_(parameter)
+    return layer
+
+
+def _convolve(layer: nn.Conv2d, features: Tensor) -> Tensor:
+    """`layer`, a convolution without stride or padding, in the faster of two equal ways."""
+    rows, columns = (s - k + 1 for s, k in zip(features.shape[-2:], layer.kernel_size, strict=True))
+    if not features.is_cpu or len(features) * rows * columns >= _UNFOLDED_POSITIONS:
+        convolved: Tensor = layer(features)
+        return convolved
+    patches = F.unfold(features, layer.kernel_size).transpose(1, 2)
+    outputs: Tensor = F.linear(patches, layer.weight.flatten(1), layer.bias)
+    return outputs.transpose(1, 2).reshape(len(features), -1, rows, columns)
 
 
 def segmentation_cross_entropy(scores: Tensor, labels: Tensor, void_label: int = 255) -> Tensor:
-    """Softmax cross-entropy averaged over the pixels that are not void; 0 where all are void.
+    """Mean over the images of the softmax cross-entropy per pixel that is not void.
 
-    Pixels are flattened first, because the loss over maps has no deterministic form on CUDA.
+    An image without such a pixel counts 0. Pixels are flattened first, because the loss over maps
+    has no deterministic form on CUDA.
 
     Args:
         scores: (N, C, H, W) raw scores.
@@ -86,5 +196,7 @@ def segmentation_cross_entropy(scores: Tensor, labels: Tensor, void_label: int =
     """
     pixels = scores.float().permute(0, 2, 3, 1).flatten(0, 2)
     targets = labels.flatten().long()
-    total = F.cross_entropy(pixels, targets, ignore_index=void_label, reduction="sum")
-    return total / (targets != void_label).sum().clamp(min=1)
+    losses = F.cross_entropy(pixels, targets, ignore_index=void_label, reduction="none")
+    counts = (labels != void_label).flatten(1).sum(1).clamp(min=1)
+    loss: Tensor = (losses.view(len(labels), -1).sum(1) / counts).mean()
+    return loss

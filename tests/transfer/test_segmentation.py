@@ -16,24 +16,23 @@ from cebench.data.sbd import Sbd
 from cebench.data.voc import VocYear, voc_palette
 from cebench.errors import CebenchError, InputError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
-from cebench.models.fcn import FCN32s, upscore
+from cebench.models.caffenet import preprocess
+from cebench.models.fcn import FCN, upscore
 from cebench.run_directory import RunDirectory
 from cebench.training import train
-from cebench.transfer.segmentation import (
-    Segmentation,
-    SegmentationRecipe,
-    label_image,
-    measure,
-    write_label_png,
-)
+from cebench.transfer.segmentation import Segmentation, measure
 from cebench.transfer.segmentation_data import (
     LabelledImages,
     SegmentationSet,
+    draw,
     find_sets,
     fingerprint,
     load,
     resize_labels,
 )
+from cebench.transfer.segmentation_pictures import best_median_worst, legend
+from cebench.transfer.segmentation_recipe import SegmentationRecipe
+from cebench.transfer.segmentation_report import Predictor, write_label_png
 from cebench.transfer.setting import Outcome, Setting
 from cebench.weights import random_weights
 
@@ -43,7 +42,7 @@ SIZES = {"2008_000001": (96, 128), "2008_000002": (128, 64), "2008_000003": (64,
 IDENTITY = {"run": {"verb": "transfer"}, "recipe": {"tier": "smoke"}}
 
 
-class ThinFCN(FCN32s):
+class ThinFCN(FCN):
     """A few channels at FCN-32s's stride of 32, so that a step takes milliseconds."""
 
     def __init__(self) -> None:
@@ -57,7 +56,7 @@ class ThinFCN(FCN32s):
 
     def forward(self, images: Tensor) -> Tensor:
         features = self.dropout(F.relu(self.fc7(F.relu(self.fc6(self.trunk(images / 100))))))
-        return upscore(self.score_fr(features), *images.shape[-2:])
+        return upscore(self.score_fr(features), 32, *images.shape[-2:], offset=18)
 
 
 @pytest.fixture
@@ -148,7 +147,7 @@ def test_a_step_takes_the_mean_gradient_of_its_passes(devkit: Path) -> None:
     gradients = {name: torch.zeros_like(p) for name, p in before.items()}
     for image, labels in batch:
         subject.network.zero_grad()
-        scores = subject.network(image.float() - 120)
+        scores = subject.network(image)
         F.cross_entropy(scores, labels.long(), ignore_index=255).backward()
         for name, parameter in subject.network.named_parameters():
             gradients[name] += parameter.grad / 3
@@ -157,6 +156,96 @@ def test_a_step_takes_the_mean_gradient_of_its_passes(devkit: Path) -> None:
         rate = 0.02 if name == "score_fr.bias" else 0.01
         expected = before[name] - rate * gradients[name]
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_crops_are_squares_of_image_and_labels_alike(devkit: Path) -> None:
+    data = train_data(devkit)
+    labels = data.labels_as_seen()
+    pairs = draw(data.images, labels, 40, 32, 0, 3)
+    bright = torch.stack([image[:, :, 0] > 125 for image, _ in pairs])
+    dogs = torch.stack([labels for _, labels in pairs])
+    sure = dogs != 255
+    assert bright.shape == dogs.shape == (40, 32, 32)
+    assert ((bright == (dogs == 12)) | ~sure).float().mean() > 0.98  # JPEG blurs the border.
+    # The dog is on the left of its image, so on the right of a mirrored one.
+    edges = [(d[:, 0] == 12).all() != (d[:, -1] == 12).all() for d in dogs]
+    left = [bool((d[:, 0] == 12).all()) for d, edge in zip(dogs, edges, strict=True) if edge]
+    assert 0 < sum(left) < len(left)
+    again = draw(data.images, labels, 40, 32, 0, 3)
+    assert all(
+        torch.equal(a, b)
+        for one, two in zip(pairs, again, strict=True)
+        for a, b in zip(one, two, strict=True)
+    )
+    with pytest.raises(InputError, match="has no crop of 70"):
+        draw(data.images, labels, 40, 70, 0, 3)
+
+
+def test_passes_of_several_crops_take_the_step_of_single_ones(devkit: Path) -> None:
+    data, weights = train_data(devkit), []
+    for at_once in (1, 4):
+        subject = program(data, crop=32, accumulate=4, images_per_pass=at_once)
+        subject.network.eval()
+        batch = subject.batch(0)
+        assert [len(images) for images, _ in batch] == [at_once] * (4 // at_once)
+        subject.update(0, batch)
+        weights.append(subject.network.fc7.weight.detach())
+    torch.testing.assert_close(*weights, rtol=1e-5, atol=1e-6)
+
+
+def test_padding_to_a_multiple_adds_mean_pixels_and_void(devkit: Path) -> None:
+    subject, plain = (program(train_data(devkit), size_multiple=m) for m in (100, 1))
+    for (image, labels), (bare, bare_labels) in zip(subject.batch(0), plain.batch(0), strict=True):
+        height, width = bare_labels.shape[1:]
+        assert all(side % 100 == 0 for side in image.shape[-2:])
+        assert torch.equal(image[..., :height, :width], bare)
+        assert torch.equal(labels[..., :height, :width], bare_labels)
+        assert not image[..., height:, :].any()
+        assert (labels[..., width:] == 255).all()
+
+
+def test_scores_of_a_padded_image_are_cut_to_it() -> None:
+    image = RaggedImages.from_arrays([np.full((40, 64, 3), 200, np.uint8)]).image(0)
+    network = FCN(21, 32, "he", torch.Generator().manual_seed(0)).eval()
+    torch.nn.init.normal_(network.head.score_fr.weight, std=0.01)
+    padded, plain = (
+        Predictor(network, MEAN, CPU, size_multiple=m).scores(image, (40, 64)) for m in (96, 1)
+    )
+    assert padded.shape == plain.shape
+    # Conv layers see zeros behind the border of a map and biases behind that of an image.
+    torch.testing.assert_close(padded[:, :8, :8], plain[:, :8, :8], rtol=0.05, atol=0.05)
+
+
+def test_the_rate_falls_to_a_tenth_and_biases_follow_their_multiplier(devkit: Path) -> None:
+    """The schedule and multipliers of richzhang/colorization, a hundred thousandth as long."""
+    changes = {"tenth_every": 2, "bias_multiplier": 2, "decay_biases": False}
+    subject = program(train_data(devkit), accumulate=1, learning_rate=1e-4, **changes)
+    rates = []
+    for step in range(5):
+        subject.update(step, subject.batch(step))
+        rates.append(sorted({group["lr"] for group in subject.sgd.param_groups}))
+    assert rates[0] == rates[1] == pytest.approx([1e-4, 2e-4])
+    assert rates[2] == rates[3] == pytest.approx([1e-5, 2e-5])
+    assert rates[4] == pytest.approx([1e-6, 2e-6])
+    biases = {id(p) for n, p in subject.network.named_parameters() if n.endswith("bias")}
+    for group in subject.sgd.param_groups:
+        undecayed = group["weight_decay"] == 0
+        assert all((id(p) in biases) == undecayed for p in group["params"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cuda_graphs": True}, "cuda_graphs=true needs compile=true"),
+        ({"images_per_pass": 3}, "needs a crop"),
+        ({"images_per_pass": 2, "crop": 32}, "must divide accumulate=3"),
+        ({"crop": 65, "short_side": 64}, "crop must be within short_side=64"),
+        ({"stride": 4}, "32, 16 or 8"),
+    ],
+)
+def test_options_that_do_not_agree_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipe(**changes)
 
 
 def test_only_the_score_bias_does_not_decay(devkit: Path) -> None:
@@ -178,32 +267,50 @@ def test_images_of_a_step_depend_on_seed_and_step_alone(devkit: Path) -> None:
     assert set(shapes[0]) == {96, 128}  # With replacement: 20 draws from two images.
 
 
-def test_a_loss_that_is_no_number_stops_before_the_update(devkit: Path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run(devkit: Path, tmp_path: Path) -> None:
     subject = program(train_data(devkit))
     with torch.no_grad():
         subject.network.score_fr.bias[0] = float("nan")
-    before = subject.network.fc7.weight.clone()
-    with pytest.raises(CebenchError, match="step 7: loss is nan"):
-        subject.update(7, subject.batch(7))
-    assert torch.equal(before, subject.network.fc7.weight)
+    with pytest.raises(CebenchError, match="step 0: loss is nan"):
+        train_to(1, subject, tmp_path / "run")
 
 
-def test_the_loss_falls_and_the_labels_are_learned(devkit: Path) -> None:
-    data = train_data(devkit)
-    subject = program(data, learning_rate=0.05, accumulate=2)
-    losses = []
-    for step in range(150):
-        torch.manual_seed(step)
-        losses.append(subject.update(step, subject.batch(step))["loss"].item())
-    assert np.mean(losses[-10:]) < 0.3 * losses[0]
-    subject.network.eval()
+def three_scenes(side: int = 48) -> tuple[RaggedImages, list[np.ndarray]]:
+    """A red dog on the left, a green person below, a blue cat on the right; the rest is grey."""
+    rng = np.random.default_rng(0)
+    left, low = (np.indices((side, side))[axis] < side // 2 for axis in (1, 0))
+    images, labels = [], []
+    for label, colour, there in (
+        (12, (220, 60, 60), left),
+        (15, (60, 220, 60), ~low),
+        (8, (60, 60, 220), ~left),
+    ):
+        pixels = np.where(there[:, :, None], colour, 100) + rng.integers(-20, 21, (side, side, 3))
+        images.append(pixels.astype(np.uint8))
+        labels.append(np.where(there, label, 0).astype(np.uint8))
+    return RaggedImages.from_arrays(images), labels
+
+
+def test_three_images_are_learned_by_heart_from_a_random_trunk() -> None:
+    """FCN-32s at full width and dropout left out: 25 steps of all three, 0.4 s each."""
+    images, labels = three_scenes()
+    origin = SegmentationSet("three", VocYear.__new__(VocYear), ("a", "b", "c"))
+    data = LabelledImages(origin, images, labels)
+    chosen = recipe(learning_rate=3e-4, weight_decay=5e-4)
+    network = FCN(21, 32, "data", torch.Generator().manual_seed(0))
+    network.head.dropout.p = 0
+    pixels = preprocess(torch.stack([images.image(i).permute(2, 0, 1) for i in range(3)]), MEAN)
+    with torch.no_grad():
+        network.head.standardise([network.trunk(pixels)])
+    subject = Segmentation(network, data, chosen, MEAN, 0, CPU)
+    for step in range(25):
+        subject.update(step, [(pixels, torch.from_numpy(np.stack(labels)))])
+    predictor = Predictor(network.eval(), MEAN, CPU)
     confusion = sum(
-        confusion_matrix(
-            truth, label_image(subject.network, data.images.image(index), MEAN, truth.shape), 21
-        )
-        for index, truth in enumerate(data.labels)
+        confusion_matrix(truth, predictor.labels(images.image(i), truth.shape), 21)
+        for i, truth in enumerate(labels)
     )
-    assert segmentation_scores(np.asarray(confusion)).mean_iou > 0.8
+    assert segmentation_scores(np.asarray(confusion)).mean_iou > 0.9
 
 
 def test_labels_are_resized_to_the_image_without_mixing() -> None:
@@ -228,7 +335,8 @@ def test_the_network_sees_resized_images_and_labels_of_one_size(devkit: Path) ->
 
 def test_predictions_have_the_size_of_the_truth_whatever_the_network_sees() -> None:
     image = RaggedImages.from_arrays([np.full((40, 64, 3), 200, np.uint8)]).image(0)
-    assert label_image(ThinFCN().eval(), image, MEAN, (75, 120)).shape == (75, 120)
+    labels = Predictor(ThinFCN().eval(), MEAN, CPU).labels(image, (75, 120))
+    assert labels.shape == (75, 120)
 
 
 @pytest.mark.parametrize(("train_set", "test_set"), [("trainval", "val"), ("train", "train")])
@@ -240,6 +348,29 @@ def test_sets_that_share_an_image_are_refused(devkit: Path, train_set: str, test
 def test_a_part_of_an_overlapping_test_set_is_refused_too(devkit: Path) -> None:
     with pytest.raises(InputError, match="share 2 images"):
         find_sets(devkit, 2012, "voc", "train", "trainval", 1)
+
+
+def test_labels_of_segmentation_class_aug_come_first_for_aug(devkit: Path) -> None:
+    extra = devkit / "VOC2012" / "SegmentationClassAug"
+    extra.mkdir()
+    write_label_png(extra / "2008_000001.png", np.full((96, 128), 7, np.uint8))
+    found = {kind: find_sets(devkit, 2012, kind, "train", "val", 0)[0] for kind in ("voc", "aug")}
+    assert {kind: int(part.labels(0)[0, 0]) for kind, part in found.items()} == {
+        "voc": 12,
+        "aug": 7,
+    }
+    np.testing.assert_array_equal(found["aug"].labels(1), found["voc"].labels(1))
+    assert fingerprint(found["aug"], found["voc"]) != fingerprint(found["voc"], found["voc"])
+
+
+def test_the_set_without_sbds_photographs_may_be_scored_after_learning_sbd(
+    devkit: Path, sbd: Path
+) -> None:
+    with pytest.raises(InputError, match="share 2 images"):
+        find_sets(devkit, 2012, "sbd", "train", "trainval", 0)
+    (devkit / "VOC2012/ImageSets/Segmentation/val.txt").write_text("".join(f"{i}\n" for i in SIZES))
+    _, test = find_sets(devkit, 2012, "sbd", "train", "val_without_sbd", 0)
+    assert test.ids == ("2008_000003",)
 
 
 def test_voc2007_ids_are_known_by_their_later_names(tiny_voc: Path, sbd: Path) -> None:
@@ -321,6 +452,26 @@ def test_the_stored_predictions_score_as_recorded(devkit: Path, tmp_path: Path) 
     assert float(rows[12]["iou"]) == scores.iou[12]
     assert (run / "samples" / "segmentation.png").is_file()
     assert (run / "curves.png").is_file()
+    assert (run / "confusion.png").is_file()
+
+
+def test_pictures_show_three_of_the_best_median_and_worst_once_each() -> None:
+    values = np.array([0.1, np.nan, 0.9, 0.5, 0.8, 0.2, 0.4, 0.6, 0.3, 0.7])
+    assert best_median_worst(values) == [
+        *[("best", 2), ("best", 4), ("best", 9)],
+        *[("median", 7), ("median", 3), ("median", 6)],
+        *[("worst", 8), ("worst", 5), ("worst", 0)],
+    ]
+    assert best_median_worst(np.array([0.5])) == [("best", 0)]
+    assert best_median_worst(np.array([0.2, 0.7])) == [("best", 1), ("worst", 0)]
+    assert best_median_worst(np.array([np.nan])) == []
+
+
+def test_the_legend_has_a_swatch_of_every_class_of_either_image() -> None:
+    truth, guess = np.zeros((10, 10), np.uint8), np.zeros((10, 10), np.uint8)
+    truth[:5], guess[:, :3] = 15, 255
+    swatches = legend(truth, guess)[6::18, 5]
+    assert swatches.tolist() == voc_palette()[[0, 15, 255]].tolist()
 
 
 @pytest.mark.parametrize("tier", ["smoke", "short", "paper"])

@@ -1,0 +1,85 @@
+"""Image sets of segmentation that no list file holds: a VOC val set without SBD's train set."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from cebench.data.sbd import Sbd
+from cebench.data.voc import VocYear
+from cebench.errors import InputError
+
+SBD_FOLDER = "benchmark_RELEASE"
+
+SEG11VALID_YEARS = {"2007": 321, "2008": 104, "2009": 132, "2010": 101, "2011": 78}
+"""Images of seg11valid by the year in their id, 736 in all (shelhamer/fcn.berkeleyvision.org)."""
+COMPLETE_LISTS = (1111, 8498)
+"""Images of VOC2011's segmentation val and of SBD's train; shorter lists are parts of them."""
+
+
+def segmentation_ids(voc: VocYear, image_set: str, data: Path) -> list[str]:
+    """The ids of a segmentation set, in the order of its list.
+
+    Two names need no file of their own in ImageSets/Segmentation: `seg11valid` is VOC2011's val
+    without SBD's train, whose 736 images lie in VOC2012 too; `val_without_sbd` is the val of `voc`
+    without SBD's train.
+
+    Args:
+        voc: the year whose images are meant.
+        image_set: name of a set or path of a list file.
+        data: the folder that was given for `voc`, in or beside which SBD lies.
+
+    Raises:
+        InputError: a list is absent or damaged, or seg11valid comes out wrong from complete lists.
+    """
+    origins = {"seg11valid": 2011, "val_without_sbd": voc.year}
+    stored = voc.root / "ImageSets" / "Segmentation" / f"{image_set}.txt"
+    if image_set not in origins or stored.is_file():
+        return voc.ids(image_set, "Segmentation")
+    if image_set == "seg11valid" and voc.year < 2011:
+        raise InputError(f"seg11valid is a set of VOC2011 and VOC2012, not of VOC{voc.year}")
+    try:
+        validation = VocYear(voc.root.parent, origins[image_set]).ids("val", "Segmentation")
+        learned = find_sbd(data, voc).ids("train")
+    except InputError as error:
+        raise InputError(
+            f"{image_set} is VOC{origins[image_set]} val without SBD train and needs both lists "
+            f"({error}); bring them, or the list itself as {stored}"
+        ) from error
+    ids = without(validation, voc.year, learned, 2012)
+    if image_set == "seg11valid" and (len(validation), len(learned)) == COMPLETE_LISTS:
+        _check_seg11valid(ids)
+    return ids
+
+
+def without(ids: Sequence[str], year: int, others: Iterable[str], others_year: int) -> list[str]:
+    """The `ids` of `year` whose photograph is none of the `others` of their year."""
+    known = {photo_name(image_id, others_year) for image_id in others}
+    return [image_id for image_id in ids if photo_name(image_id, year) not in known]
+
+
+def photo_name(image_id: str, year: int) -> str:
+    """The id as VOC2008 and later write it: VOC2007's 000032 is 2007_000032 there and in SBD."""
+    return f"{year}_{image_id}" if re.fullmatch(r"\d{6}", image_id) else image_id
+
+
+def find_sbd(data: Path, voc: VocYear) -> Sbd:
+    """The Semantic Boundaries Dataset in or beside the VOCdevkit; InputError if it is not there."""
+    year = voc.root.absolute()
+    places = dict.fromkeys(place / SBD_FOLDER for place in (data.absolute(), *year.parents[:2]))
+    for place in places:
+        if place.is_dir():
+            return Sbd(place)
+    raise InputError(
+        f"no folder {SBD_FOLDER} of the Semantic Boundaries Dataset in or beside the VOCdevkit; "
+        f"looked at {', '.join(map(str, places))}"
+    )
+
+
+def _check_seg11valid(ids: Sequence[str]) -> None:
+    years = dict(sorted(Counter(image_id[:4] for image_id in ids).items()))
+    if years != SEG11VALID_YEARS:
+        raise InputError(
+            f"seg11valid has {len(ids)} images, by year {years}; expected 736, {SEG11VALID_YEARS}; "
+            "fetch VOC2011's val.txt and SBD's train.txt again"
+        )

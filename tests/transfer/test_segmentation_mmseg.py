@@ -1,0 +1,169 @@
+"""Ours and mmsegmentation, with the same weights; runs in the tox environment `mmseg`."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cebench.data.ragged import RaggedImages
+from cebench.data.voc import VocYear
+from cebench.errors import InputError
+from cebench.metrics.segmentation import segmentation_scores
+from cebench.models.fcn import FCN, Stride
+from cebench.run_directory import RunDirectory
+from cebench.transfer.segmentation import Segmentation, measure
+from cebench.transfer.segmentation_data import LabelledImages, SegmentationSet
+from cebench.transfer.segmentation_recipe import SegmentationRecipe
+from cebench.transfer.segmentation_report import Predictor, write_label_png
+from cebench.transfer.setting import Setting
+from cebench.weights import random_weights
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
+    pytest.importorskip("mmseg", reason="mmsegmentation has an environment of its own")
+    from cebench.transfer import segmentation_mmseg
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+CPU = torch.device("cpu")
+MEAN = (122.0, 117.0, 104.0)
+SIZES = [(97, 131), (128, 64), (90, 120)]
+
+
+@pytest.fixture(autouse=True)
+def repeatable() -> Iterator[None]:
+    """The engine sets torch's repeatable algorithms."""
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture
+def devkit(tmp_path: Path) -> Path:
+    """VOC2012 with two train images and one val image of noise with a bright square."""
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / folder).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number, (height, width) in enumerate(SIZES):
+        labels = np.zeros((height, width), np.uint8)
+        labels[20:60, 10:50] = 5 * number + 1
+        labels[:, -3:] = 255
+        pixels = rng.integers(0, 120, (height, width, 3), dtype=np.uint8)
+        pixels[20:60, 10:50] += 100
+        Image.fromarray(pixels).save(root / "JPEGImages" / f"2008_00000{number}.jpg", quality=95)
+        write_label_png(root / "SegmentationClass" / f"2008_00000{number}.png", labels)
+    (root / "ImageSets/Segmentation/train.txt").write_text("2008_000000\n2008_000001\n")
+    (root / "ImageSets/Segmentation/val.txt").write_text("2008_000002\n")
+    return tmp_path / "VOCdevkit"
+
+
+def network(stride: Stride = 32) -> FCN:
+    """Score layers are not zero, so that scores differ."""
+    generator = torch.Generator().manual_seed(0)
+    fcn = FCN(21, stride, "he", generator)
+    for name, parameter in fcn.named_parameters():
+        if "score_" in name:
+            torch.nn.init.normal_(parameter, std=0.01, generator=generator)
+    return fcn.eval()
+
+
+def noise(count: int) -> LabelledImages:
+    rng = np.random.default_rng(1)
+    sizes = SIZES[:count]
+    images = RaggedImages.from_arrays(
+        [rng.integers(0, 256, (*s, 3), dtype=np.uint8) for s in sizes]
+    )
+    labels = [rng.integers(0, 21, s, dtype=np.uint8) for s in sizes]
+    origin = SegmentationSet("noise", VocYear.__new__(VocYear), tuple(map(str, range(count))))
+    return LabelledImages(origin, images, labels)
+
+
+def recipe(**changes: object) -> SegmentationRecipe:
+    values = {"tier": "smoke", "steps": 2, "accumulate": 2, "learning_rate": 1e-3, "log_every": 1}
+    return SegmentationRecipe.model_validate({**values, **changes})
+
+
+def mmseg_scores(fcn: FCN, image: Tensor, shape: tuple[int, int], multiple: int = 1) -> Tensor:
+    model = segmentation_mmseg.segmentor(fcn, MEAN, multiple).eval()
+    given = segmentation_mmseg.sample(image, torch.zeros(shape, dtype=torch.uint8))
+    batch = {"inputs": [given["inputs"]], "data_samples": [given["data_samples"]]}
+    with torch.no_grad():
+        (found,) = model.test_step(batch)
+    scores: Tensor = found.seg_logits.data
+    assert torch.equal(found.pred_sem_seg.data[0], scores.argmax(0))
+    return scores
+
+
+@pytest.mark.parametrize(("stride", "multiple", "scale"), [(32, 1, 1), (8, 1, 1), (16, 32, 2)])
+def test_same_weights_and_image_give_the_same_scores_and_label_image(
+    stride: Stride, multiple: int, scale: int
+) -> None:
+    fcn, image = network(stride), noise(1).images.image(0)
+    shape = (scale * SIZES[0][0], scale * SIZES[0][1])
+    ours = Predictor(fcn, MEAN, CPU, size_multiple=multiple).scores(image, shape)
+    theirs = mmseg_scores(fcn, image, shape, multiple)
+    assert ours.abs().max() > 0.5
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-4)
+    assert torch.equal(theirs.argmax(0), ours.argmax(0))
+
+
+def test_two_steps_of_its_runner_are_two_of_ours(tmp_path: Path) -> None:
+    """Also with a falling rate and biases that learn twice as fast; dropout is left out."""
+    chosen = recipe(tenth_every=1, bias_multiplier=2, decay_biases=False)
+    data, fcn = noise(3), network()
+    before = {name: p.detach().clone() for name, p in fcn.named_parameters()}
+    model = segmentation_mmseg.segmentor(fcn, MEAN)
+    fcn.head.dropout.p = model.decode_head.fcn.dropout.p = 0
+    segmentation_mmseg.runner_of(model, data, data, chosen, tmp_path, []).train()
+    program = Segmentation(fcn, data, chosen, MEAN, 0, CPU)
+    for step in range(2):
+        program.update(step, program.batch(step))
+    theirs = model.state_dict()
+    for name, ours in fcn.state_dict().items():
+        other = theirs[name.replace("trunk", "backbone.trunk").replace("head", "decode_head.fcn")]
+        moved = (ours - before[name]).norm()
+        assert moved > 0
+        assert (ours - other).norm() < 1e-3 * moved, name
+
+
+def test_a_run_is_scored_alike_by_both_metrics(devkit: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with RunDirectory(run, {"run": {"verb": "transfer"}, "recipe": {"tier": "smoke"}}) as directory:
+        setting = Setting(
+            run=directory,
+            weights=random_weights(0),
+            data=devkit,
+            seed=0,
+            device=CPU,
+            engine="mmseg",
+        )
+        outcome = measure(recipe(steps=1, head_filler="he", learning_rate=0.02), setting)
+    values = {m.metric: m.value for m in outcome.measurements}
+    assert values["mean_iou"] > 0
+    assert values["mean_iou_mmseg"] == pytest.approx(values["mean_iou"], abs=0.5e-4)
+    assert (run / "predictions" / "2008_000002.png").is_file()
+    assert (run / "samples" / "segmentation.png").is_file()
+    assert not list(run.rglob("*.pth"))
+
+
+def test_both_metrics_agree_on_confusions_of_many_classes(tmp_path: Path) -> None:
+    data, fcn = noise(3), network()
+    ours = segmentation_mmseg.StoredPredictions(data, tmp_path)
+    model = segmentation_mmseg.segmentor(fcn, MEAN)
+    runner = segmentation_mmseg.runner_of(model, data, data, recipe(), tmp_path / "work", [ours])
+    theirs = runner.test()["mIoU"]
+    assert theirs == pytest.approx(
+        100 * segmentation_scores(ours.confusions.sum(axis=0)).mean_iou, abs=0.005
+    )
+
+
+@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True}])
+def test_options_of_the_native_engine_are_refused(change: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="--engine mmseg"):
+        segmentation_mmseg.refuse_unsupported(recipe(**change))

@@ -1,0 +1,255 @@
+"""`--engine mmseg`: the same trunk and head in mmsegmentation, trained and tested by its runner.
+
+A second implementation of everything around the network: batching, accumulation, loss, schedule,
+normalisation, resizing and the metric. It draws the same images in the same order. It keeps no
+checkpoints (mmengine's are pickles): an interrupted run begins again.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from cebench.data.voc import SEGMENTATION_CLASSES, VOID_LABEL, voc_palette
+from cebench.errors import InputError
+from cebench.metrics.segmentation import confusion_matrix
+from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.fcn import CONV1_PADDING, FCN, FCNHead, Stride
+from cebench.randomness import torch_seed
+
+from .segmentation_data import LabelledImages, draw
+from .segmentation_recipe import SegmentationRecipe, parameter_groups
+from .segmentation_report import NUM_CLASSES, write_label_png
+from .setting import Measurement, Setting
+
+try:
+    from mmengine.config import ConfigDict
+    from mmengine.dataset import pseudo_collate
+    from mmengine.evaluator import BaseMetric
+    from mmengine.optim import OptimWrapper, StepLR
+    from mmengine.runner import Runner
+    from mmengine.structures import PixelData
+    from mmseg.evaluation import IoUMetric
+    from mmseg.models.data_preprocessor import SegDataPreProcessor
+    from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+    from mmseg.models.segmentors import EncoderDecoder
+    from mmseg.registry import MODELS
+    from mmseg.structures import SegDataSample
+except ImportError as error:
+    raise InputError(
+        f"--engine mmseg needs mmsegmentation ({error}); install cebench[mmseg] into an "
+        "environment of its own"
+    ) from error
+
+logger = logging.getLogger("cebench")
+
+
+@MODELS.register_module()
+class CaffeNetBackbone(nn.Module):
+    """The trunk that every row shares."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = CaffeNetTrunk(conv1_padding=CONV1_PADDING)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images (N, 3, H, W) to maps of strides 8, 16, 32 and 1; the last are the images."""
+        pool1, pool2 = self.trunk.pool1_and_pool2(images)
+        return pool1, pool2, self.trunk.pool5(self.trunk.conv5_of(pool2)), images
+
+
+@MODELS.register_module()
+class CaffeNetFCNHead(BaseDecodeHead):  # type: ignore[misc]
+    """The head, whose scores have the size of the images."""
+
+    def __init__(self, stride: Stride, **options: Any) -> None:
+        super().__init__(
+            in_channels=[96, 256, 256, 3],
+            in_index=[0, 1, 2, 3],
+            input_transform="multiple_select",
+            channels=1,
+            init_cfg=None,
+            **options,
+        )
+        del self.conv_seg  # The head has its own score layers.
+        self.fcn = FCNHead(self.num_classes, stride, "caffenet", None)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        pool1, pool2, pool5, images = self._transform_inputs(inputs)
+        scores: Tensor = self.fcn(pool1, pool2, pool5, *images.shape[-2:])
+        return scores
+
+
+def segmentor(network: FCN, mean: Sequence[float], size_multiple: int = 1) -> Any:
+    """`network` as mmsegmentation's EncoderDecoder, with copies of its weights."""
+    model = EncoderDecoder(
+        backbone={"type": "CaffeNetBackbone"},
+        decode_head={
+            "type": "CaffeNetFCNHead",
+            "stride": network.stride,
+            "num_classes": NUM_CLASSES,
+            "ignore_index": VOID_LABEL,
+            "dropout_ratio": 0,
+            "loss_decode": {"type": "CrossEntropyLoss", "avg_non_ignore": True},
+        },
+        data_preprocessor=SegDataPreProcessor(
+            mean=list(mean),
+            std=[1.0, 1.0, 1.0],
+            pad_val=0,
+            seg_pad_val=VOID_LABEL,
+            size_divisor=size_multiple,
+            test_cfg={"size_divisor": size_multiple},
+        ),
+        train_cfg={},
+        test_cfg=ConfigDict(mode="whole"),
+    )
+    model.backbone.trunk.load_state_dict(network.trunk.state_dict())
+    model.decode_head.fcn.load_state_dict(network.head.state_dict())
+    return model
+
+
+class DrawnImages(IterableDataset[dict[str, Any]]):
+    """The images that the native engine learns from, one a pass, in its order."""
+
+    def __init__(self, data: LabelledImages, recipe: SegmentationRecipe, seed: int) -> None:
+        self.data, self.recipe, self.seed = data, recipe, seed
+        self.labels = data.labels_as_seen()
+
+    def __len__(self) -> int:
+        return self.recipe.steps * self.recipe.accumulate
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        count, crop = self.recipe.accumulate, self.recipe.crop
+        for step in range(self.recipe.steps):
+            for image, labels in draw(self.data.images, self.labels, count, crop, self.seed, step):
+                yield sample(image, labels)
+
+
+class TestImages(Dataset[dict[str, Any]]):
+    """The images that are scored, labels at their own size."""
+
+    metainfo: ClassVar[dict[str, Any]] = {
+        "classes": SEGMENTATION_CLASSES,
+        "palette": voc_palette()[:NUM_CLASSES].tolist(),
+    }
+
+    def __init__(self, test: LabelledImages) -> None:
+        self.test = test
+
+    def __len__(self) -> int:
+        return len(self.test.labels)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        labels = torch.from_numpy(self.test.labels[index])
+        return sample(self.test.images.image(index), labels, index=index)
+
+
+def sample(image: Tensor, labels: Tensor, index: int = 0) -> dict[str, Any]:
+    """(H, W, 3) and (h, w) uint8 as mmsegmentation takes them."""
+    size = tuple(image.shape[:2])
+    described = SegDataSample(
+        metainfo={"img_shape": size, "ori_shape": tuple(labels.shape), "index": index}
+    )
+    described.gt_sem_seg = PixelData(data=labels[None].long())
+    return {"inputs": image.permute(2, 0, 1).contiguous(), "data_samples": described}
+
+
+class StoredPredictions(BaseMetric):  # type: ignore[misc]
+    """Writes every label image and counts its pixels by cebench's metric."""
+
+    def __init__(self, test: LabelledImages, folder: Path) -> None:
+        super().__init__()
+        self.test, self.folder = test, folder
+        self.confusions = np.zeros((len(test.labels), NUM_CLASSES, NUM_CLASSES), dtype=np.int64)
+
+    def process(self, data_batch: object, data_samples: Sequence[dict[str, Any]]) -> None:
+        for described in data_samples:
+            index = described["index"]
+            labels = described["pred_sem_seg"]["data"][0].to(torch.uint8).cpu().numpy()
+            write_label_png(self.folder / f"{self.test.origin.ids[index]}.png", labels)
+            self.confusions[index] = confusion_matrix(self.test.labels[index], labels, NUM_CLASSES)
+
+    def compute_metrics(self, results: object) -> dict[str, float]:
+        return {}
+
+
+def refuse_unsupported(recipe: SegmentationRecipe) -> None:
+    """InputError for options that only the native engine has."""
+    if recipe.precision != "fp32" or recipe.compile:
+        raise InputError('--engine mmseg computes with precision="fp32" and compile=false only')
+
+
+def train_and_predict(
+    network: FCN,
+    data: LabelledImages,
+    test: LabelledImages,
+    recipe: SegmentationRecipe,
+    setting: Setting,
+    data_fingerprint: str,
+) -> tuple[np.ndarray, list[Measurement]]:
+    """Let mmsegmentation's runner train a copy of `network`, label the test images and score them.
+
+    Returns:
+        (N, 21, 21) confusion matrices of the test images, and the mean IoU of mmsegmentation's own
+        metric, which it rounds to hundredths of a percent.
+    """
+    # mmsegmentation's loss has no repeatable form on CUDA.
+    torch.use_deterministic_algorithms(setting.device.type == "cpu")
+    predictions = setting.run.path / "predictions"
+    predictions.mkdir(exist_ok=True)
+    ours = StoredPredictions(test, predictions)
+    model = segmentor(network, setting.weights.sidecar.preprocessing.mean_rgb, recipe.size_multiple)
+    runner = runner_of(
+        model.to(setting.device),
+        data,
+        test,
+        recipe,
+        setting.run.path / "mmseg",
+        [ours],
+        seed=setting.seed,
+    )
+    runner.train()
+    theirs = float(runner.test()["mIoU"]) / 100
+    logger.info(f"{test.origin.name}: mean IoU {theirs:.4f} by mmsegmentation's metric")
+    measured = Measurement(
+        metric="mean_iou_mmseg", value=theirs, count=len(test.labels), column="segmentation"
+    )
+    return ours.confusions, [measured]
+
+
+def runner_of(
+    model: Any,
+    data: LabelledImages,
+    test: LabelledImages,
+    recipe: SegmentationRecipe,
+    folder: Path,
+    metrics: Sequence[BaseMetric],
+    seed: int = 0,
+) -> Runner:
+    """Mmengine's runner: trains `model` on `data`, scores it on `test` by IoUMetric and `metrics`.
+
+    It counts passes where cebench counts steps, and logs into `folder`.
+    """
+    images = DrawnImages(data, recipe, seed)
+    sgd = torch.optim.SGD(parameter_groups(model, recipe), momentum=recipe.momentum)
+    drop = recipe.tenth_every * recipe.accumulate
+    return Runner(
+        model,
+        str(folder),
+        train_dataloader=DataLoader(images, collate_fn=pseudo_collate),
+        train_cfg={"type": "IterBasedTrainLoop", "max_iters": len(images)},
+        optim_wrapper=OptimWrapper(sgd, accumulative_counts=recipe.accumulate),
+        param_scheduler=[StepLR(sgd, drop, by_epoch=False)] if drop else None,
+        test_dataloader=DataLoader(TestImages(test), collate_fn=pseudo_collate),
+        test_cfg={},
+        test_evaluator=[IoUMetric(), *metrics],
+        default_hooks={"checkpoint": None},
+        randomness={"seed": torch_seed(seed, "mmseg") % 2**32},
+        log_level="ERROR",
+        default_scope="mmseg",
+    )

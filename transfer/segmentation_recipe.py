@@ -1,0 +1,105 @@
+"""How FCN is fine-tuned and scored: the options of `segmentation`."""
+
+from typing import Any
+
+from pydantic import (
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
+from torch import nn
+
+from cebench.config import Recipe
+from cebench.devices import Precision
+from cebench.models.fcn import HeadFiller, Stride
+from cebench.models.parameter_groups import caffe_parameter_groups
+
+from .segmentation_data import TrainData
+
+
+class SegmentationRecipe(Recipe):
+    """How FCN is fine-tuned and scored (protocol ledger: segmentation)."""
+
+    year: int = 2012
+    """VOC year."""
+    train_data: TrainData = "voc"
+    """`voc`; `aug`, with labels of SegmentationClassAug first; or `sbd` for the Semantic Boundaries
+    Dataset (benchmark_RELEASE), as in the paper."""
+    train_set: str = "train"
+    """Image set that is learned from, or the path of a list."""
+    test_set: str = "val"
+    """VOC image set that is scored, or the path of a list. Of no list file: `seg11valid`, VOC2011
+    val without SBD train, the paper's; `val_without_sbd`, the given year's val without it."""
+    test_images: NonNegativeInt = 0
+    """Images of the test set that are scored, evenly spaced in its list; 0: all."""
+    short_side: NonNegativeInt = 0
+    """Pixels of the shorter side that the network sees; 0: images as stored, as in the original.
+    Labels are scored at their own size always."""
+    crop: NonNegativeInt = 0
+    """Side of the random squares, mirrored half of the time, that are learned from; 0: whole
+    images, as in the original."""
+    size_multiple: PositiveInt = 1
+    """Whole images are padded to a multiple of so many pixels, with the mean pixel to the right and
+    below: few sizes for `compile`. 1: not at all, as in the original."""
+    stride: Stride = 32
+    """Pixels between two of the finest scores: 32 is FCN-32s, the original's only AlexNet."""
+    head_filler: HeadFiller = "caffenet"
+    """Initial fc6 and fc7: `caffenet`, N(0, 0.005) and biases of 1; `he`, He's normals without
+    biases; `data`, these scaled so that each unit has mean 0 and variance 1 on training images."""
+    steps: PositiveInt
+    """Optimizer steps."""
+    accumulate: PositiveInt = 20
+    """Images per step, which takes the mean of their gradients."""
+    images_per_pass: PositiveInt = 1
+    """Of them, computed at once; more than one need a `crop`."""
+    learning_rate: PositiveFloat = 1e-4
+    """Of SGD at the first step; the score layers' biases learn twice as fast."""
+    tenth_every: NonNegativeInt = 0
+    """Steps after which the learning rate falls to a tenth; 0: never."""
+    bias_multiplier: PositiveFloat = 1
+    """Learning rate of the other layers' biases as a multiple of their weights'."""
+    decay_biases: bool = True
+    """Whether the other layers' biases decay; those of the score layers never do."""
+    momentum: NonNegativeFloat = 0.9
+    """Of SGD."""
+    weight_decay: NonNegativeFloat = 5e-4
+    """Of weights."""
+    precision: Precision = "fp32"
+    """bf16 computes products and convolutions in bfloat16, in training and test."""
+    compile: bool = False
+    """Whether torch.compile translates the network, once for every size of image."""
+    cuda_graphs: bool = False
+    """Whether a compiled pass is replayed as one CUDA graph: for a GPU."""
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> "SegmentationRecipe":
+        if self.cuda_graphs and not self.compile:
+            raise ValueError("cuda_graphs=true needs compile=true")
+        if self.images_per_pass > 1 and not self.crop:
+            raise ValueError("images_per_pass above 1 needs a crop: whole images differ in size")
+        if self.accumulate % self.images_per_pass:
+            raise ValueError(f"images_per_pass must divide accumulate={self.accumulate}")
+        if self.crop > self.short_side > 0:
+            raise ValueError(f"crop must be within short_side={self.short_side}")
+        return self
+
+
+def parameter_groups(network: nn.Module, recipe: SegmentationRecipe) -> list[dict[str, Any]]:
+    """Weights and biases with Caffe's multipliers; score layers have the original's always."""
+    named = list(network.named_parameters())
+    score_layers = [(name, p) for name, p in named if "score_" in name]
+    others = [(name, p) for name, p in named if "score_" not in name]
+    return [
+        *caffe_parameter_groups(
+            others,
+            recipe.learning_rate,
+            recipe.weight_decay,
+            bias_multiplier=recipe.bias_multiplier,
+            decay_biases=recipe.decay_biases,
+        ),
+        *caffe_parameter_groups(
+            score_layers, recipe.learning_rate, recipe.weight_decay, decay_biases=False
+        ),
+    ]
