@@ -16,9 +16,19 @@ STOREYS = [
     {"cli", "__main__", "commands", "quickstart"},
     {"pretrain", "transfer"},
     {"training", "inpainting", "tables", "table_formats"},
-    {"run_directory", "checkpoints", "weights", "devices", "progress", "logs", "pictures"},
+    {
+        "run_directory",
+        "checkpoints",
+        "weights",
+        "foreign_weights",
+        "devices",
+        "progress",
+        "logs",
+        "pictures",
+        "charts",
+    },
     {"config", "records", "published", "data", "models", "metrics"},
-    {"randomness", "files", "errors", "run_options"},
+    {"randomness", "parallel", "files", "errors", "run_options"},
     {"__init__"},
 ]
 """From top to bottom; a room imports from its own storey or a lower one."""
