@@ -28,9 +28,9 @@ from cebench.models.box_coding import clip_boxes
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 from cebench.models.parameter_groups import caffe_parameter_groups
 from cebench.models.roi_sampling import LabelledRois, network_rois, pyramid_rois, sample_rois
-from cebench.transfer.detection_data import pyramid
-from cebench.transfer.detection_detectron2 import Detectron2FastRCNN
-from cebench.transfer.detection_prediction import best, candidates, classify, suppress
+from cebench.transfer.detection.data import pyramid
+from cebench.transfer.detection.engine_detectron2 import Detectron2FastRCNN
+from cebench.transfer.detection.prediction import best, candidates, classify, suppress
 
 CPU = torch.device("cpu")
 INCLUSIVE = torch.tensor([0, 0, 1, 1])

@@ -47,7 +47,7 @@ def load_recipe(
 ) -> tuple[RecipeType, str]:
     """The recipe `name` of `program` with `changes` ("key=value") applied, and its full name.
 
-    name: `smoke`, `short` or `paper` for `<package>/recipes/<program>-<name>.toml`, or a path that
+    name: `smoke`, `short` or `paper` for `<package>/recipes/<program>/<name>.toml`, or a path that
     ends in .toml. The full name carries every change, e.g. `context-short+steps=100`.
     """
     title, text = _recipe_text(package, program, name)
@@ -81,8 +81,9 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
 
 def recipe_sha256(recipe: Recipe) -> str:
-    """Hash of the resolved recipe without the two options that cannot change a number."""
-    values = recipe.model_dump(mode="json", exclude={"log_every", "checkpoint_every"})
+    """Hash of the resolved recipe without the options that cannot change a number."""
+    idle = {"log_every", "checkpoint_every", "samples_at"}
+    values = recipe.model_dump(mode="json", exclude=idle)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -92,14 +93,10 @@ def _recipe_text(package: str, program: str, name: str) -> tuple[str, str]:
         if not path.is_file():
             raise InputError(f"{name}: no such recipe file")
         return path.stem, path.read_text(encoding="utf-8")
-    folder = files(package) / "recipes"
-    path_in_package = folder / f"{program}-{name}.toml"
+    folder = files(package) / "recipes" / program
+    path_in_package = folder / f"{name}.toml"
     if not path_in_package.is_file():
-        known = sorted(
-            entry.name.removeprefix(f"{program}-").removesuffix(".toml")
-            for entry in folder.iterdir()
-            if entry.name.startswith(f"{program}-")
-        )
+        known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
         raise InputError(
             f"no recipe {name!r} for {program}; choose from {', '.join(known)} or give a .toml file"
         )

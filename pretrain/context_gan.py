@@ -231,9 +231,7 @@ def pretrain(recipe: ContextGanRecipe, setting: Setting) -> Pretrained:
         trunk=None,
         model=program.generator.state_dict(),
         architecture="inpainting-generator",
-        preprocessing=Preprocessing(
-            range=(-1.0, 1.0), mean_rgb=(0.0, 0.0, 0.0), side=recipe.side
-        ),
+        preprocessing=Preprocessing(range=(-1.0, 1.0), mean_rgb=(0.0, 0.0, 0.0), side=recipe.side),
         images=len(crops.training),
         data_fingerprint=source.fingerprint,
         steps=recipe.steps,

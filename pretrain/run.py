@@ -122,9 +122,7 @@ def _weights_in(folder: Path) -> Path:
     return trunk if trunk.exists() else folder / "model.safetensors"
 
 
-def _sidecar(
-    request: Request, recipe: Recipe, recipe_name: str, pretrained: Pretrained
-) -> Sidecar:
+def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pretrained) -> Sidecar:
     """Of the trunk."""
     return Sidecar(
         architecture=TRUNK_ARCHITECTURE,

@@ -64,9 +64,9 @@ MISTAKES = {
         ],
         "no VOC2007",
     ),
-    "inpainting without a decoder": (
+    "no gallery": (
         ["transfer", "--task", "inpainting", "--weights", "random", "--data", ".", "--out", "x"],
-        "context-encoder",
+        "no such folder of gallery images",
     ),
     "no results": (["report"], "results"),
     "no image": (["inpaint", "absent.png", "--weights", "w", "--out", "o"], "absent.png"),

@@ -38,7 +38,7 @@ def test_a_recipe_file_is_read(tmp_path: Path) -> None:
         ("smoke", ["learning_rate=nan"], r"learning_rate: .*finite"),
         ("smoke", ["mask=oval"], r"mask: .*central.*got 'oval'"),
         ("smoke", ["steps"], "expected key=value"),
-        ("big", [], "no recipe 'big' for context; choose from paper, short, smoke"),
+        ("big", [], "no recipe 'big' for context; choose from paper, paper-central, short, smoke"),
         ("absent.toml", [], "absent.toml: no such recipe file"),
     ],
 )
@@ -75,19 +75,16 @@ def test_every_program_has_valid_recipes_of_all_three_tiers() -> None:
     programs = [("cebench.pretrain", name, method.recipe) for name, method in METHODS.items()]
     programs += [("cebench.transfer", name, task.recipe) for name, task in TASKS.items()]
     for package, program, kind in programs:
-        for tier in ("smoke", "short", "paper"):
-            assert load_recipe(kind, package, program, tier)[0].tier == tier
-    expected = {
-        f"{program}-{tier}.toml"
-        for _, program, _ in programs
-        for tier in ("smoke", "short", "paper")
-    }
-    found = {
-        entry.name
-        for package in ("cebench.pretrain", "cebench.transfer")
-        for entry in (files(package) / "recipes").iterdir()
-    }
-    assert expected <= found
+        names = [
+            f.name.removesuffix(".toml") for f in (files(package) / "recipes" / program).iterdir()
+        ]
+        assert {"smoke", "short", "paper"} <= set(names)
+        for name in names:
+            recipe, title = load_recipe(kind, package, program, name)
+            assert (recipe.tier, title) == (name.partition("-")[0], f"{program}-{name}")
+    for package in ("cebench.pretrain", "cebench.transfer"):
+        folders = {folder.name for folder in (files(package) / "recipes").iterdir()}
+        assert folders == {program for owner, program, _ in programs if owner == package}
 
 
 def test_every_recipe_option_is_documented() -> None:

@@ -50,8 +50,8 @@ def test_installed_package_has_its_data() -> None:
     for package, name in (("cebench", "py.typed"), ("cebench", "published.toml")):
         assert resources.files(package).joinpath(name).is_file()
     for package in ("cebench.pretrain", "cebench.transfer"):
-        recipes = resources.files(package).joinpath("recipes")
-        assert any(path.name.endswith(".toml") for path in recipes.iterdir())
+        folders = resources.files(package).joinpath("recipes").iterdir()
+        assert all(folder.joinpath("short.toml").is_file() for folder in folders)
 
 
 def test_version_and_licence_are_stated_once_and_agree() -> None:

@@ -16,15 +16,11 @@ from cebench.records import Record
 from cebench.run_directory import RunDirectory
 from cebench.weights import Weights, load_weights, random_weights, refuse_foreign
 
-from . import (
-    classification,
-    detection,
-    inpainting,
-    linear_svm,
-    low_shot_svm,
-    segmentation,
-)
-from .segmentation_recipe import SegmentationRecipe
+from .classification import fine_tuning, linear_svm, low_shot_svm
+from .detection import task as detection
+from .inpainting import task as inpainting
+from .segmentation import task as segmentation
+from .segmentation.recipe import SegmentationRecipe
 from .setting import Outcome, Setting
 
 logger = logging.getLogger("cebench")
@@ -54,9 +50,9 @@ class Task:
 
 TASKS = {
     "classification": Task(
-        recipe=classification.ClassificationRecipe,
-        find_images=classification.find_images,
-        measure=classification.measure,
+        recipe=fine_tuning.ClassificationRecipe,
+        find_images=fine_tuning.find_images,
+        measure=fine_tuning.measure,
         table="2",
         protocol="voc-classification",
         protocol_version=1,

@@ -15,14 +15,14 @@ from cebench.metrics.average_precision import multilabel_scores
 from cebench.models.backbones import build_backbone
 from cebench.models.classifier import Part
 from cebench.run_directory import RunDirectory
-from cebench.transfer import classification
-from cebench.transfer.classification import (
+from cebench.transfer.classification import fine_tuning as classification
+from cebench.transfer.classification.data import LabelledImages
+from cebench.transfer.classification.fine_tuning import (
     Classification,
     ClassificationRecipe,
     build_classifier,
     measure,
 )
-from cebench.transfer.classification_data import LabelledImages
 from cebench.transfer.setting import Outcome, Setting
 from cebench.weights import Preprocessing, Weights, load_backbone, random_weights
 

@@ -5,7 +5,7 @@ from torchvision.transforms import RandomResizedCrop
 
 from cebench.data.ragged import RaggedImages
 from cebench.randomness import numpy_generator
-from cebench.transfer.classification_crops import AREAS, crops_at, draw_by_area, draw_scaled
+from cebench.transfer.classification.crops import AREAS, crops_at, draw_by_area, draw_scaled
 
 
 def gradient_image(height: int, width: int) -> np.ndarray:

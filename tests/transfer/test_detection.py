@@ -19,8 +19,7 @@ from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN
 from cebench.models.roi_sampling import label_rois, network_rois, pyramid_rois
 from cebench.training import train
-from cebench.transfer.detection import Detection, DetectionRecipe, measure, target_statistics
-from cebench.transfer.detection_data import (
+from cebench.transfer.detection.data import (
     flip_boxes,
     network_image,
     proposals_of,
@@ -29,8 +28,8 @@ from cebench.transfer.detection_data import (
     stack_images,
     subset,
 )
-from cebench.transfer.detection_pictures import best_median_worst, found_overlap
-from cebench.transfer.detection_prediction import (
+from cebench.transfer.detection.pictures import best_median_worst, found_overlap
+from cebench.transfer.detection.prediction import (
     Found,
     best,
     candidates,
@@ -39,7 +38,8 @@ from cebench.transfer.detection_prediction import (
     predict,
     suppress,
 )
-from cebench.transfer.detection_report import report, similar_classes
+from cebench.transfer.detection.report import report, similar_classes
+from cebench.transfer.detection.task import Detection, DetectionRecipe, measure, target_statistics
 from cebench.transfer.run import Request, run_transfer
 from cebench.transfer.setting import Outcome, Setting
 from cebench.weights import random_weights

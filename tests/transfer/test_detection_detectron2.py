@@ -13,7 +13,7 @@ from cebench.metrics.detection import Detections, Objects, detection_scores
 from cebench.models.box_coding import clip_boxes, decode_boxes, encode_boxes
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 from cebench.models.roi_sampling import network_rois
-from cebench.transfer.detection_prediction import best, candidates, classify, suppress
+from cebench.transfer.detection.prediction import best, candidates, classify, suppress
 from cebench.transfer.run import Request, run_transfer
 
 pytest.importorskip("detectron2.modeling")
@@ -40,7 +40,7 @@ def ours() -> FastRCNN:
 
 @pytest.fixture(scope="module")
 def theirs(ours: FastRCNN) -> FastRCNN:
-    from cebench.transfer.detection_detectron2 import Detectron2FastRCNN
+    from cebench.transfer.detection.engine_detectron2 import Detectron2FastRCNN
 
     return Detectron2FastRCNN(ours).eval()
 

@@ -8,8 +8,8 @@ from sklearn.svm import LinearSVC
 from cebench.data.ragged import RaggedImages
 from cebench.errors import Interrupted
 from cebench.models.backbones import CAFFENET, build_backbone
-from cebench.transfer import frozen_features
-from cebench.transfer.frozen_features import (
+from cebench.transfer.classification import frozen_features
+from cebench.transfer.classification.frozen_features import (
     best_cost,
     cross_validated_scores,
     layer_features,

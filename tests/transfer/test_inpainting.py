@@ -22,16 +22,16 @@ from cebench.errors import InputError
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.inpainting_gan import InpaintingGenerator
 from cebench.run_directory import RunDirectory
-from cebench.transfer.inpainting import InpaintingRecipe, measure
-from cebench.transfer.inpainting_data import InpaintingImages, central_hole, load_squares
-from cebench.transfer.inpainting_features import Descriptor, nearest_images
-from cebench.transfer.inpainting_rows import (
+from cebench.transfer.inpainting.data import InpaintingImages, central_hole, load_squares
+from cebench.transfer.inpainting.features import Descriptor, nearest_images
+from cebench.transfer.inpainting.rows import (
     Row,
     features_row,
     nearest_patches,
     paste_nearest,
     prediction_row,
 )
+from cebench.transfer.inpainting.task import InpaintingRecipe, measure
 from cebench.transfer.setting import Outcome, Setting
 from cebench.weights import Weights, random_weights, save_weights
 

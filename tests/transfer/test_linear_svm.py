@@ -14,9 +14,9 @@ from cebench.data.toy.world import write_toy_world
 from cebench.data.voc import VOC_CLASSES
 from cebench.errors import InputError
 from cebench.run_directory import RunDirectory
-from cebench.transfer import linear_svm, low_shot_svm
-from cebench.transfer.linear_svm import LinearSvmRecipe
-from cebench.transfer.low_shot_svm import LowShotSvmRecipe, drawn_images
+from cebench.transfer.classification import linear_svm, low_shot_svm
+from cebench.transfer.classification.linear_svm import LinearSvmRecipe
+from cebench.transfer.classification.low_shot_svm import LowShotSvmRecipe, drawn_images
 from cebench.transfer.setting import Outcome, Setting
 from cebench.weights import random_weights
 

@@ -20,8 +20,7 @@ from cebench.models.caffenet import preprocess
 from cebench.models.fcn import FCN, upscore
 from cebench.run_directory import RunDirectory
 from cebench.training import train
-from cebench.transfer.segmentation import Segmentation, measure
-from cebench.transfer.segmentation_data import (
+from cebench.transfer.segmentation.data import (
     LabelledImages,
     SegmentationSet,
     draw,
@@ -30,9 +29,10 @@ from cebench.transfer.segmentation_data import (
     load,
     resize_labels,
 )
-from cebench.transfer.segmentation_pictures import best_median_worst, legend
-from cebench.transfer.segmentation_recipe import SegmentationRecipe
-from cebench.transfer.segmentation_report import Predictor, write_label_png
+from cebench.transfer.segmentation.pictures import best_median_worst, legend
+from cebench.transfer.segmentation.recipe import SegmentationRecipe
+from cebench.transfer.segmentation.report import Predictor, write_label_png
+from cebench.transfer.segmentation.task import Segmentation, measure
 from cebench.transfer.setting import Outcome, Setting
 from cebench.weights import random_weights
 

@@ -16,10 +16,10 @@ from cebench.errors import InputError
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.models.fcn import FCN, Stride
 from cebench.run_directory import RunDirectory
-from cebench.transfer.segmentation import Segmentation, measure
-from cebench.transfer.segmentation_data import LabelledImages, SegmentationSet
-from cebench.transfer.segmentation_recipe import SegmentationRecipe
-from cebench.transfer.segmentation_report import Predictor, write_label_png
+from cebench.transfer.segmentation.data import LabelledImages, SegmentationSet
+from cebench.transfer.segmentation.recipe import SegmentationRecipe
+from cebench.transfer.segmentation.report import Predictor, write_label_png
+from cebench.transfer.segmentation.task import Segmentation, measure
 from cebench.transfer.setting import Setting
 from cebench.weights import random_weights
 

@@ -14,7 +14,7 @@ from cebench.data.voc import VOC_CLASSES, VocYear
 from cebench.errors import InputError
 from cebench.progress import progress
 
-from .image_sets import photographs, refuse_shared
+from ..image_sets import photographs, refuse_shared
 
 logger = logging.getLogger("cebench")
 

@@ -19,7 +19,7 @@ from cebench.models.fast_rcnn import CONV5_SCALE, FastRCNN
 from cebench.models.roi_sampling import pyramid_rois
 from cebench.progress import progress
 
-from .detection_data import DetectionSet, pyramid
+from .data import DetectionSet, pyramid
 
 Caps = Literal["original", "py-faster-rcnn"]
 

@@ -18,8 +18,8 @@ from cebench.metrics.classification import classification_summary
 from cebench.progress import progress
 from cebench.weights import load_backbone
 
-from .classification_data import ImageSetsRecipe, TrainAndTest, find_images, read_sets
-from .classification_report import measurements, write_per_class
+from ..setting import Measurement, Outcome, Setting
+from .data import ImageSetsRecipe, TrainAndTest, find_images, read_sets
 from .frozen_features import (
     COSTS,
     best_cost,
@@ -30,7 +30,7 @@ from .frozen_features import (
     svm_scores,
     turned,
 )
-from .setting import Measurement, Outcome, Setting
+from .report import measurements, write_per_class
 
 __all__ = ["LinearSvmRecipe", "find_images", "measure"]
 

@@ -22,8 +22,8 @@ from cebench.metrics.detection import (
 )
 from cebench.metrics.detection_errors import KINDS, error_kinds
 
-from .detection_data import DetectionSet
-from .detection_pictures import save_detection_sheet
+from .data import DetectionSet
+from .pictures import save_detection_sheet
 
 SIMILAR_CLASSES = (
     {"aeroplane", "bicycle", "boat", "bus", "car", "motorbike", "train"},

@@ -13,8 +13,8 @@ from cebench.inpainting.networks import FILL_RGB, Hole
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
 from cebench.pictures import Cell, save_contact_sheet
 
-from .inpainting_data import SIDE, InpaintingImages
-from .inpainting_rows import Filling, Patches
+from .data import SIDE, InpaintingImages
+from .rows import Filling, Patches
 
 PICTURED_IMAGES = 8
 FRAME_RGB = (255, 255, 255)

@@ -22,7 +22,8 @@ from cebench.randomness import torch_seed
 from cebench.training import train
 from cebench.weights import load_trunk
 
-from .segmentation_data import (
+from ..setting import Measurement, Outcome, Setting
+from .data import (
     LabelledImages,
     SegmentationSet,
     as_batch,
@@ -32,9 +33,8 @@ from .segmentation_data import (
     load,
     margin_of,
 )
-from .segmentation_recipe import SegmentationRecipe, parameter_groups
-from .segmentation_report import Predictor, predict, report
-from .setting import Measurement, Outcome, Setting
+from .recipe import SegmentationRecipe, parameter_groups
+from .report import Predictor, predict, report
 
 logger = logging.getLogger("cebench")
 
@@ -144,10 +144,10 @@ def _engine(recipe: SegmentationRecipe, name: str) -> Engine:
     """What trains the network and labels the test images; a mistake ends here, before any work."""
     if name == "native":
         return train_and_predict
-    from . import segmentation_mmseg
+    from . import engine_mmseg
 
-    segmentation_mmseg.refuse_unsupported(recipe)
-    return segmentation_mmseg.train_and_predict
+    engine_mmseg.refuse_unsupported(recipe)
+    return engine_mmseg.train_and_predict
 
 
 def train_and_predict(

@@ -30,7 +30,9 @@ from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training import train
 from cebench.weights import load_trunk
 
-from .detection_data import (
+from ..image_sets import photographs, refuse_shared
+from ..setting import Measurement, Outcome, Setting
+from .data import (
     DetectionSet,
     fingerprint,
     flip_boxes,
@@ -40,10 +42,8 @@ from .detection_data import (
     stack_images,
     subset,
 )
-from .detection_prediction import Caps, predict
-from .detection_report import report
-from .image_sets import photographs, refuse_shared
-from .setting import Measurement, Outcome, Setting
+from .prediction import Caps, predict
+from .report import report
 
 logger = logging.getLogger("cebench")
 
@@ -326,7 +326,7 @@ def _network(recipe: DetectionRecipe, setting: Setting) -> FastRCNN:
                 "--engine detectron2: the gradient of its pooling is not repeatable on CUDA; add "
                 "--device cpu"
             )
-        from .detection_detectron2 import Detectron2FastRCNN
+        from .engine_detectron2 import Detectron2FastRCNN
 
         network = Detectron2FastRCNN(network)
     return network.to(setting.device)

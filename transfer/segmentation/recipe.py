@@ -16,7 +16,7 @@ from cebench.devices import Precision
 from cebench.models.fcn import HeadFiller, Stride
 from cebench.models.parameter_groups import caffe_parameter_groups
 
-from .segmentation_data import TrainData
+from .data import TrainData
 
 
 class SegmentationRecipe(Recipe):

@@ -14,7 +14,7 @@ from cebench.files import replace_atomically
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.pictures import save_sheet
 
-from .segmentation_data import LabelledImages
+from .data import LabelledImages
 
 _OF_EACH = 3
 _LINE, _SWATCH = 18, 12

@@ -20,7 +20,8 @@ from cebench.progress import progress
 from cebench.randomness import numpy_generator
 from cebench.weights import load_backbone
 
-from .classification_data import ImageSetsRecipe, TrainAndTest, find_images, read_sets
+from ..setting import Measurement, Outcome, Setting
+from .data import ImageSetsRecipe, TrainAndTest, find_images, read_sets
 from .frozen_features import (
     COSTS,
     best_cost,
@@ -31,7 +32,6 @@ from .frozen_features import (
     svm_scores,
     turned,
 )
-from .setting import Measurement, Outcome, Setting
 
 __all__ = ["LowShotSvmRecipe", "find_images", "measure"]
 

@@ -14,8 +14,8 @@ from cebench.models.hog import context_hog
 from cebench.models.retrieval import nearest_neighbours
 from cebench.weights import Sidecar, Weights
 
-from .inpainting_data import InpaintingImages
-from .inpainting_features import Descriptor, by_batches
+from .data import InpaintingImages
+from .features import Descriptor, by_batches
 
 Row = Literal[
     "prediction",

@@ -21,7 +21,7 @@ from cebench.inpainting.networks import Hole, Images
 from cebench.models.retrieval import nearest_neighbours
 from cebench.progress import progress
 
-from .inpainting_data import InpaintingImages
+from .data import InpaintingImages
 
 logger = logging.getLogger("cebench")
 

@@ -16,8 +16,8 @@ from cebench.metrics.classification import classification_summary
 from cebench.pictures import Cell, plot_curves, save_contact_sheet
 from cebench.run_directory import RunDirectory
 
-from .classification_data import LabelledImages
-from .setting import Measurement
+from ..setting import Measurement
+from .data import LabelledImages
 
 MISTAKES = 4
 """Pictures of mistakes per class."""

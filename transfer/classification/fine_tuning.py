@@ -26,10 +26,10 @@ from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training import train
 from cebench.weights import Preprocessing, Weights, fc6_and_fc7, load_backbone
 
-from .classification_crops import CropRule, Places, crops_at, draw_by_area, draw_scaled
-from .classification_data import ImageSetsRecipe, LabelledImages, find_images, read_sets
-from .classification_report import measurements, write_report
-from .setting import Outcome, Setting
+from ..setting import Outcome, Setting
+from .crops import CropRule, Places, crops_at, draw_by_area, draw_scaled
+from .data import ImageSetsRecipe, LabelledImages, find_images, read_sets
+from .report import measurements, write_report
 
 __all__ = ["ClassificationRecipe", "find_images", "measure"]
 

@@ -22,10 +22,10 @@ from cebench.models.caffenet import CaffeNetTrunk
 from cebench.models.fcn import CONV1_PADDING, FCN, FCNHead, Stride
 from cebench.randomness import torch_seed
 
-from .segmentation_data import LabelledImages, draw
-from .segmentation_recipe import SegmentationRecipe, parameter_groups
-from .segmentation_report import NUM_CLASSES, write_label_png
-from .setting import Measurement, Setting
+from ..setting import Measurement, Setting
+from .data import LabelledImages, draw
+from .recipe import SegmentationRecipe, parameter_groups
+from .report import NUM_CLASSES, write_label_png
 
 try:
     from mmengine.config import ConfigDict

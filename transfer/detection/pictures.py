@@ -9,7 +9,7 @@ from cebench.data.voc import VOC_CLASSES, voc_palette
 from cebench.metrics.detection import Detections, Objects, paired_iou
 from cebench.pictures import save_sheet
 
-from .detection_data import DetectionSet
+from .data import DetectionSet
 
 SHOWN_BOXES = 5
 

@@ -18,9 +18,9 @@ from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.caffenet import preprocess
 from cebench.progress import progress
 
-from .segmentation_data import LabelledImages, as_batch, margin_of
-from .segmentation_pictures import save_confusion, save_samples
-from .setting import Measurement
+from ..setting import Measurement
+from .data import LabelledImages, as_batch, margin_of
+from .pictures import save_confusion, save_samples
 
 logger = logging.getLogger("cebench")
 

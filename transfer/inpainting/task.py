@@ -23,10 +23,11 @@ from cebench.inpainting.networks import (
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores, inpainting_sums
 from cebench.weights import load_weights
 
-from .inpainting_data import InpaintingImages, central_hole, images_in, read_images
-from .inpainting_features import Descriptor, nearest_images
-from .inpainting_report import save_fillings, save_retrieval, write_memorisation, write_table
-from .inpainting_rows import (
+from ..setting import Measurement, Outcome, Setting
+from .data import InpaintingImages, central_hole, images_in, read_images
+from .features import Descriptor, nearest_images
+from .report import save_fillings, save_retrieval, write_memorisation, write_table
+from .rows import (
     Filling,
     Row,
     features_of,
@@ -39,7 +40,6 @@ from .inpainting_rows import (
     predict,
     prediction_row,
 )
-from .setting import Measurement, Outcome, Setting
 
 ALL_ROWS: tuple[Row, ...] = get_args(Row)
 
