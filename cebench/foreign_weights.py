@@ -128,7 +128,28 @@ def import_weights(
     else:
         preprocessing = Preprocessing()
         transformed |= _folded_into_conv1(tensors, description)
-    sidecar = Sidecar(
+    sidecar = _sidecar(architecture, method, preprocessing, file, description)
+    weights = Weights(name=str(file), tensors=tensors, sidecar=sidecar)
+    _, proof = load_backbone(weights)
+    left = tuple(name for name in state if name not in _sources(backbone, description).values())
+    proof = LoadProof(
+        matched=proof.matched,
+        unexpected=left,
+        relative_response_change=proof.relative_response_change,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    save_weights(path, tensors, sidecar)
+    return Imported(path=path, sidecar=sidecar, proof=proof, transformed=transformed)
+
+
+def _sidecar(
+    architecture: str,
+    method: str,
+    preprocessing: Preprocessing,
+    file: Path,
+    description: Description,
+) -> Sidecar:
+    return Sidecar(
         architecture=architecture if is_foreign(architecture) else CAFFENET,
         method=method,
         preprocessing=preprocessing,
@@ -145,17 +166,6 @@ def import_weights(
         seed=0,
         seconds=0.0,
     )
-    weights = Weights(name=str(file), tensors=tensors, sidecar=sidecar)
-    _, proof = load_backbone(weights)
-    left = tuple(name for name in state if name not in _sources(backbone, description).values())
-    proof = LoadProof(
-        matched=proof.matched,
-        unexpected=left,
-        relative_response_change=proof.relative_response_change,
-    )
-    out.mkdir(parents=True, exist_ok=True)
-    save_weights(path, tensors, sidecar)
-    return Imported(path=path, sidecar=sidecar, proof=proof, transformed=transformed)
 
 
 def read_state_dict(file: Path, inside: str = "") -> dict[str, Tensor]:

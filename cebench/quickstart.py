@@ -25,7 +25,7 @@ PICTURES = {
     "Missing regions: the paper's Figure 3, and the released code's": "pictures/masks.png",
     "Context encoder, held-out scenes": "runs/context/samples/*.png",
     "Autoencoder, held-out scenes": "runs/autoencoder/samples/*.png",
-    "Context encoder on facades, held-out": "runs/context-facades/samples/*.png",
+    "Inpainting model, held-out facades": "runs/context-gan/samples/*.png",
     "Inpainting of the test facades, every row of Table 1": "runs/inpainting/samples/*.png",
     "Detections (context)": "runs/context-detection/samples/*.png",
     "Segmentations (context)": "runs/context-segmentation/samples/*.png",
@@ -72,7 +72,7 @@ def _stages(out: Path, seed: int) -> list[tuple[str, Callable[[], object]]]:
     return [
         ("toy world", partial(_draw_toy_world, out, seed)),
         *((f"pretrain {method}", partial(_pretrain, out, seed, method)) for method in METHODS),
-        ("pretrain context on facades", partial(_pretrain_on_facades, out, seed)),
+        ("pretrain context-gan on facades", partial(_pretrain_on_facades, out, seed)),
         *(
             (f"transfer {method} to {task}", partial(_transfer, out, seed, method, task))
             for task in TASKS
@@ -115,11 +115,10 @@ def _pretrain_on_facades(out: Path, seed: int) -> None:
 
     run_pretraining(
         Request(
-            method="context",
+            method="context-gan",
             data=(out / "toy" / "facades" / "train",),
-            out=out / "runs" / "context-facades",
+            out=out / "runs" / "context-gan",
             recipe="smoke",
-            changes=("mask=central",),
             seed=seed,
         )
     )
@@ -146,7 +145,7 @@ def _inpaint(out: Path, seed: int) -> None:
     run_transfer(
         Request(
             task="inpainting",
-            weights=str(out / "runs" / "context-facades"),
+            weights=str(out / "runs" / "context-gan"),
             data=out / "toy" / "facades",
             out=out / "runs" / "inpainting",
             recipe="smoke",

@@ -68,12 +68,10 @@ def train(
         label: its name in messages.
         steps: number of optimizer steps in all.
         seed: of the steps' randomness.
-        data_fingerprint: hash of the data; a checkpoint of other data is refused.
-        log_every: steps between two lines of metrics.jsonl.
-        checkpoint_every: steps between two checkpoints.
+        data_fingerprint: a checkpoint of other data is refused.
+        log_every, checkpoint_every: steps between two lines of metrics.jsonl, two checkpoints.
         batches_ahead: batches made ahead of their step by as many threads.
-        pictures_at: numbers of finished steps at which `draw` is called.
-        draw: draws pictures of the state of things; the modules are in eval mode meanwhile.
+        pictures_at: numbers of finished steps at which `draw` is called, in eval mode.
 
     Returns:
         The seconds of training, those before an interruption included.

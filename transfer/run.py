@@ -7,6 +7,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import torch
+
 from cebench.config import Recipe, load_recipe, recipe_sha256
 from cebench.devices import choose_device, provenance
 from cebench.errors import InputError
@@ -147,17 +149,7 @@ def run_transfer(request: Request) -> list[Record]:
     weights = request.load_weights()
     if not task.any_backbone:
         refuse_foreign(weights)
-    run_table = {
-        "verb": "transfer",
-        "task": request.task,
-        "recipe": recipe_name,
-        "weights": weights.name,
-        "weights_sha256": weights.sidecar.sha256,
-        "data": str(request.data.resolve()),
-        "seed": request.seed,
-        "device": device.type,
-        "engine": request.engine,
-    }
+    run_table = _run_table(request, recipe_name, weights, device)
     identity = {"run": run_table, "recipe": recipe.model_dump(mode="json")}
     with RunDirectory(
         request.out, identity, resume=request.resume, tensorboard=request.tensorboard
@@ -166,17 +158,15 @@ def run_transfer(request: Request) -> list[Record]:
             logger.info(f"{run.path}: finished before, nothing to do")
             return run.records()
         began = monotonic()
-        outcome = task.measure(
-            recipe,
-            Setting(
-                run=run,
-                weights=weights,
-                data=request.data,
-                seed=request.seed,
-                device=device,
-                engine=request.engine,
-            ),
+        setting = Setting(
+            run=run,
+            weights=weights,
+            data=request.data,
+            seed=request.seed,
+            device=device,
+            engine=request.engine,
         )
+        outcome = task.measure(recipe, setting)
         facts = {
             "table": task.table,
             "protocol": task.protocol_name(recipe, request.engine),
@@ -195,6 +185,23 @@ def run_transfer(request: Request) -> list[Record]:
         records = _records(outcome, weights, facts)
         run.finish(records)
         return records
+
+
+def _run_table(
+    request: Request, recipe_name: str, weights: Weights, device: torch.device
+) -> dict[str, str | int]:
+    """What run.toml says of the run, besides its recipe."""
+    return {
+        "verb": "transfer",
+        "task": request.task,
+        "recipe": recipe_name,
+        "weights": weights.name,
+        "weights_sha256": weights.sidecar.sha256,
+        "data": str(request.data.resolve()),
+        "seed": request.seed,
+        "device": device.type,
+        "engine": request.engine,
+    }
 
 
 def _records(outcome: Outcome, weights: Weights, facts: dict[str, Any]) -> list[Record]:

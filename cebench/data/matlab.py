@@ -21,6 +21,9 @@ _BYTE_ORDERS = {b"IM": "<", b"MI": ">"}
 _INT8, _UINT8, _INT32, _UINT32, _MATRIX, _COMPRESSED = 1, 2, 5, 6, 14, 15
 _STRUCT_CLASS, _UINT8_CLASS = 2, 9
 
+_DEEPEST = 4
+_LARGEST = 1 << 30
+
 Element = tuple[int, memoryview]
 """Its type and its bytes."""
 
@@ -38,18 +41,44 @@ def uint8_matrix(content: bytes, variable: str, field: str) -> np.ndarray:
     """
     if len(content) > LIMIT:
         raise ValueError(f"has more than {LIMIT >> 20} MiB")
-    order = _BYTE_ORDERS.get(content[_HEADER - 2 : _HEADER])
-    if order is None:
-        raise ValueError("is no MATLAB 5 file")
+    order = _byte_order(content)
     for kind, data in _elements(memoryview(content)[_HEADER:], order):
         if kind == _COMPRESSED:
-            kind, data = next(_elements(_unpacked(data), order), (0, data))
+            kind, data = next(_elements(_unpacked(data, LIMIT), order), (0, data))
         if kind == _MATRIX:
             array_class, shape, name, values = _matrix(data, order)
             if name == variable:
                 _expect(array_class == _STRUCT_CLASS and shape == (1, 1), f"{variable} is a struct")
                 return _uint8(_field(values, field, order), order)
     raise ValueError(f"has no {variable}")
+
+
+def refuse_deep_nesting(content: bytes) -> None:
+    """ValueError where arrays lie in arrays so deep that scipy's reader might end the process.
+
+    content: a MATLAB 5 file. Of older forms, which cannot nest, and of 7.3 (HDF5), which scipy
+        does not read, nothing is asked.
+    """
+    version = content[_HEADER - 4 : _HEADER - 2]
+    if content[_HEADER - 2 : _HEADER] not in _BYTE_ORDERS or 2 in version:
+        return
+    order = _byte_order(content)
+    waiting = [(0, memoryview(content)[_HEADER:])]
+    while waiting:
+        depth, data = waiting.pop()
+        _expect(depth <= _DEEPEST, f"its arrays lie at most {_DEEPEST} deep in each other")
+        for kind, part in _elements(data, order):
+            if kind == _COMPRESSED:
+                waiting.append((depth + 1, _unpacked(part, _LARGEST)))
+            elif kind == _MATRIX:
+                waiting.append((depth + 1, part))
+
+
+def _byte_order(content: bytes) -> str:
+    order = _BYTE_ORDERS.get(content[_HEADER - 2 : _HEADER])
+    if order is None:
+        raise ValueError("is no MATLAB 5 file")
+    return order
 
 
 def _elements(data: memoryview, order: str) -> Iterator[Element]:
@@ -69,13 +98,13 @@ def _elements(data: memoryview, order: str) -> Iterator[Element]:
         yield kind, data[start : start + size]
 
 
-def _unpacked(data: memoryview) -> memoryview:
+def _unpacked(data: memoryview, limit: int) -> memoryview:
     unpacker = zlib.decompressobj()
     try:
-        unpacked = unpacker.decompress(data, LIMIT)
+        unpacked = unpacker.decompress(data, limit)
     except zlib.error as error:
         raise ValueError("is damaged in its compressed part") from error
-    _expect(unpacker.eof, f"its compressed part is whole and below {LIMIT >> 20} MiB")
+    _expect(unpacker.eof, f"its compressed part is whole and below {limit >> 20} MiB")
     return memoryview(unpacked)
 
 

@@ -8,7 +8,7 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cebench.data.matlab import LIMIT, uint8_matrix
+from cebench.data.matlab import LIMIT, refuse_deep_nesting, uint8_matrix
 
 LABELS = np.arange(60, dtype=np.uint8).reshape(6, 10)
 HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM"
@@ -67,17 +67,31 @@ def test_a_file_of_a_big_endian_machine_is_read() -> None:
     assert uint8_matrix(content, "GTcls", "Segmentation").tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_five_thousand_nested_cells_are_stepped_over_or_refused() -> None:
-    # scipy.io.loadmat ends the process (segmentation fault) on this file of 10 kB.
+def five_thousand_nested_cells() -> bytes:
+    """10 kB on which scipy.io.loadmat ends the process (segmentation fault)."""
     nested, name = b"", b"GTcls"
     levels = [array_header(1, (1, 1), b"" if depth else name) for depth in range(5000)]
     sizes = np.cumsum([len(level) + 8 for level in reversed(levels)])[::-1]
     for level, size in zip(levels, sizes.tolist(), strict=True):
         nested += struct.pack("<II", 14, size - 8) + level
+    return packed(nested)
+
+
+def test_five_thousand_nested_cells_are_stepped_over_or_refused() -> None:
+    content = five_thousand_nested_cells()
     with pytest.raises(ValueError, match="expected that GTcls is a struct"):
-        uint8_matrix(packed(nested), "GTcls", "Segmentation")
+        uint8_matrix(content, "GTcls", "Segmentation")
     with pytest.raises(ValueError, match="has no Other"):
-        uint8_matrix(packed(nested), "Other", "Segmentation")
+        uint8_matrix(content, "Other", "Segmentation")
+
+
+def test_deep_nesting_is_refused_before_scipy_sees_it() -> None:
+    with pytest.raises(ValueError, match="at most 4 deep"):
+        refuse_deep_nesting(five_thousand_nested_cells())
+    boxes = np.empty((2, 1), dtype=object)
+    boxes[:] = [[np.zeros((3, 4))], [np.ones((1, 4))]]
+    for compressed in (True, False):
+        refuse_deep_nesting(mat_file({"boxes": boxes, "images": boxes}, compressed=compressed))
 
 
 def test_no_file_unpacks_to_more_than_the_limit() -> None:
