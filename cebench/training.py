@@ -59,19 +59,13 @@ def train(
     """Take `program` from its newest checkpoint in `run` to `steps` finished steps.
 
     Every step draws its randomness from (seed, step), so that a run which was killed and continued
-    ends with the same bits. SIGINT and SIGTERM save, then raise Interrupted. Losses are looked at
-    when a line is logged and before each checkpoint: one that is not finite stops the run.
+    ends with the same bits; a checkpoint of other data is refused. SIGINT and SIGTERM save, then
+    raise Interrupted. Losses are looked at when a line is logged and before each checkpoint: one
+    that is not finite stops the run.
 
-    Args:
-        program: what is trained, freshly built.
-        run: where metrics and checkpoints go.
-        label: its name in messages.
-        steps: number of optimizer steps in all.
-        seed: of the steps' randomness.
-        data_fingerprint: a checkpoint of other data is refused.
-        log_every, checkpoint_every: steps between two lines of metrics.jsonl, two checkpoints.
-        batches_ahead: batches made ahead of their step by as many threads.
-        pictures_at: numbers of finished steps at which `draw` is called, in eval mode.
+    `label` names the program in messages; `log_every` and `checkpoint_every` are in steps. As many
+    threads as `batches_ahead` make batches ahead of their step. `draw` is called at the numbers of
+    finished steps in `pictures_at`, with the modules in eval mode.
 
     Returns:
         The seconds of training, those before an interruption included.
