@@ -88,6 +88,19 @@ class PoolFreeTrunk(CaffeNetTrunk):
         self.pool1, self.pool2, self.pool5 = (nn.Sequential(pool, nn.ReLU()) for pool in pools)
 
 
+class UpConvolution(nn.ConvTranspose2d):
+    """A transposed convolution that stays in float32 where autocast would slow it down.
+
+    On a CPU, torch 2.14 computes transposed convolutions of bfloat16 at a third of float32's speed.
+    """
+
+    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
+        if not (input.device.type == "cpu" and torch.is_autocast_enabled("cpu")):
+            return super().forward(input, output_size)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(input.float(), output_size)
+
+
 class ContextEncoder(nn.Module):
     """Encoder, channel-wise layer and decoder; 3,921,155 parameters.
 
@@ -123,7 +136,7 @@ class ContextEncoder(nn.Module):
         self.dropout = Dropout(0.5)
         self.mixing = nn.Conv2d(channels[0], channels[0], mixing_kernel, padding=mixing_kernel // 2)
         self.up_convolutions = nn.ModuleList(
-            nn.ConvTranspose2d(before, after, up_kernel, stride=2, padding=up_kernel // 2)
+            UpConvolution(before, after, up_kernel, stride=2, padding=up_kernel // 2)
             for before, after in pairwise(channels)
         )
         self.resize = BilinearResize(DECODED_SIDE, IMAGE_SIDE)
