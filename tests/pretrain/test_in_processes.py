@@ -40,6 +40,7 @@ def pretrain(processes: int, method: str, photos: Path, out: Path, *changes: str
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        cwd=out.parent,  # In the checkout its folder `cebench` would hide the installed package.
     )
     assert run.returncode == 0, run.stderr
     lines = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())

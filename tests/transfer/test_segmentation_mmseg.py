@@ -26,7 +26,7 @@ from cebench.weights import random_weights
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
     pytest.importorskip("mmseg", reason="mmsegmentation has an environment of its own")
-    from cebench.transfer import segmentation_mmseg
+    from cebench.transfer.segmentation import engine_mmseg
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -90,8 +90,8 @@ def recipe(**changes: object) -> SegmentationRecipe:
 
 
 def mmseg_scores(fcn: FCN, image: Tensor, shape: tuple[int, int], multiple: int = 1) -> Tensor:
-    model = segmentation_mmseg.segmentor(fcn, MEAN, multiple).eval()
-    given = segmentation_mmseg.sample(image, torch.zeros(shape, dtype=torch.uint8))
+    model = engine_mmseg.segmentor(fcn, MEAN, multiple).eval()
+    given = engine_mmseg.sample(image, torch.zeros(shape, dtype=torch.uint8))
     batch = {"inputs": [given["inputs"]], "data_samples": [given["data_samples"]]}
     with torch.no_grad():
         (found,) = model.test_step(batch)
@@ -118,9 +118,9 @@ def test_two_steps_of_its_runner_are_two_of_ours(tmp_path: Path) -> None:
     chosen = recipe(tenth_every=1, bias_multiplier=2, decay_biases=False)
     data, fcn = noise(3), network()
     before = {name: p.detach().clone() for name, p in fcn.named_parameters()}
-    model = segmentation_mmseg.segmentor(fcn, MEAN)
+    model = engine_mmseg.segmentor(fcn, MEAN)
     fcn.head.dropout.p = model.decode_head.fcn.dropout.p = 0
-    segmentation_mmseg.runner_of(model, data, data, chosen, tmp_path, []).train()
+    engine_mmseg.runner_of(model, data, data, chosen, tmp_path, []).train()
     program = Segmentation(fcn, data, chosen, MEAN, 0, CPU)
     for step in range(2):
         program.update(step, program.batch(step))
@@ -154,9 +154,9 @@ def test_a_run_is_scored_alike_by_both_metrics(devkit: Path, tmp_path: Path) -> 
 
 def test_both_metrics_agree_on_confusions_of_many_classes(tmp_path: Path) -> None:
     data, fcn = noise(3), network()
-    ours = segmentation_mmseg.StoredPredictions(data, tmp_path)
-    model = segmentation_mmseg.segmentor(fcn, MEAN)
-    runner = segmentation_mmseg.runner_of(model, data, data, recipe(), tmp_path / "work", [ours])
+    ours = engine_mmseg.StoredPredictions(data, tmp_path)
+    model = engine_mmseg.segmentor(fcn, MEAN)
+    runner = engine_mmseg.runner_of(model, data, data, recipe(), tmp_path / "work", [ours])
     theirs = runner.test()["mIoU"]
     assert theirs == pytest.approx(
         100 * segmentation_scores(ours.confusions.sum(axis=0)).mean_iou, abs=0.005
@@ -166,4 +166,4 @@ def test_both_metrics_agree_on_confusions_of_many_classes(tmp_path: Path) -> Non
 @pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True}])
 def test_options_of_the_native_engine_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(InputError, match="--engine mmseg"):
-        segmentation_mmseg.refuse_unsupported(recipe(**change))
+        engine_mmseg.refuse_unsupported(recipe(**change))
