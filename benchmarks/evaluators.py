@@ -9,18 +9,16 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import platform
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from alternation import medians, print_ratios
 
 from cebench.metrics.detection import Detections, Objects, detection_scores
 from cebench.metrics.segmentation import confusion_matrix
 
 CLASSES, IMAGES, OBJECTS, DETECTIONS = 20, 4952, 12_000, 400_000
-ROUNDS = 5
 
 
 def main() -> None:
@@ -42,17 +40,10 @@ def main() -> None:
 
 
 def compare(title: str, ours: Callable[[], Any], loop: Callable[[], Any]) -> None:
-    """Time both ROUNDS times in turn, after one untimed call that checks equality."""
+    """Time both in turn, once they are found equal."""
     if not np.array_equal(ours(), loop()):
         raise SystemExit(f"{title}: the two disagree")
-    seconds: dict[str, list[float]] = {"ours": [], "loop": []}
-    for _ in range(ROUNDS):
-        for name, function in (("ours", ours), ("loop", loop)):
-            start = time.perf_counter()
-            function()
-            seconds[name].append(time.perf_counter() - start)
-    fast, slow = statistics.median(seconds["ours"]), statistics.median(seconds["loop"])
-    print(f"{title}: {fast * 1e3:.1f} ms, loop {slow * 1e3:.1f} ms, {slow / fast:.1f} x")
+    print_ratios(title, medians({"ours": ours, "loop": loop}))
 
 
 def detection_input(rng: np.random.Generator) -> tuple[Detections, Objects]:

@@ -22,13 +22,8 @@ from cebench.config import load_recipe
 from cebench.data.hole_masks import CentralHole
 from cebench.data.ragged import RaggedImages
 from cebench.models.inpainting_gan import central_square
-from cebench.pretrain.context_gan import (
-    ContextGan,
-    ContextGanRecipe,
-    unit_scale,
-    visible_context,
-)
-from cebench.pretrain.crops import Crops
+from cebench.pretrain.context_gan import ContextGan, ContextGanRecipe, visible_context
+from cebench.pretrain.crops import Crops, unit_scale
 
 Losses = dict[str, float]
 

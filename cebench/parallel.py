@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from cebench.errors import InputError
 
@@ -32,7 +33,7 @@ def processes(device: torch.device) -> Iterator[None]:
 
     device: where this process computes. Numbers on a GPU travel by NCCL, on the CPU by gloo.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if not _under_torchrun():
         yield
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
@@ -44,8 +45,13 @@ def processes(device: torch.device) -> Iterator[None]:
 
 def refuse_processes(verb: str) -> None:
     """InputError under torchrun: `verb` runs in one process."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if _under_torchrun():
         raise InputError(f"{verb} runs in one process; start it without torchrun, one per device")
+
+
+def _under_torchrun() -> bool:
+    """Whether torchrun started more processes than this one."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def rows(count: int) -> slice:
@@ -90,6 +96,14 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
     parts = message.split([gradient.numel() for gradient in gradients])
     for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view(gradient.shape))
+
+
+def descend(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
+    """One step of `optimizer` along the whole batch's gradient; `loss` is this process's share."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    sum_gradients(network.parameters())
+    optimizer.step()
 
 
 class _Sum(torch.autograd.Function):

@@ -109,14 +109,12 @@ def _shortened(text: str, width: int, font: Any) -> str:
     )
 
 
-def plot_curves(
-    metrics: Sequence[Mapping[str, Any]], names: Sequence[str], path: Path, title: str
-) -> None:
-    """Write a PNG with the logged values `names` over the finished steps."""
+def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
+    """Write a PNG with all logged losses, the lines of metrics.jsonl, over the finished steps."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for name in names:
+    for name in (key for key in metrics[-1] if key not in ("step", "seconds")):
         points = [(line["step"], line[name]) for line in metrics if name in line]
         axes.plot(*zip(*points, strict=True), label=name, marker="." if len(points) < 30 else "")
     axes.set_xlabel("step")

@@ -24,13 +24,13 @@ from cebench.models.inpainting_gan import (
     central_square,
     predicted_side,
 )
-from cebench.parallel import process_count, sum_gradients, total
+from cebench.parallel import descend, process_count, total
 from cebench.pictures import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training import train
 from cebench.weights import Preprocessing
 
-from .crops import Crops, batch_holes, sample_holes, save_samples
+from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
 from .holes import Mask, holes_of
 from .setting import Pretrained, PretrainingRecipe, Setting
 from .sources import load_source
@@ -133,10 +133,10 @@ class ContextGan:
         losses = {}
         if "discriminator" in self.modules:
             losses["discriminator"] = self.discriminator_loss(prediction.detach(), batch.images)
-            _descend(losses["discriminator"], self.discriminator, self.adversary)
+            descend(losses["discriminator"], self.discriminator, self.adversary)
             self.discriminator.requires_grad_(False)
         losses |= self.generator_losses(prediction, batch.images, batch.holes)
-        _descend(losses["loss"], self.generator, self.adam)
+        descend(losses["loss"], self.generator, self.adam)
         if "discriminator" in self.modules:
             self.discriminator.requires_grad_(True)
         return {name: total(loss).clone() for name, loss in losses.items()}
@@ -181,11 +181,6 @@ class ContextGan:
         return central_square(images, self.predicted_side)
 
 
-def unit_scale(images: Tensor) -> Tensor:
-    """Pixels 0..255 on [-1, 1]."""
-    return images.float() / 127.5 - 1
-
-
 def visible_context(images: Tensor, holes: Tensor) -> Tensor:
     """The generator's input: images 0..255 on [-1, 1], FILL where `holes` (N, 1, H, W) is True."""
     fill = torch.tensor(FILL, device=images.device)[:, None, None]
@@ -195,13 +190,6 @@ def visible_context(images: Tensor, holes: Tensor) -> Tensor:
 def minus_log_sigmoid(logits: Tensor) -> Tensor:
     """-log D of regions that D gives these logits; -log(1 - D) with the sign of logits changed."""
     return F.softplus(-logits)
-
-
-def _descend(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    sum_gradients(network.parameters())
-    optimizer.step()
 
 
 def pretrain(recipe: ContextGanRecipe, setting: Setting) -> Pretrained:
@@ -224,9 +212,7 @@ def pretrain(recipe: ContextGanRecipe, setting: Setting) -> Pretrained:
         pictures_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
         draw=lambda step: _draw_samples(program, step, setting),
     )
-    metrics = setting.run.metrics()
-    names = [name for name in metrics[-1] if name not in ("step", "seconds")]
-    plot_curves(metrics, names, setting.run.path / "curves.png", title="context-gan")
+    plot_curves(setting.run.metrics(), setting.run.path / "curves.png", title="context-gan")
     return Pretrained(
         trunk=None,
         model=program.generator.state_dict(),
@@ -251,15 +237,11 @@ def _draw_samples(program: ContextGan, step: int, setting: Setting) -> None:
     context, prediction = visible_context(truth, holes), program.predict(truth, holes)
     pasted = context.clone()
     central_square(pasted, prediction.shape[-1]).copy_(prediction)
-    pasted = _bytes(pasted)
+    pasted = byte_scale(pasted)
     columns = {
-        "context": _bytes(context),
+        "context": byte_scale(context),
         "prediction": pasted,
         "composite": torch.where(holes, pasted, truth),
         "truth": truth,
     }
     save_samples(setting.run.path, step, columns)
-
-
-def _bytes(images: Tensor) -> Tensor:
-    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)

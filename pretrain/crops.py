@@ -82,6 +82,16 @@ def _draw_holes(
     return holes(torch.from_numpy(uniforms).to(device)).unsqueeze(1)
 
 
+def unit_scale(images: Tensor) -> Tensor:
+    """Pixels 0..255 on [-1, 1]: what the networks predict."""
+    return images.float() / 127.5 - 1
+
+
+def byte_scale(predictions: Tensor) -> Tensor:
+    """[-1, 1] to pixels 0..255, rounded and clamped: uint8."""
+    return ((predictions + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
 def save_samples(run: Path, step: int, columns: Mapping[str, Tensor]) -> None:
     """Write samples/step-NNNNNN.png: named columns of (N, 3, side, side) uint8, a row an image."""
     folder = run / "samples"

@@ -21,8 +21,8 @@ from cebench.errors import InputError
 from cebench.files import write_atomically
 from cebench.models.caffenet import he_weights, preprocess
 from cebench.models.classifier import CaffeNetClassifier
-from cebench.models.parameter_groups import caffe_parameter_groups
-from cebench.parallel import rows, sum_gradients, total
+from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
+from cebench.parallel import descend, rows, total
 from cebench.pictures import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training import train
@@ -83,7 +83,6 @@ class ImagenetClassification:
             recipe.weight_decay,
             decay_biases=False,
         )
-        self.first_rates = [group["lr"] for group in groups]
         self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
         self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
         self.crops, self.labels, self.recipe = crops, labels, recipe
@@ -99,12 +98,8 @@ class ImagenetClassification:
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """One SGD step on the softmax cross-entropy."""
         loss = self.loss(batch.images, batch.labels)
-        self.sgd.zero_grad(set_to_none=True)
-        loss.backward()
-        sum_gradients(self.network.parameters())
-        for group, rate in zip(self.sgd.param_groups, self.first_rates, strict=True):
-            group["lr"] = rate * 0.1 ** (step // self.recipe.tenth_every)
-        self.sgd.step()
+        scale_rates(self.sgd, 0.1 ** (step // self.recipe.tenth_every))
+        descend(loss, self.network, self.sgd)
         return {"loss": total(loss).clone()}
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -172,7 +167,7 @@ def pretrain(recipe: ImagenetRecipe, setting: Setting) -> Pretrained:
         pictures_at={*recipe.samples_at, recipe.steps},
         draw=lambda step: _measure(program, step, source.classes, setting),
     )
-    plot_curves(setting.run.metrics(), ["loss"], setting.run.path / "curves.png", title="imagenet")
+    plot_curves(setting.run.metrics(), setting.run.path / "curves.png", title="imagenet")
     return Pretrained(
         trunk=program.network.trunk.state_dict(),
         model=program.network.state_dict(),

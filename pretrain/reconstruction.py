@@ -13,12 +13,12 @@ from cebench.data.hole_masks import Holes
 from cebench.devices import autocast, compiled
 from cebench.models.caffenet import preprocess
 from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
-from cebench.parallel import process_count, sum_gradients, total
+from cebench.parallel import descend, process_count, total
 from cebench.pictures import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training import train
 
-from .crops import Crops, batch_holes, sample_holes, save_samples
+from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
 from .setting import Pretrained, PretrainingRecipe, Setting
 from .sources import load_source
 
@@ -92,10 +92,7 @@ class Reconstruction:
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """One Adam step on the reconstruction loss."""
         loss = self.loss(batch.images, batch.holes)
-        self.adam.zero_grad(set_to_none=True)
-        loss.backward()
-        sum_gradients(self.network.parameters())
-        self.adam.step()
+        descend(loss, self.network, self.adam)
         return {"loss": total(loss).clone()}
 
     def _loss(self, images: Tensor, holes: Tensor | None) -> Tensor:
@@ -126,7 +123,7 @@ class ReconstructionLoss(nn.Module):
             images: (N, 3, H, W), 0..255.
             holes: (N, 1, H, W) bool, True = missing.
         """
-        error = prediction - (images.float() / 127.5 - 1)
+        error = prediction - unit_scale(images)
         error = error.square() if self.kind == "l2" else error.abs()
         if self.counted == "all" or holes is None:
             return error.sum() / (error.numel() * process_count())
@@ -163,7 +160,7 @@ def pretrain_by_reconstruction(
         pictures_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
         draw=lambda step: _draw_samples(program, step, setting),
     )
-    plot_curves(setting.run.metrics(), ["loss"], setting.run.path / "curves.png", title=label)
+    plot_curves(setting.run.metrics(), setting.run.path / "curves.png", title=label)
     return Pretrained(
         trunk=program.network.encoder.state_dict() if recipe.pooling == "max" else None,
         model=program.network.state_dict(),
@@ -182,8 +179,7 @@ def _draw_samples(program: Reconstruction, step: int, setting: Setting) -> None:
     holes = None
     if program.holes is not None:
         holes = sample_holes(program.holes, setting.seed, len(truth), setting.device)
-    predicted = program.network(visible_context(truth, holes))
-    prediction = ((predicted + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    prediction = byte_scale(program.network(visible_context(truth, holes)))
     columns = {
         "context": truth if holes is None else truth.masked_fill(holes, 127),
         "prediction": prediction,

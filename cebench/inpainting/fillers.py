@@ -8,27 +8,28 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from cebench.data.images import image_files, read_image
-from cebench.data.resize import resize
+from cebench.data.images import image_files
 from cebench.devices import choose_device
 from cebench.errors import InputError
-from cebench.inpainting.networks import Inpainter, load_inpainter, model_file, visible_context
+from cebench.inpainting.networks import (
+    Hole,
+    Images,
+    Inpainter,
+    composite,
+    load_inpainter,
+    model_file,
+    visible_context,
+)
+from cebench.inpainting.squares import SIDE, load_squares
 from cebench.inpainting.windows import Filler
 from cebench.models.classical_inpainting import CLASSICAL
 from cebench.models.hog import context_hog
 from cebench.models.retrieval import nearest_neighbours
-from cebench.progress import progress
 from cebench.weights import load_weights
 
-Images = NDArray[np.uint8]
-"""(N, H, W, 3), 0..255."""
-Hole = NDArray[np.bool_]
-"""(H, W), True = missing, the same in all images."""
 Features = Callable[[Images, Hole], NDArray[np.float32]]
 """(N, D) of what surrounds the hole."""
 
-GALLERY_SIDE = 128
-"""Pixels of a gallery image and of the window that is compared with it, as in Table 1."""
 CLASSICAL_SIDE = 512
 """Pixels of the square that a classical method sees; each one costs it time."""
 _AT_ONCE = 32
@@ -53,7 +54,9 @@ def load_fillers(
         name: Filler(network.fill, network.side, network.window_share)
         for name, network in networks.items()
     }
-    squares = None if gallery is None else _squares(gallery)
+    squares = None
+    if gallery is not None:
+        squares = load_squares(image_files(gallery), "reading the gallery")
     for method in methods:
         fillers[method] = _filler(method, next(iter(networks.values()), None), squares)
     return fillers
@@ -62,7 +65,8 @@ def load_fillers(
 class NearestNeighbour:
     """NN-inpainting (5.1): the hole's pixels of the gallery image whose context is most alike.
 
-    A context is compared at 128 px; the gallery's features are kept until another hole comes.
+    A context is compared at 128 px, as in Table 1; the gallery's features are kept until another
+    hole comes.
     """
 
     def __init__(self, gallery: Images, features: Features) -> None:
@@ -73,7 +77,7 @@ class NearestNeighbour:
 
     def fill(self, images: Images, hole: Hole) -> Images:
         """Images of any size with patches in the hole; everything else is untouched."""
-        context, missing = visible_context(images, hole, GALLERY_SIDE)
+        context, missing = visible_context(images, hole, SIDE)
         if self.hole is None or not np.array_equal(self.hole, missing):
             starts = range(0, len(self.gallery), _AT_ONCE)
             parts = [self._unit(self.gallery[i : i + _AT_ONCE], missing) for i in starts]
@@ -81,9 +85,7 @@ class NearestNeighbour:
         queries = self._unit(np.rint(context).astype(np.uint8), missing)
         nearest, _ = nearest_neighbours(queries, self.described)
         context[:, missing] = self.gallery[nearest[:, 0].numpy()][:, missing]
-        filled = images.copy()
-        filled[:, hole] = np.rint(resize(context, *hole.shape)[:, hole])
-        return filled
+        return composite(images, hole, context)
 
     def _unit(self, images: Images, hole: Hole) -> torch.Tensor:
         """Between unit vectors the Euclidean distance orders neighbours as the cosine does."""
@@ -116,21 +118,10 @@ def _filler(method: str, network: Inpainter | None, gallery: Images | None) -> F
         assert network is not None
         neighbour = NearestNeighbour(gallery, network.features)
         return Filler(neighbour.fill, network.side, network.window_share)
-    return Filler(NearestNeighbour(gallery, _hog).fill, GALLERY_SIDE)
+    return Filler(NearestNeighbour(gallery, _hog).fill, SIDE)
 
 
 def _hog(images: Images, hole: Hole) -> NDArray[np.float32]:
     """HOG as in Table 1; of a hole that leaves no cell untouched, of its mean colour too."""
     dropped = context_hog(images, hole, "dropped")
     return dropped if dropped.shape[1] else context_hog(images, hole, "filled")
-
-
-def _squares(gallery: Path) -> Images:
-    """(N, 128, 128, 3), the aspect not kept."""
-    files = image_files(gallery)
-    squares = np.empty((len(files), GALLERY_SIDE, GALLERY_SIDE, 3), np.uint8)
-    with progress("reading the gallery", "images") as report:
-        for number, file in enumerate(files):
-            squares[number] = np.rint(resize(read_image(file), GALLERY_SIDE, GALLERY_SIDE))
-            report(number + 1, len(files))
-    return squares

@@ -124,7 +124,7 @@ class ContextEncoderInpainter:
         context, missing = visible_context(images, hole)
         prediction = self.network(_centred(context, _device(self.network)))
         context[:, missing] = _pixels(prediction)[:, missing]
-        return _composite(images, hole, context)
+        return composite(images, hole, context)
 
     @torch.no_grad()
     def features(self, images: Images, hole: Hole, layer: str = "") -> NDArray[np.float32]:
@@ -167,7 +167,7 @@ class GeneratorInpainter:
         predicted = self.generator(self._input(context, missing))
         prediction[:, self.predicted, self.predicted] = _pixels(predicted)
         context[:, missing] = prediction[:, missing]
-        return _composite(images, hole, context)
+        return composite(images, hole, context)
 
     @torch.no_grad()
     def features(self, images: Images, hole: Hole, layer: str = "") -> NDArray[np.float32]:
@@ -295,7 +295,7 @@ def _pixels(prediction: Tensor) -> NDArray[np.float64]:
     return clipped
 
 
-def _composite(images: Images, hole: Hole, filled: NDArray[np.float64]) -> Images:
+def composite(images: Images, hole: Hole, filled: NDArray[np.float64]) -> Images:
     """The images with the hole's pixels of `filled`, (N, side, side, 3) in 0..255."""
     result = images.copy()
     result[:, hole] = np.rint(resize(filled, *hole.shape)[:, hole])

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
+from torch.optim import Optimizer
 
 
 def caffe_parameter_groups(
@@ -34,3 +35,9 @@ def caffe_parameter_groups(
             "weight_decay": weight_decay if decay_biases else 0.0,
         },
     ]
+
+
+def scale_rates(optimizer: Optimizer, factor: float) -> None:
+    """Set each group's learning rate to `factor` times the one that it was built with."""
+    for group in optimizer.param_groups:
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from cebench.models.parameter_groups import caffe_parameter_groups
+from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 
 
 def test_biases_have_twice_the_rate_and_the_same_decay_by_default() -> None:
@@ -33,3 +33,11 @@ def test_one_step_of_sgd_moves_each_parameter_at_its_own_rate() -> None:
     optimizer.step()
     assert layer.weight.item() == pytest.approx(0.85)
     assert layer.bias.item() == pytest.approx(0.8)
+
+
+def test_rates_are_scaled_from_those_that_the_optimizer_was_built_with() -> None:
+    layer = nn.Linear(2, 1)
+    sgd = torch.optim.SGD(caffe_parameter_groups(layer.named_parameters(), 0.5, 0.0))
+    for factor, expected in ((1.0, [0.5, 1.0]), (0.5, [0.25, 0.5]), (0.25, [0.125, 0.25])):
+        scale_rates(sgd, factor)
+        assert [group["lr"] for group in sgd.param_groups] == expected

@@ -19,10 +19,11 @@ from samples import SIDECAR
 from cebench.commands.score import score
 from cebench.data.resize import resize
 from cebench.errors import InputError
+from cebench.inpainting.squares import load_squares
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.inpainting_gan import InpaintingGenerator
 from cebench.run_directory import RunDirectory
-from cebench.transfer.inpainting.data import InpaintingImages, central_hole, load_squares
+from cebench.transfer.inpainting.data import InpaintingImages, central_hole
 from cebench.transfer.inpainting.features import Descriptor, nearest_images
 from cebench.transfer.inpainting.rows import (
     Row,

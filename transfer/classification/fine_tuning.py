@@ -20,7 +20,7 @@ from cebench.data.voc_results import read_scores_csv, write_scores_csv
 from cebench.devices import Precision, autocast
 from cebench.models.backbones import Backbone
 from cebench.models.classifier import Classifier, Part, sigmoid_cross_entropy_sum
-from cebench.models.parameter_groups import caffe_parameter_groups
+from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training import train
@@ -116,7 +116,6 @@ class Classification:
         self.images, self.sizes = data.images.near(device), _sizes(data.images)
         self.labels = torch.from_numpy(data.labels).to(device)
         self.order = EpochOrder(len(data.ids), seed)
-        self.first_rates = [group["lr"] for group in self.sgd.param_groups]
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Crops (N, 3, side, side), 0..255, and their labels (N, 20)."""
@@ -136,8 +135,7 @@ class Classification:
         self.sgd.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradients)
-        for group, rate in zip(self.sgd.param_groups, self.first_rates, strict=True):
-            group["lr"] = rate * 0.5 ** (step // self.recipe.halve_every)
+        scale_rates(self.sgd, 0.5 ** (step // self.recipe.halve_every))
         self.sgd.step()
         return {"loss": loss.detach()}
 

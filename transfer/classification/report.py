@@ -36,7 +36,7 @@ def write_report(run: RunDirectory, test: LabelledImages, scores: np.ndarray) ->
         "_one_crop": classification_summary(scores[0], test.labels, VOC_CLASSES),
     }
     write_per_class(run.path / "per_class.csv", summaries)
-    plot_curves(run.metrics(), ["loss"], run.path / "curves.png", title="classification")
+    plot_curves(run.metrics(), run.path / "curves.png", title="classification")
     (run.path / "samples").mkdir(exist_ok=True)
     plot_precision_recall(scores.sum(axis=0), test.labels, run.path / "precision_recall.png")
     draw_mistakes(test, scores.sum(axis=0), run.path / "samples" / "mistakes.png")

@@ -23,7 +23,7 @@ from cebench.devices import Precision, autocast
 from cebench.errors import InputError
 from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
-from cebench.models.parameter_groups import caffe_parameter_groups
+from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, sample_rois
 from cebench.pictures import plot_curves
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
@@ -155,7 +155,6 @@ class Detection:
             decay_biases=False,
         )
         self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
-        self.first_rates = [group["lr"] for group in self.sgd.param_groups]
         self.modules: dict[str, nn.Module] = {"network": network}
         self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
         self.order = EpochOrder(2 * len(data.ids), seed)
@@ -193,8 +192,7 @@ class Detection:
 
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """One SGD step on the sum of the two losses."""
-        for group, rate in zip(self.sgd.param_groups, self.first_rates, strict=True):
-            group["lr"] = rate * 0.1 ** (step // self.recipe.tenth_every)
+        scale_rates(self.sgd, 0.1 ** (step // self.recipe.tenth_every))
         with autocast(self.device, self.recipe.precision):
             scores, deltas = self.network(batch.images, batch.rois)
         class_loss, box_loss = detection_losses(
@@ -292,17 +290,17 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
         device=setting.device,
     )
     run = setting.run
-    names = ["loss", "class_loss", "box_loss"]
-    plot_curves(run.metrics(), names, run.path / "curves.png", title="detection")
+    plot_curves(run.metrics(), run.path / "curves.png", title="detection")
     scores = report(detections, test, recipe.test_set, recipe.pictures, run.path)
-    values = {
-        "mean_ap_voc07_11pt": scores.mean_ap_voc07_11pt,
-        "mean_ap_area": scores.mean_ap_area,
-    }
     return Outcome(
         measurements=[
-            Measurement(metric=metric, value=value, count=len(test.ids), column="detection")
-            for metric, value in values.items()
+            Measurement(
+                metric=metric,
+                value=getattr(scores, metric),
+                count=len(test.ids),
+                column="detection",
+            )
+            for metric in ("mean_ap_voc07_11pt", "mean_ap_area")
         ],
         data_fingerprint=data_fingerprint,
         proposals=f"{proposals.name} {proposals.sha256}",

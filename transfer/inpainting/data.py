@@ -6,16 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cebench.data.images import image_files, read_image
+from cebench.data.images import image_files
 from cebench.data.overlap import same_photos
-from cebench.data.resize import resize
 from cebench.errors import InputError
 from cebench.inpainting.networks import Hole, Images
-from cebench.progress import progress
+from cebench.inpainting.squares import SIDE, load_squares
 
-SIDE = 128
-"""Pixels; images are resized to squares of this side, their aspect not kept, as in the authors'
-demo.lua."""
 HOLE = slice(36, 92)
 """Rows and columns of the hole: 56 of 128 pixels, 99 of 227 (protocol ledger: Paris StreetView)."""
 
@@ -66,16 +62,6 @@ def central_hole() -> Hole:
     hole = np.zeros((SIDE, SIDE), np.bool_)
     hole[HOLE, HOLE] = True
     return hole
-
-
-def load_squares(files: Sequence[Path], label: str) -> Images:
-    """(N, 128, 128, 3): each file, resized by `cebench.data.resize` and rounded."""
-    squares = np.empty((len(files), SIDE, SIDE, 3), np.uint8)
-    with progress(label, "images") as report:
-        for i, path in enumerate(files):
-            squares[i] = np.rint(resize(read_image(path), SIDE, SIDE))
-            report(i + 1, len(files))
-    return squares
 
 
 def _unique_stems(files: Sequence[Path]) -> list[str]:

@@ -17,6 +17,7 @@ from cebench.data.voc import SEGMENTATION_CLASSES, VOID_LABEL
 from cebench.devices import autocast, compiled
 from cebench.models.caffenet import preprocess
 from cebench.models.fcn import FCN, segmentation_cross_entropy
+from cebench.models.parameter_groups import scale_rates
 from cebench.pictures import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training import train
@@ -63,7 +64,6 @@ class Segmentation:
         self.images = data.images.to(device)
         self.labels = [labels.to(device) for labels in data.labels_as_seen()]
         groups = parameter_groups(network, recipe)
-        self.first_rates = [group["lr"] for group in groups]
         self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
         self.modules: dict[str, nn.Module] = {"network": network}
         self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
@@ -84,8 +84,7 @@ class Segmentation:
     def update(self, step: int, batch: list[tuple[Tensor, Tensor]]) -> Mapping[str, Tensor]:
         """One SGD step on the mean over the images of the loss per labelled pixel."""
         if self.recipe.tenth_every:
-            for group, rate in zip(self.sgd.param_groups, self.first_rates, strict=True):
-                group["lr"] = rate * 0.1 ** (step // self.recipe.tenth_every)
+            scale_rates(self.sgd, 0.1 ** (step // self.recipe.tenth_every))
         self._forget_gradients()
         losses = []
         for images, labels in batch:
@@ -170,7 +169,7 @@ def train_and_predict(
         log_every=recipe.log_every,
         checkpoint_every=recipe.checkpoint_every,
     )
-    plot_curves(run.metrics(), ["loss"], run.path / "curves.png", title="segmentation")
+    plot_curves(run.metrics(), run.path / "curves.png", title="segmentation")
     predictor = Predictor(
         compiled(network, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs),
         mean,
