@@ -109,6 +109,23 @@ def _shortened(text: str, width: int, font: Any) -> str:
     )
 
 
+def best_median_worst(values: np.ndarray, count: int) -> list[tuple[str, int]]:
+    """Places of the best, the middle and the worst values, descending: (which, place).
+
+    Up to `count` of them, rounded up to threes. nan is left out; no place comes twice; of equal values the earlier come first.
+    """
+    ranked = [int(i) for i in np.argsort(-values, kind="stable") if np.isfinite(values[i])]
+    each = max(1, min(-(-count // 3), len(ranked) // 3))
+    middle = (len(ranked) - each) // 2
+    places = {
+        "best": ranked[:each],
+        "median": ranked[middle : middle + each],
+        "worst": ranked[-each:],
+    }
+    which = {index: name for name, indices in reversed(places.items()) for index in indices}
+    return [(which[index], index) for index in ranked if index in which]
+
+
 def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
     """Write a PNG with all logged losses, the lines of metrics.jsonl, over the finished steps."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")

@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cebench.data.voc import VOC_CLASSES, voc_palette
 from cebench.metrics.detection import Detections, Objects, paired_iou
-from cebench.pictures import save_sheet
+from cebench.pictures import best_median_worst, save_sheet
 
 from .data import DetectionSet
 
@@ -25,10 +25,10 @@ def save_detection_sheet(
     shown = [_best_rows(detections, index) for index in range(len(test.ids))]
     overlap = np.array([found_overlap(detections, truth, *item) for item in enumerate(shown)])
     chosen = best_median_worst(overlap, count)
-    if len(chosen) == 0:
+    if not chosen:
         return
     left, right, captions = [], [], []
-    for index in chosen.tolist():
+    for which, index in chosen:
         pixels, rows, objects = test.pixels(index), shown[index], test.annotations[index]
         scores = zip(detections.labels[rows], detections.scores[rows], strict=True)
         titles = [f"{VOC_CLASSES[label]} {score:.2f}" for label, score in scores]
@@ -36,7 +36,8 @@ def save_detection_sheet(
         flags = zip(objects.labels, objects.difficult, strict=True)
         titles = [VOC_CLASSES[label] + "*" * int(difficult) for label, difficult in flags]
         right.append(draw_boxes(pixels, objects.boxes, objects.labels, titles))
-        captions.append(f"{test.ids[index]}: objects overlapped by {100 * overlap[index]:.0f} %")
+        share = f"objects overlapped by {100 * overlap[index]:.0f} %"
+        captions.append(f"{which}: {test.ids[index]}, {share}")
     path.parent.mkdir(exist_ok=True)
     columns = {f"best {SHOWN_BOXES} detections": left, "truth (* difficult)": right}
     save_sheet(columns, path, captions)
@@ -61,20 +62,6 @@ def found_overlap(detections: Detections, truth: Objects, image: int, rows: np.n
     overlap = paired_iou(truth.boxes[first], detections.boxes[second])
     overlap *= truth.labels[first] == detections.labels[second]
     return float(overlap.reshape(len(objects), len(rows)).max(axis=1, initial=0).mean())
-
-
-def best_median_worst(values: np.ndarray, count: int) -> np.ndarray:
-    """Indices of `count` values, descending: a third the largest, a third about the median.
-
-    nan is left out; of equal values the earlier come first.
-    """
-    order = np.argsort(-values, kind="stable")[: np.count_nonzero(~np.isnan(values))]
-    if len(order) <= count:
-        return order
-    third = -(-count // 3)
-    middle = (len(order) - third) // 2
-    places = [*range(third), *range(middle, middle + third), *range(len(order) - third, len(order))]
-    return order[sorted(set(places))]
 
 
 def _best_rows(detections: Detections, image: int) -> np.ndarray:

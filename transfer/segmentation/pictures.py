@@ -12,11 +12,11 @@ from cebench.data.images import read_image, read_label_image
 from cebench.data.voc import SEGMENTATION_CLASSES, VOID_LABEL, voc_palette
 from cebench.files import replace_atomically
 from cebench.metrics.segmentation import segmentation_scores
-from cebench.pictures import save_sheet
+from cebench.pictures import best_median_worst, save_sheet
 
 from .data import LabelledImages
 
-_OF_EACH = 3
+PICTURED_IMAGES = 9
 _LINE, _SWATCH = 18, 12
 
 
@@ -30,7 +30,7 @@ def save_samples(per_image: np.ndarray, test: LabelledImages, run: Path) -> None
     """
     ious = np.array([segmentation_scores(confusion).mean_iou for confusion in per_image])
     palette, ids, photographs = voc_palette(), test.origin.ids, test.origin.photographs()
-    chosen = best_median_worst(ious)
+    chosen = best_median_worst(ious, PICTURED_IMAGES)
     guesses = [read_label_image(run / "predictions" / f"{ids[i]}.png") for _, i in chosen]
     truths = [test.labels[i] for _, i in chosen]
     (run / "samples").mkdir(exist_ok=True)
@@ -46,23 +46,6 @@ def save_samples(per_image: np.ndarray, test: LabelledImages, run: Path) -> None
         run / "samples" / "segmentation.png",
         [f"{name}: {ids[i]}, mean IoU {ious[i]:.3f}" for name, i in chosen],
     )
-
-
-def best_median_worst(values: np.ndarray) -> list[tuple[str, int]]:
-    """Up to three of the largest, the middle and the smallest values: (which, index).
-
-    nan is left out; no index comes twice.
-    """
-    ranked = [int(i) for i in np.argsort(-values, kind="stable") if np.isfinite(values[i])]
-    each = min(_OF_EACH, max(1, len(ranked) // 3))
-    middle = (len(ranked) - each) // 2
-    places = {
-        "best": ranked[:each],
-        "median": ranked[middle : middle + each],
-        "worst": ranked[-each:],
-    }
-    which = {index: name for name, indices in reversed(places.items()) for index in indices}
-    return [(which[index], index) for index in ranked if index in which]
 
 
 def legend(truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:

@@ -1,0 +1,65 @@
+"""A network of a few channels, and the smallest recipe, for the tests of segmentation."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cebench.data.voc import VocYear
+from cebench.models.fcn import FCN, upscore
+from cebench.run_directory import RunDirectory
+from cebench.training import train
+from cebench.transfer.segmentation.data import LabelledImages, SegmentationSet, load
+from cebench.transfer.segmentation.recipe import SegmentationRecipe
+from cebench.transfer.segmentation.task import Segmentation
+
+CPU = torch.device("cpu")
+MEAN = (120.0, 120.0, 120.0)
+SIZES = {"2008_000001": (96, 128), "2008_000002": (128, 64), "2008_000003": (64, 128)}
+IDENTITY = {"run": {"verb": "transfer"}, "recipe": {"tier": "smoke"}}
+
+
+class ThinFCN(FCN):
+    """A few channels at FCN-32s's stride of 32, so that a step takes milliseconds."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        torch.manual_seed(0)
+        self.trunk = nn.Sequential(nn.Conv2d(3, 8, 32, stride=32), nn.ReLU())  # type: ignore[assignment]
+        self.fc6 = nn.Conv2d(8, 16, 3, padding=1)
+        self.fc7 = nn.Conv2d(16, 16, 1)
+        self.score_fr = nn.Conv2d(16, 21, 1)
+        self.dropout = nn.Dropout(0.5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = self.dropout(F.relu(self.fc7(F.relu(self.fc6(self.trunk(images / 100))))))
+        return upscore(self.score_fr(features), 32, *images.shape[-2:], offset=18)
+
+
+def recipe(**changes: object) -> SegmentationRecipe:
+    values = {"tier": "smoke", "steps": 2, "accumulate": 3, "learning_rate": 0.01, "log_every": 1}
+    return SegmentationRecipe.model_validate({**values, **changes})
+
+
+def train_data(devkit: Path, short_side: int = 0) -> LabelledImages:
+    voc = VocYear(devkit, 2012)
+    return load(SegmentationSet("train", voc, tuple(voc.ids("train", "Segmentation"))), short_side)
+
+
+def program(data: LabelledImages, **changes: object) -> Segmentation:
+    return Segmentation(ThinFCN(), data, recipe(**changes), MEAN, 0, CPU)
+
+
+def train_to(steps: int, subject: Segmentation, run: Path) -> None:
+    with RunDirectory(run, IDENTITY) as directory:
+        train(
+            subject,
+            directory,
+            label="segmentation",
+            steps=steps,
+            seed=0,
+            data_fingerprint="",
+            log_every=1,
+            checkpoint_every=1,
+        )

@@ -1,0 +1,80 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from segmentation_scenes import CPU, IDENTITY, MEAN, ThinFCN, recipe
+
+from cebench.data.images import read_label_image
+from cebench.data.ragged import RaggedImages
+from cebench.data.voc import VocYear, voc_palette
+from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
+from cebench.models.fcn import FCN
+from cebench.run_directory import RunDirectory
+from cebench.transfer.segmentation.pictures import legend
+from cebench.transfer.segmentation.report import Predictor
+from cebench.transfer.segmentation.task import measure
+from cebench.transfer.setting import Outcome, Setting
+from cebench.weights import random_weights
+
+
+def test_scores_of_a_padded_image_are_cut_to_it() -> None:
+    image = RaggedImages.from_arrays([np.full((40, 64, 3), 200, np.uint8)]).image(0)
+    network = FCN(21, 32, "he", torch.Generator().manual_seed(0)).eval()
+    torch.nn.init.normal_(network.head.score_fr.weight, std=0.01)
+    padded, plain = (
+        Predictor(network, MEAN, CPU, size_multiple=m).scores(image, (40, 64)) for m in (96, 1)
+    )
+    assert padded.shape == plain.shape
+    # Conv layers see zeros behind the border of a map and biases behind that of an image.
+    torch.testing.assert_close(padded[:, :8, :8], plain[:, :8, :8], rtol=0.05, atol=0.05)
+
+
+def test_predictions_have_the_size_of_the_truth_whatever_the_network_sees() -> None:
+    image = RaggedImages.from_arrays([np.full((40, 64, 3), 200, np.uint8)]).image(0)
+    labels = Predictor(ThinFCN().eval(), MEAN, CPU).labels(image, (75, 120))
+    assert labels.shape == (75, 120)
+
+
+def run_measure(devkit: Path, run: Path) -> Outcome:
+    chosen = recipe(steps=1, accumulate=2, short_side=32)
+    with RunDirectory(run, IDENTITY) as directory:
+        setting = Setting(run=directory, weights=random_weights(0), data=devkit, seed=0, device=CPU)
+        return measure(chosen, setting)
+
+
+def test_the_stored_predictions_score_as_recorded(devkit: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    outcome = run_measure(devkit, run)
+    assert [m.metric for m in outcome.measurements] == [
+        "mean_iou",
+        "pixel_accuracy",
+        "mean_accuracy",
+        "frequency_weighted_iou",
+    ]
+    assert {(m.column, m.count, m.unit) for m in outcome.measurements} == {
+        ("segmentation", 1, "fraction")
+    }
+    files = sorted((run / "predictions").iterdir())
+    assert [file.name for file in files] == ["2008_000003.png"]
+    with Image.open(files[0]) as stored:
+        assert stored.getpalette() == voc_palette().ravel().tolist()
+    truth = VocYear(devkit, 2012).segmentation("2008_000003")
+    scores = segmentation_scores(confusion_matrix(truth, read_label_image(files[0]), 21))
+    for measurement in outcome.measurements:
+        assert measurement.value == getattr(scores, measurement.metric)
+    with (run / "per_class.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows][:2] == ["background", "aeroplane"]
+    assert float(rows[12]["iou"]) == scores.iou[12]
+    assert (run / "samples" / "segmentation.png").is_file()
+    assert (run / "curves.png").is_file()
+    assert (run / "confusion.png").is_file()
+
+
+def test_the_legend_has_a_swatch_of_every_class_of_either_image() -> None:
+    truth, guess = np.zeros((10, 10), np.uint8), np.zeros((10, 10), np.uint8)
+    truth[:5], guess[:, :3] = 15, 255
+    swatches = legend(truth, guess)[6::18, 5]
+    assert swatches.tolist() == voc_palette()[[0, 15, 255]].tolist()
