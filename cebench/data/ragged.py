@@ -137,8 +137,8 @@ class RaggedImages:
         boxes = zip(*(value.tolist() for value in (index, y0, y1 + 1, x0, x1 + 1)), strict=True)
         crops = torch.empty(len(index), top.shape[1], left.shape[1])
         for i, (image, first, last, start, stop) in enumerate(boxes):
-            source = self.image(image).flatten(1)[first:last, start:stop].float()
-            above, below = (source.index_select(0, places[i]) for places in rows)
+            source = self.image(image).flatten(1)[first:last, start:stop]
+            above, below = (source.index_select(0, places[i]).float() for places in rows)
             mixed = above.lerp_(below, down[i, :, None])
             before, after = (mixed.index_select(1, places[i]) for places in columns)
             torch.lerp(before, after, across[i], out=crops[i])
