@@ -69,7 +69,9 @@ def validate(kind: type[RecipeType], values: Mapping[str, Any], where: str) -> R
         return kind.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "recipe"
+        if not first["loc"]:  # Options that do not agree.
+            raise InputError(f"{where}: {first['ctx']['error']}") from None
+        key = ".".join(str(part) for part in first["loc"])
         got = "" if first["type"] == "missing" else f", got {first['input']!r}"
         raise InputError(f"{where}: {key}: {first['msg']}{got}") from None
 

@@ -15,6 +15,10 @@ from cebench.errors import InputError
 
 Precision = Literal["fp32", "bf16"]
 
+MOST_SHAPES = 200
+"""Kinds of input that a compiled function is translated for; PyTorch's own limit is 8, and what
+comes after is computed uncompiled, so that a continued run would differ from a whole one."""
+
 Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
 
@@ -49,10 +53,12 @@ def compiled(
 ) -> Callable[Inputs, Result]:
     """`function` through torch.compile if asked for, on a GPU also as one CUDA graph.
 
-    What a graph returns is overwritten by its next call: clone what is kept.
+    It is translated once for every shape of its inputs, up to MOST_SHAPES of them. What a graph
+    returns is overwritten by its next call: clone what is kept.
     """
     if not compile:
         return function
+    torch._dynamo.config.recompile_limit = MOST_SHAPES
     mode = "reduce-overhead" if cuda_graphs else "default"
     return torch.compile(function, mode=mode, dynamic=False)
 

@@ -112,7 +112,8 @@ def _shortened(text: str, width: int, font: Any) -> str:
 def best_median_worst(values: np.ndarray, count: int) -> list[tuple[str, int]]:
     """Places of the best, the middle and the worst values, descending: (which, place).
 
-    Up to `count` of them, rounded up to threes. nan is left out; no place comes twice; of equal values the earlier come first.
+    Up to `count` of them, rounded up to threes. nan is left out; no place comes twice; of equal
+    values the earlier come first.
     """
     ranked = [int(i) for i in np.argsort(-values, kind="stable") if np.isfinite(values[i])]
     each = max(1, min(-(-count // 3), len(ranked) // 3))

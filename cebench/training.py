@@ -121,7 +121,7 @@ class _Losses:
             if not math.isfinite(value):
                 raise CebenchError(
                     f"step {step}: {name} is {value}; stopped. Lower the learning rate or look "
-                    "at the images of this step; the last checkpoint is sound"
+                    "at the images of this step; checkpoints written before are sound"
                 )
             self.newest[name] = value
         self.unread.clear()

@@ -70,7 +70,7 @@ class ImagenetClassification:
         self, crops: Crops, labels: np.ndarray, class_count: int, recipe: ImagenetRecipe
     ) -> None:
         generator = torch.Generator().manual_seed(torch_seed(crops.seed, "classifier"))
-        network = CaffeNetClassifier(class_count, generator, fc8_bias=0)
+        network = CaffeNetClassifier(class_count, generator, "caffenet")
         if recipe.init == "he":
             he_weights(network.trunk, generator)
             nn.init.zeros_(network.fc6.bias)

@@ -57,7 +57,7 @@ TASKS = {
         measure=fine_tuning.measure,
         table="2",
         protocol="voc-classification",
-        protocol_version=1,
+        protocol_version=2,
         any_backbone=True,
     ),
     "linear-svm": Task(

@@ -19,7 +19,7 @@ class Proposals:
     """The proposals of many images."""
 
     name: str
-    """Where they come from, e.g. selective-search-fast-k50+50-min20."""
+    """Where they come from, e.g. selective-search-fast-k50,100-min20."""
     boxes: dict[str, np.ndarray]
     """Image id -> (R, 4) float32 x0 y0 x1 y1, 0-based, half-open; R may be 0."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -24,9 +24,10 @@ MIN_SIDE = 20
 """Smallest width and height kept, as in R-CNN's selective_search_boxes.m."""
 SECONDS_BETWEEN_SAVES = 60.0
 
-# First k of the initial segmentation and its step: 50 and 100 in fast mode, as in the original.
-# OpenCV's own 150 and 150 propose half as many boxes and find 5 in 100 objects fewer.
-_SCALES = (50, 50)
+SCALES: dict[Mode, tuple[int, ...]] = {"fast": (50, 100), "quality": (50, 100, 150, 300)}
+"""k of the initial segmentations, each of which has segments of at least k pixels, as in R-CNN's
+selective_search_boxes.m. OpenCV's own are three or five equally spaced k, and 100 pixels."""
+_SIGMA = 0.8
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,10 @@ class SelectiveSearch:
 
     @property
     def name(self) -> str:
-        """The method with its settings, e.g. selective-search-fast-k50+50-min20."""
-        first, increment = _SCALES
+        """The method with its settings, e.g. selective-search-fast-k50,100-min20."""
+        scales = ",".join(map(str, SCALES[self.mode]))
         reduced = f"-max{self.max_side}" if self.max_side else ""
-        return f"selective-search-{self.mode}-k{first}+{increment}-min{self.min_side}{reduced}"
+        return f"selective-search-{self.mode}-k{scales}-min{self.min_side}{reduced}"
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """The proposals of one image.
@@ -62,18 +63,26 @@ class SelectiveSearch:
         reduced = _reduced_size(size, self.max_side)
         if reduced != size:
             image = cv2.resize(image, reduced, interpolation=cv2.INTER_AREA)
-        search = cv2.ximgproc.segmentation.createSelectiveSearchSegmentation()
-        search.setBaseImage(np.ascontiguousarray(image[:, :, ::-1]))  # OpenCV expects BGR.
-        if self.mode == "fast":
-            search.switchToSelectiveSearchFast(*_SCALES)
-        else:
-            search.switchToSelectiveSearchQuality(*_SCALES)
-        found = np.asarray(search.process(), dtype=np.int64).reshape(-1, 4)
+        found = np.asarray(self._search(image).process(), dtype=np.int64).reshape(-1, 4)
         x0, y0, width, height = found[(found[:, 2:] >= self.min_side).all(axis=1)].T
         ranked = np.unique(np.stack([-width * height, y0, x0, y0 + height, x0 + width]), axis=1)
         factors = np.tile(np.array(size) / np.array(reduced), 2)
         boxes: np.ndarray = (ranked[[2, 1, 4, 3]].T * factors).astype(np.float32)
         return boxes
+
+    def _search(self, image: np.ndarray) -> Any:
+        """OpenCV's search of `image`, with its colour spaces and strategies of the mode."""
+        segmentation = cv2.ximgproc.segmentation
+        search = segmentation.createSelectiveSearchSegmentation()
+        search.setBaseImage(np.ascontiguousarray(image[:, :, ::-1]))  # OpenCV expects BGR.
+        if self.mode == "fast":
+            search.switchToSelectiveSearchFast()
+        else:
+            search.switchToSelectiveSearchQuality()
+        search.clearGraphSegmentations()
+        for k in SCALES[self.mode]:
+            search.addGraphSegmentation(segmentation.createGraphSegmentation(_SIGMA, k, k))
+        return search
 
 
 def _reduced_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:

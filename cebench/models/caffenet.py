@@ -5,7 +5,8 @@ AlexNet in one thing only: it pools before it normalises.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,12 @@ PIXEL_DEVIATION = 60
 POOL5_CHANNELS = 256
 POOL5_SIDE = 6
 POOL5_FEATURES = POOL5_CHANNELS * POOL5_SIDE**2
+
+HeadFiller = Literal["caffenet", "he", "data"]
+"""Initial fc6 and fc7 of a transfer: the reference net's N(0, 0.005) with biases of 1, He's normals
+without biases, or these standardised on training images (`standardise`)."""
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
 TRUNK_TENSORS = tuple(f"conv{i}.{kind}" for i in range(1, 6) for kind in ("weight", "bias"))
 """Names of the trunk's tensors in its state dict and in every weights file."""
@@ -140,9 +147,42 @@ def he_weights(trunk: CaffeNetTrunk, generator: torch.Generator | None) -> None:
         trunk.conv1.weight /= PIXEL_DEVIATION
 
 
-def fc6_fc7_fillers(
-    fc6: nn.Conv2d | nn.Linear, fc7: nn.Conv2d | nn.Linear, generator: torch.Generator | None
+def fill_fc6_and_fc7(
+    fc6: nn.Conv2d | nn.Linear,
+    fc7: nn.Conv2d | nn.Linear,
+    filler: HeadFiller,
+    generator: torch.Generator | None,
 ) -> None:
-    """The reference net's random initialisation of fc6 and fc7, which every transfer draws anew."""
-    gaussian_filler(fc6, 0.005, 1, generator)
-    gaussian_filler(fc7, 0.005, 1, generator)
+    """Draw fc6 and fc7 anew; `standardise` must follow for `data`."""
+    for layer in (fc6, fc7):
+        if filler == "caffenet":
+            gaussian_filler(layer, 0.005, 1, generator)
+        else:
+            gaussian_filler(layer, math.sqrt(2 / layer.weight[0].numel()), 0, generator)
+
+
+@torch.no_grad()
+def standardise(
+    layers: Sequence[Layer],
+    inputs: Sequence[Tensor],
+    compute: Callable[[Layer, Tensor], Tensor],
+) -> None:
+    """Scale and shift layers so that each unit has mean 0 and variance 1 before its ReLU.
+
+    The first half of Krähenbühl et al., "Data-dependent Initializations" (ICLR 2016). Behind a
+    random trunk pool5 is nearly constant (1.09, of which 0.12 varies): without it, one direction
+    has nearly all of the gradient.
+
+    Args:
+        layers: one behind the other, with a ReLU between.
+        inputs: of the first, from some training images, in one or several parts.
+        compute: a layer's output, units along dimension 1.
+    """
+    for layer in layers:
+        units = torch.cat([compute(layer, x).transpose(0, 1).flatten(1) for x in inputs], dim=1)
+        deviation, mean = torch.std_mean(units, dim=1)
+        deviation.clamp_(min=1e-6)  # Of a unit that never changes.
+        layer.weight /= deviation.view(-1, *[1] * (layer.weight.dim() - 1))
+        assert layer.bias is not None
+        layer.bias.copy_((layer.bias - mean) / deviation)
+        inputs = [F.relu(compute(layer, x)) for x in inputs]

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from cebench.models.caffenet import (
     POOL5_FEATURES,
     CaffeNetTrunk,
-    fc6_fc7_fillers,
+    fill_fc6_and_fc7,
     gaussian_filler,
 )
 from cebench.models.whole_batch import Dropout
@@ -18,6 +18,10 @@ from cebench.models.whole_batch import Dropout
 Part = Literal["all", "fc6-8", "fc8", "pool5"]
 """What of a classifier is trained: everything, its three last layers, the last one, or the last one
 alone on pool5, without fc6 and fc7 between."""
+HeadFiller = Literal["voc-classification", "caffenet"]
+"""Initial fc6, fc7 and fc8: all N(0, 0.01) with biases of 0.1 in philkr/voc-classification
+(src/train_cls.py); N(0, 0.005), N(0, 0.005) and N(0, 0.01) with biases of 1, 1 and 0 in
+bvlc_reference_caffenet."""
 
 
 class Classifier(nn.Module):
@@ -32,8 +36,7 @@ class Classifier(nn.Module):
         num_classes: number of classes.
         fully_connected: whether fc6 and fc7 stand between the features and fc8.
         generator: source of the initial weights (on the CPU); torch's global one if None.
-        fc8_bias: initial biases of the last layer: 0.1 in philkr/voc-classification
-            (src/train_cls.py) for layers drawn anew, 0 in bvlc_reference_caffenet.
+        filler: whose initial weights the layers behind the trunk have.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class Classifier(nn.Module):
         *,
         fully_connected: bool = True,
         generator: torch.Generator | None = None,
-        fc8_bias: float = 0.1,
+        filler: HeadFiller = "voc-classification",
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -53,9 +56,13 @@ class Classifier(nn.Module):
         if fully_connected:
             self.fc6, self.drop6 = nn.Linear(features, 4096), Dropout(0.5)
             self.fc7, self.drop7 = nn.Linear(4096, 4096), Dropout(0.5)
-            fc6_fc7_fillers(self.fc6, self.fc7, generator)
+            if filler == "caffenet":
+                fill_fc6_and_fc7(self.fc6, self.fc7, "caffenet", generator)
+            else:
+                gaussian_filler(self.fc6, 0.01, 0.1, generator)
+                gaussian_filler(self.fc7, 0.01, 0.1, generator)
         self.fc8 = nn.Linear(4096 if fully_connected else features, num_classes)
-        gaussian_filler(self.fc8, 0.01, fc8_bias, generator)
+        gaussian_filler(self.fc8, 0.01, 0 if filler == "caffenet" else 0.1, generator)
 
     def train_only(self, part: Part) -> None:
         """Freeze what comes before `part`; dropout on the input of a trained layer stays."""
@@ -99,10 +106,10 @@ class CaffeNetClassifier(Classifier):
         self,
         num_classes: int = 20,
         generator: torch.Generator | None = None,
-        fc8_bias: float = 0.1,
+        filler: HeadFiller = "voc-classification",
     ) -> None:
         trunk = CaffeNetTrunk(generator=generator)
-        super().__init__(trunk, POOL5_FEATURES, num_classes, generator=generator, fc8_bias=fc8_bias)
+        super().__init__(trunk, POOL5_FEATURES, num_classes, generator=generator, filler=filler)
 
 
 def sigmoid_cross_entropy_sum(scores: Tensor, labels: Tensor) -> Tensor:

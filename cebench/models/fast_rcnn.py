@@ -4,6 +4,8 @@ Source: rbgirshick/fast-rcnn, models/CaffeNet/train.prototxt. Class 0 is the bac
 object of label c (0..num_classes-1) is class c + 1.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,8 +14,10 @@ from cebench.models.caffenet import (
     POOL5_FEATURES,
     POOL5_SIDE,
     CaffeNetTrunk,
-    fc6_fc7_fillers,
+    HeadFiller,
+    fill_fc6_and_fc7,
     gaussian_filler,
+    standardise,
 )
 from cebench.models.roi_pooling import roi_pool
 
@@ -31,6 +35,7 @@ class FastRCNN(nn.Module):
         num_classes: number of object classes, without the background.
         generator: source of the initial weights (on the CPU); torch's global one if None.
         conv1_padding: 5 in the original, which centres conv5's pixel i on image pixel 16 * i.
+        head_filler: initial fc6 and fc7; `standardise` must follow for `data`.
     """
 
     def __init__(
@@ -38,6 +43,7 @@ class FastRCNN(nn.Module):
         num_classes: int = 20,
         generator: torch.Generator | None = None,
         conv1_padding: int = 5,
+        head_filler: HeadFiller = "caffenet",
     ) -> None:
         super().__init__()
         self.trunk = CaffeNetTrunk(conv1_padding, pool_padding=1, generator=generator)
@@ -46,7 +52,7 @@ class FastRCNN(nn.Module):
         self.cls_score = nn.Linear(4096, num_classes + 1)
         self.bbox_pred = nn.Linear(4096, 4 * (num_classes + 1))
         self.dropout = nn.Dropout(0.5)
-        fc6_fc7_fillers(self.fc6, self.fc7, generator)
+        fill_fc6_and_fc7(self.fc6, self.fc7, head_filler, generator)
         gaussian_filler(self.cls_score, 0.01, 0, generator)
         gaussian_filler(self.bbox_pred, 0.001, 0, generator)
 
@@ -62,9 +68,7 @@ class FastRCNN(nn.Module):
             scores: (R, num_classes + 1) logits.
             deltas: (R, 4 * (num_classes + 1)), four for each class, normalised (`decode_boxes`).
         """
-        features = self.trunk.conv5_features(images).float()
-        # The original's RoI pooling takes inclusive corners, one less than our half-open ones.
-        return self.regions(features, rois - rois.new_tensor([0, 0, 0, 1, 1]))
+        return self.regions(self.trunk.conv5_features(images).float(), inclusive(rois))
 
     def regions(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
         """From conv5 (N, 256, h, w) and **inclusive** rois (R, 5) to scores and deltas."""
@@ -72,6 +76,22 @@ class FastRCNN(nn.Module):
         x = self.dropout(F.relu(self.fc6(x)))
         x = self.dropout(F.relu(self.fc7(x)))
         return self.cls_score(x), self.bbox_pred(x)
+
+    @torch.no_grad()
+    def standardise(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Standardise fc6 and fc7 on the regions of some training images and their rois."""
+        pooled = [
+            roi_pool(
+                self.trunk.conv5_features(images), inclusive(rois), CONV5_SCALE, POOL5_SIDE
+            ).flatten(1)
+            for images, rois in batches
+        ]
+        standardise((self.fc6, self.fc7), pooled, lambda layer, x: layer(x))
+
+
+def inclusive(rois: Tensor) -> Tensor:
+    """Regions (R, 5) with the corners that the original's RoI pooling takes, one less than ours."""
+    return rois - rois.new_tensor([0, 0, 0, 1, 1])
 
 
 def detection_losses(

@@ -25,8 +25,9 @@ from cebench.models.caffenet import (
     POOL5_CHANNELS,
     POOL5_SIDE,
     CaffeNetTrunk,
-    fc6_fc7_fillers,
-    gaussian_filler,
+    HeadFiller,
+    fill_fc6_and_fc7,
+    standardise,
 )
 
 CONV1_PADDING = 100
@@ -34,7 +35,6 @@ CROP_OFFSET = 18
 POOL1_OFFSET, POOL2_OFFSET = 10, 5
 
 Stride = Literal[32, 16, 8]
-HeadFiller = Literal["caffenet", "he", "data"]
 
 _UNFOLDED_POSITIONS = 160
 """fc6 at fewer positions than this is faster on a CPU as one matrix product, up to twofold."""
@@ -49,8 +49,7 @@ class FCN(nn.Module):
     Args:
         num_classes: number of classes, background included.
         stride: pixels between two of the finest scores.
-        head_filler: initial fc6 and fc7: `caffenet`'s, or He's normals with zero biases, which
-            `FCNHead.standardise` must follow for `data`.
+        head_filler: initial fc6 and fc7; `FCNHead.standardise` must follow for `data`.
         generator: source of the initial weights (on the CPU); torch's global one if None.
     """
 
@@ -92,32 +91,11 @@ class FCNHead(nn.Module):
         self.score_pool2 = _score_layer(256, num_classes) if stride <= 16 else None
         self.score_pool1 = _score_layer(96, num_classes) if stride <= 8 else None
         self.dropout = nn.Dropout(0.5)
-        if filler == "caffenet":
-            fc6_fc7_fillers(self.fc6, self.fc7, generator)
-        else:
-            for layer in (self.fc6, self.fc7):
-                gaussian_filler(layer, (2 / layer.weight[0].numel()) ** 0.5, 0, generator)
+        fill_fc6_and_fc7(self.fc6, self.fc7, filler, generator)
 
-    @torch.no_grad()
     def standardise(self, pool5: Sequence[Tensor]) -> None:
-        """Scale and shift fc6 and fc7 so that each unit has mean 0 and variance 1 before its ReLU.
-
-        The first half of Krähenbühl et al., "Data-dependent Initializations" (ICLR 2016). Behind a
-        random trunk pool5 is nearly constant (1.09, of which 0.12 varies): without it, one
-        direction has nearly all of the gradient.
-
-        Args:
-            pool5: (N, 256, h, w) each, of some training images.
-        """
-        maps = list(pool5)
-        for layer in (self.fc6, self.fc7):
-            units = torch.cat([_convolve(layer, x).transpose(0, 1).flatten(1) for x in maps], dim=1)
-            deviation, mean = torch.std_mean(units, dim=1)
-            deviation.clamp_(min=1e-6)  # Of a unit that never changes.
-            layer.weight /= deviation[:, None, None, None]
-            assert layer.bias is not None
-            layer.bias.copy_((layer.bias - mean) / deviation)
-            maps = [F.relu(_convolve(layer, x)) for x in maps]
+        """Standardise fc6 and fc7 on the maps (N, 256, h, w) of some training images."""
+        standardise((self.fc6, self.fc7), pool5, _convolve)
 
     def forward(
         self, pool1: Tensor, pool2: Tensor, pool5: Tensor, height: int, width: int

@@ -32,7 +32,7 @@ def test_search_leaves_one_file_a_table_and_a_picture(
     result = found(runner, *options, out)
     proposals = load_proposals(out)
     assert list(proposals.boxes) == ["000003", "000001", "000002"]
-    assert result["name"] == proposals.name == "selective-search-fast-k50+50-min5"
+    assert result["name"] == proposals.name == "selective-search-fast-k50,100-min5"
     assert result["sha256"] == proposals.sha256
     assert result["images"] == 3
     assert result["per_class"]["dog"]["objects"] == 1  # the other one is difficult

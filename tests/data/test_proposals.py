@@ -87,7 +87,7 @@ def test_computed_proposals_are_kept_and_read_back(tmp_path):
     assert reports == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
     read = load_proposals(cache, ["000002", "000000"])
-    assert read.name == made.name == "selective-search-fast-k50+50-min20"
+    assert read.name == made.name == "selective-search-fast-k50,100-min20"
     np.testing.assert_array_equal(read.boxes["000002"], made.boxes["000002"])
     assert load_proposals(cache).sha256 == made.sha256 != read.sha256
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from cebench.models.classifier import CaffeNetClassifier, sigmoid_cross_entropy_sum
+from cebench.models.classifier import CaffeNetClassifier, HeadFiller, sigmoid_cross_entropy_sum
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +18,20 @@ def test_parameter_count_and_shapes(model: CaffeNetClassifier) -> None:
         assert model(torch.zeros(2, 3, 227, 227)).shape == (2, 20)
 
 
-def test_fillers_of_the_head(model: CaffeNetClassifier) -> None:
-    for layer, std, bias in ((model.fc6, 0.005, 1), (model.fc7, 0.005, 1), (model.fc8, 0.01, 0.1)):
-        assert layer.weight.std().item() == pytest.approx(std, rel=0.01)
+@pytest.mark.parametrize(
+    ("filler", "deviations", "biases"),
+    [
+        ("voc-classification", (0.01, 0.01, 0.01), (0.1, 0.1, 0.1)),
+        ("caffenet", (0.005, 0.005, 0.01), (1, 1, 0)),
+    ],
+)
+def test_fillers_of_the_head(
+    filler: HeadFiller, deviations: tuple[float, ...], biases: tuple[float, ...]
+) -> None:
+    model = CaffeNetClassifier(20, torch.Generator().manual_seed(0), filler)
+    layers = (model.fc6, model.fc7, model.fc8)
+    for layer, deviation, bias in zip(layers, deviations, biases, strict=True):
+        assert layer.weight.std().item() == pytest.approx(deviation, rel=0.01)
         assert layer.bias.unique().tolist() == pytest.approx([bias])
 
 

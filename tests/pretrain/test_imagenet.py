@@ -42,13 +42,13 @@ QUICK = (
 class SmallClassifier(nn.Module):
     """CaffeNet's trunk and a head of a hundredth of its size."""
 
-    def __init__(self, num_classes: int, generator: torch.Generator, fc8_bias: float) -> None:
+    def __init__(self, num_classes: int, generator: torch.Generator, filler: str) -> None:
         super().__init__()
         self.trunk = CaffeNetTrunk(generator=generator)
         self.dropout = Dropout(0.5)
         self.fc8 = nn.Linear(9216, num_classes)
         nn.init.normal_(self.fc8.weight, std=0.001, generator=generator)
-        nn.init.constant_(self.fc8.bias, fc8_bias)
+        nn.init.zeros_(self.fc8.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         scores: Tensor = self.fc8(self.dropout(self.trunk(images).flatten(1)))

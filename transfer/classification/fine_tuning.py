@@ -19,7 +19,12 @@ from cebench.data.voc import VOC_CLASSES
 from cebench.data.voc_results import read_scores_csv, write_scores_csv
 from cebench.devices import Precision, autocast
 from cebench.models.backbones import Backbone
-from cebench.models.classifier import Classifier, Part, sigmoid_cross_entropy_sum
+from cebench.models.classifier import (
+    Classifier,
+    HeadFiller,
+    Part,
+    sigmoid_cross_entropy_sum,
+)
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
@@ -45,6 +50,8 @@ class ClassificationRecipe(ImageSetsRecipe):
     """What is trained: `all`, `fc6-8`, `fc8`, or `pool5`: fc8 alone, put directly on pool5."""
     random_from: Literal["pool5", "drop7"] = "pool5"
     """Which layers are drawn anew: fc6, fc7 and fc8, or fc8 alone (the weights bring fc6, fc7)."""
+    head_filler: HeadFiller = "voc-classification"
+    """How they are drawn: as the authors' code does, or as CaffeNet's reference does."""
     steps: PositiveInt
     """Optimizer steps."""
     batch_size: PositiveInt = 16
@@ -155,6 +162,7 @@ def build_classifier(
         len(VOC_CLASSES),
         fully_connected=between,
         generator=torch.Generator().manual_seed(torch_seed(seed, "classifier")),
+        filler=recipe.head_filler,
     )
     if recipe.random_from == "drop7" and between:
         network.load_state_dict({**network.state_dict(), **fc6_and_fc7(weights)})

@@ -22,6 +22,7 @@ from cebench.data.voc import VOC_CLASSES, VocYear
 from cebench.devices import Precision, autocast
 from cebench.errors import InputError
 from cebench.models.box_coding import box_target_statistics
+from cebench.models.caffenet import HeadFiller
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, sample_rois
@@ -46,6 +47,9 @@ from .prediction import Caps, predict
 from .report import report
 
 logger = logging.getLogger("cebench")
+
+FILLER_BATCHES = 8
+"""Batches of training regions that `head_filler=data` looks at."""
 
 Scales = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
@@ -101,6 +105,9 @@ class DetectionRecipe(Recipe):
     """bf16 computes products and convolutions in bfloat16, in training and test."""
     conv1_padding: NonNegativeInt = 5
     """5 in Fast R-CNN's network, 0 in the one that was pretrained."""
+    head_filler: HeadFiller = "caffenet"
+    """Initial fc6 and fc7: `caffenet`, N(0, 0.005) and biases of 1; `he`, He's normals without
+    biases; `data`, these scaled so that each unit has mean 0 and variance 1 on training regions."""
     train_conv1: bool = True
     """The original freezes conv1, which presumes that ImageNet labels trained it."""
     train_difficult: bool = True
@@ -257,15 +264,7 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
         limit=recipe.max_proposals,
     )
     data_fingerprint = fingerprint(voc, [*data.ids, *test.ids], proposals)
-    network = _network(recipe, setting)
-    program = Detection(
-        network,
-        data,
-        [proposals.boxes[image_id] for image_id in data.ids],
-        recipe,
-        setting.seed,
-        setting.device,
-    )
+    program = build(recipe, setting, data, [proposals.boxes[image_id] for image_id in data.ids])
     train(
         program,
         setting.run,
@@ -279,7 +278,7 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
         batches_ahead=(os.cpu_count() or 1) if setting.device.type == "cuda" else 0,
     )
     detections = predict(
-        network,
+        program.network,
         test,
         [proposals.boxes[image_id] for image_id in test.ids],
         program.statistics,
@@ -313,18 +312,25 @@ def _search(recipe: DetectionRecipe) -> SelectiveSearch:
     return SelectiveSearch(mode, recipe.proposal_min_side, recipe.proposal_max_side)
 
 
-def _network(recipe: DetectionRecipe, setting: Setting) -> FastRCNN:
-    """The weights' trunk under a head that is drawn from the seed, on the device."""
+def build(
+    recipe: DetectionRecipe, setting: Setting, data: DetectionSet, proposals: Sequence[np.ndarray]
+) -> Detection:
+    """What trains the weights' trunk, on the device, under a head that is drawn from the seed."""
     generator = torch.Generator().manual_seed(torch_seed(setting.seed, "fast-rcnn"))
-    network = FastRCNN(len(VOC_CLASSES), generator, recipe.conv1_padding)
+    network = FastRCNN(len(VOC_CLASSES), generator, recipe.conv1_padding, recipe.head_filler)
     logger.info(f"{setting.weights.name}: {load_trunk(network.trunk, setting.weights)}")
-    if setting.engine == "detectron2":
-        if setting.device.type == "cuda":
-            raise InputError(
-                "--engine detectron2: the gradient of its pooling is not repeatable on CUDA; add "
-                "--device cpu"
-            )
-        from .engine_detectron2 import Detectron2FastRCNN
+    network.to(setting.device)
+    program = Detection(network, data, proposals, recipe, setting.seed, setting.device)
+    if recipe.head_filler == "data":
+        network.standardise([program.batch(step)[:2] for step in range(FILLER_BATCHES)])
+    if setting.engine == "native":
+        return program
+    if setting.device.type == "cuda":
+        raise InputError(
+            "--engine detectron2: the gradient of its pooling is not repeatable on CUDA; add "
+            "--device cpu"
+        )
+    from .engine_detectron2 import Detectron2FastRCNN
 
-        network = Detectron2FastRCNN(network)
-    return network.to(setting.device)
+    twin = Detectron2FastRCNN(network)
+    return Detection(twin, data, proposals, recipe, setting.seed, setting.device)

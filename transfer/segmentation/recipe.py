@@ -13,7 +13,8 @@ from torch import nn
 
 from cebench.config import Recipe
 from cebench.devices import Precision
-from cebench.models.fcn import HeadFiller, Stride
+from cebench.models.caffenet import HeadFiller
+from cebench.models.fcn import Stride
 from cebench.models.parameter_groups import caffe_parameter_groups
 
 from .data import TrainData
@@ -69,7 +70,8 @@ class SegmentationRecipe(Recipe):
     precision: Precision = "fp32"
     """bf16 computes products and convolutions in bfloat16, in training and test."""
     compile: bool = False
-    """Whether torch.compile translates the network, once for every size of image."""
+    """Whether torch.compile translates the network, once for every size of image, of which a
+    `size_multiple` of 64 leaves about a dozen."""
     cuda_graphs: bool = False
     """Whether a compiled pass is replayed as one CUDA graph: for a GPU."""
 
@@ -77,6 +79,8 @@ class SegmentationRecipe(Recipe):
     def _options_agree(self) -> "SegmentationRecipe":
         if self.cuda_graphs and not self.compile:
             raise ValueError("cuda_graphs=true needs compile=true")
+        if self.compile and self.size_multiple == 1:
+            raise ValueError("compile=true needs a size_multiple, e.g. 64: few sizes of image")
         if self.images_per_pass > 1 and not self.crop:
             raise ValueError("images_per_pass above 1 needs a crop: whole images differ in size")
         if self.accumulate % self.images_per_pass:

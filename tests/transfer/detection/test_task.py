@@ -289,7 +289,7 @@ def test_name_and_hash_of_the_proposals_are_part_of_the_outcome(
     (file,) = path.parent.glob("proposals-*.safetensors")
     proposals = load_proposals(file)
     assert outcome.proposals == f"{proposals.name} {proposals.sha256}"
-    assert proposals.name == "selective-search-fast-k50+50-min8"
+    assert proposals.name == "selective-search-fast-k50,100-min8"
 
 
 def test_another_engine_than_the_tasks_is_refused(devkit: Path, tmp_path: Path) -> None:
