@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
@@ -25,6 +25,9 @@ class Recipe(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    idle: ClassVar[frozenset[str]] = frozenset({"log_every", "checkpoint_every", "samples_at"})
+    """Options that cannot change a number, or only by way of the data, which has its own hash."""
 
     tier: Tier
     """`smoke` shows that it runs, `short` fits a laptop, `paper` follows the published schedule."""
@@ -83,9 +86,8 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
 
 def recipe_sha256(recipe: Recipe) -> str:
-    """Hash of the resolved recipe without the options that cannot change a number."""
-    idle = {"log_every", "checkpoint_every", "samples_at"}
-    values = recipe.model_dump(mode="json", exclude=idle)
+    """Hash of the resolved recipe without its idle options."""
+    values = recipe.model_dump(mode="json", exclude=set(recipe.idle))
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -25,8 +25,8 @@ class Proposals:
 
     @property
     def sha256(self) -> str:
-        """Over the name, the ids and the boxes, in the order of the ids."""
-        digest = hashlib.sha256(self.name.encode())
+        """Over the ids and the boxes, in the order of the ids."""
+        digest = hashlib.sha256()
         for image_id, boxes in self.boxes.items():
             digest.update(f"\0{image_id}\0{len(boxes)}\0".encode())
             digest.update(np.ascontiguousarray(boxes, dtype="<f4").tobytes())

@@ -143,7 +143,8 @@ def match_detections(
     A detection looks only at the object of its class and image that it overlaps most (the first of
     equals). If that overlap exceeds the threshold, the object decides: a difficult one is not
     counted, another is a true positive for the highest-scored detection that chose it, and every
-    later one is a false positive. So the devkit's VOCevaldet.m.
+    later one is a false positive. So py-faster-rcnn's
+    voc_eval.py; the devkit's VOCevaldet.m lets an overlap of exactly the threshold count.
 
     Raises:
         ValueError: a score is not finite.

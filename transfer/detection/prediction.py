@@ -95,7 +95,8 @@ def classify(
 ) -> tuple[Tensor, Tensor]:
     """Probabilities (R, K) and one box per class (R, K, 4), background first, of one image.
 
-    Regions that round to the same cells of conv5 pool to the same features and are computed once.
+    Regions that round to the same cells of conv5 pool to the same features: they are computed once
+    and all have the box that is predicted from the first of them, as in the original's im_detect.
 
     Args:
         network: in evaluation mode.
@@ -113,10 +114,11 @@ def classify(
     cells[:, 1:] = np.floor(cells[:, 1:] * CONV5_SCALE + 0.5)
     _, first, rows = np.unique(cells, axis=0, return_index=True, return_inverse=True)
     logits, deltas = network(images, rois[first].to(images.device))
-    logits, deltas = logits[rows].cpu().float(), deltas[rows].cpu().float()
+    logits, deltas = logits.cpu().float(), deltas.cpu().float()
     if not (logits.isfinite().all() and deltas.isfinite().all()):
         raise CebenchError("the trained network's scores are not finite; lower the learning rate")
-    return logits.softmax(dim=1), decode_boxes(boxes, deltas, *statistics)
+    decoded = decode_boxes(boxes[first], deltas, *statistics)
+    return logits.softmax(dim=1)[rows], decoded[rows]
 
 
 def candidates(probability: Tensor, boxes: Tensor, caps: Caps) -> Found:

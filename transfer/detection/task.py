@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -56,6 +56,14 @@ Scales = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 class DetectionRecipe(Recipe):
     """How Fast R-CNN is trained and scored (protocol ledger: detection)."""
+
+    # The boxes are part of the data's fingerprint, wherever their file lies.
+    idle: ClassVar[frozenset[str]] = Recipe.idle | {
+        "proposals",
+        "proposal_max_side",
+        "proposal_min_side",
+        "pictures",
+    }
 
     year: int = 2007
     """VOC year."""
