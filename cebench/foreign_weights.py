@@ -4,22 +4,21 @@ It happens once, before any transfer, so that transfer sees one format, one way 
 and one SHA-256 per backbone, and the proof of what was taken over is read once by a person.
 """
 
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.files import sha256_of
 from cebench.models.backbones import CAFFENET, Backbone, build_backbone, is_foreign
+from cebench.state_dicts import read_state_dict
 from cebench.weights import (
     FC_TENSORS,
     LoadProof,
@@ -69,6 +68,8 @@ class Imported:
     proof: LoadProof
     transformed: dict[str, str]
     """Tensor -> what was done to it."""
+    incomplete: tuple[str, ...] = ()
+    """What the file lacks of fc6 and fc7 where it brings the rest: without it none is taken."""
 
     def __str__(self) -> str:
         unexpected = self.proof.unexpected
@@ -78,6 +79,8 @@ class Imported:
             shown = names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more"]
             lines.append(f"transformed {', '.join(shown)}: {done}")
         lines += [f"unexpected {name}: left out" for name in unexpected]
+        if self.incomplete:
+            lines.append(f"fc6 and fc7 left out: the file has no {', '.join(self.incomplete)}")
         return "\n".join(lines)
 
     def _by_transformation(self) -> dict[str, list[str]]:
@@ -111,18 +114,19 @@ def import_weights(
     Raises:
         InputError: below full coverage of the trunk, or whatever else stands in the way.
     """
-    path = out / "weights.safetensors"
-    if path.exists():
-        raise InputError(f"{path}: exists; choose another --out or remove it")
+    path = _new_path(out)
     if not is_foreign(architecture) and architecture != "caffenet":
         raise InputError(
             f"--as {architecture}: expected caffenet, torchvision/NAME or timm/NAME, such as "
             "torchvision/alexnet"
         )
     description = _read_description(mapping)
+    _refuse_range_alone(description, architecture)
     backbone = build_backbone(architecture, side=description.side)
     state = _without_prefix(read_state_dict(file, inside), prefix, file)
-    tensors, transformed = _taken_over(state, backbone, description, file)
+    sources = _sources(state, backbone, description)
+    tensors, transformed = _taken_over(state, sources, backbone, description, file)
+    incomplete = _drop_incomplete_fc(tensors, transformed)
     if is_foreign(architecture):
         preprocessing = _preprocessing(description, backbone)
     else:
@@ -131,15 +135,26 @@ def import_weights(
     sidecar = _sidecar(architecture, method, preprocessing, file, description)
     weights = Weights(name=str(file), tensors=tensors, sidecar=sidecar)
     _, proof = load_backbone(weights)
-    left = tuple(name for name in state if name not in _sources(backbone, description).values())
+    taken = {sources[name] for name in tensors}
     proof = LoadProof(
         matched=proof.matched,
-        unexpected=left,
+        unexpected=tuple(name for name in state if name not in taken),
         relative_response_change=proof.relative_response_change,
     )
     out.mkdir(parents=True, exist_ok=True)
     save_weights(path, tensors, sidecar)
-    return Imported(path=path, sidecar=sidecar, proof=proof, transformed=transformed)
+    return Imported(
+        path=path, sidecar=sidecar, proof=proof, transformed=transformed, incomplete=incomplete
+    )
+
+
+def _new_path(out: Path) -> Path:
+    path = out / "weights.safetensors"
+    if path.exists():
+        raise InputError(f"{path}: exists; choose another --out or remove it")
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; --out must be a folder")
+    return path
 
 
 def _sidecar(
@@ -168,63 +183,6 @@ def _sidecar(
     )
 
 
-def read_state_dict(file: Path, inside: str = "") -> dict[str, Tensor]:
-    """The tensors of a file by name.
-
-    inside: key of the state dict; where it is not given and the file holds one dict of tensors
-    among other things, that one is taken.
-    """
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
-    content = _opened(file)
-    if inside:
-        if not isinstance(content, Mapping) or not _is_state(content.get(inside)):
-            raise InputError(f"{file}: has no state dict under {inside!r}; {_keys(content)}")
-        content = content[inside]
-    elif not _is_state(content):
-        states = [key for key, value in _items(content) if _is_state(value)]
-        if len(states) != 1:
-            raise InputError(
-                f"{file}: holds {len(states)} state dicts, expected one; name it with --inside; "
-                f"{_keys(content)}"
-            )
-        content = content[states[0]]
-    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
-
-
-def _opened(file: Path) -> Any:
-    if file.suffix == ".safetensors":
-        try:
-            return load_file(file)
-        except SafetensorError as error:
-            raise InputError(f"{file}: not a safetensors file: {error}") from None
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        if isinstance(error, UnpicklingError):
-            reason = "it holds other Python objects"
-        raise InputError(
-            f"{file}: not a file of tensors that opens without running code ({reason}); save the "
-            "module's state_dict(), or convert it to .safetensors"
-        ) from None
-
-
-def _items(content: Any) -> list[tuple[str, Any]]:
-    return list(content.items()) if isinstance(content, Mapping) else []
-
-
-def _is_state(value: Any) -> bool:
-    """Whether it is a dict in which most values are tensors; some add a version or a counter."""
-    tensors = [isinstance(item, Tensor) for _, item in _items(value)]
-    return sum(tensors) > len(tensors) / 2
-
-
-def _keys(content: Any) -> str:
-    keys = [str(key) for key, _ in _items(content)]
-    return f"its keys: {', '.join(keys[:8])}" if keys else f"it is a {type(content).__name__}"
-
-
 def _read_description(path: Path | None) -> Description:
     if path is None:
         return Description()
@@ -239,6 +197,17 @@ def _read_description(path: Path | None) -> Description:
         raise InputError(f"{path}: {where}: {first['msg']}; its keys are {known}") from None
 
 
+def _refuse_range_alone(description: Description, architecture: str) -> None:
+    """InputError for a range whose mean or std would be the usual one, of another range."""
+    needed = ("mean", "std") if is_foreign(architecture) else ("mean",)
+    absent = [key for key in needed if getattr(description, key) is None]
+    if description.range is not None and absent:
+        raise InputError(
+            f"mapping: range without {' and '.join(absent)}: the usual ones belong to the usual "
+            "range; state them in the range that you give"
+        )
+
+
 def _without_prefix(state: dict[str, Tensor], prefix: str, file: Path) -> dict[str, Tensor]:
     found = {
         name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
@@ -249,7 +218,9 @@ def _without_prefix(state: dict[str, Tensor], prefix: str, file: Path) -> dict[s
     return found
 
 
-def _sources(backbone: Backbone, description: Description) -> dict[str, str]:
+def _sources(
+    state: Mapping[str, Tensor], backbone: Backbone, description: Description
+) -> dict[str, str]:
     """Our name of each tensor of the trunk, fc6 and fc7 -> its name in the file."""
     usual = {name: name for name in backbone.trunk.state_dict()}
     for ours, theirs in zip(("fc6", "fc7"), backbone.fully_connected, strict=False):
@@ -260,18 +231,30 @@ def _sources(backbone: Backbone, description: Description) -> dict[str, str]:
             f"mapping: tensors: {unknown[0]!r} is none of ours; they are "
             f"{', '.join(list(usual)[:4])}, ..."
         )
+    absent = [name for name in description.tensors.values() if name not in state]
+    if absent:
+        raise InputError(
+            f"mapping: tensors: the file has no {absent[0]!r}; "
+            f"it has {', '.join(list(state)[:4])}, ..."
+        )
     return {**usual, **description.tensors}
 
 
 def _taken_over(
-    state: Mapping[str, Tensor], backbone: Backbone, description: Description, file: Path
+    state: Mapping[str, Tensor],
+    sources: Mapping[str, str],
+    backbone: Backbone,
+    description: Description,
+    file: Path,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Our tensors, float32 and RGB, and what was done to them; what is missing is left out."""
     shapes = {name: value.shape for name, value in backbone.trunk.state_dict().items()}
+    fc = [(4096, backbone.features), (4096,), (4096, 4096), (4096,)]
+    shapes |= {name: torch.Size(s) for name, s in zip(FC_TENSORS, fc, strict=True)}
     first = next(n for n, m in backbone.trunk.named_modules() if isinstance(m, nn.Conv2d))
     tensors: dict[str, Tensor] = {}
     transformed: dict[str, str] = {}
-    for ours, theirs in _sources(backbone, description).items():
+    for ours, theirs in sources.items():
         if theirs not in state:
             if ours.endswith(_COUNTER):  # Older files lack it, and a frozen statistic ignores it.
                 tensors[ours] = torch.zeros((), dtype=torch.int64)
@@ -282,19 +265,44 @@ def _taken_over(
             value = value.float()
         if not value.isfinite().all():
             raise InputError(f"{file}: {theirs} holds values that are not finite")
-        wanted = shapes.get(ours, value.shape)
-        # Caffe writes (1, 1, C, D) and (1, 1, 1, C) where others write (C, D) and (C).
-        if value.shape != wanted and [n for n in value.shape if n > 1] == [*wanted]:
+        wanted = shapes[ours]
+        if value.shape != wanted and _is_written_otherwise(value.shape, wanted):
             done.append(f"{tuple(value.shape)} to {tuple(wanted)}")
             value = value.reshape(wanted)
+        if ours in FC_TENSORS and value.shape != wanted:
+            raise InputError(
+                f"{file}: {theirs} is {tuple(value.shape)} where {tuple(wanted)} is needed; take "
+                "fc6 and fc7 out of the file to have them drawn anew"
+            )
         if ours == f"{first}.weight" and description.channels == "BGR":
             done.append("BGR to RGB")
             value = value.flip(1)
         tensors[ours] = value.clone()
         transformed |= {ours: ", ".join(done)} if done else {}
-    if any(name not in tensors for name in FC_TENSORS):
-        tensors = {name: value for name, value in tensors.items() if name not in FC_TENSORS}
     return tensors, transformed
+
+
+def _is_written_otherwise(shape: Sequence[int], wanted: Sequence[int]) -> bool:
+    """Whether only the axes are written otherwise, the numbers being in the same order.
+
+    Caffe writes (1, 1, C, D) and (1, 1, 1, C) where others write (C, D) and (C), and fc6 may be a
+    convolution over the whole map, (4096, 256, 6, 6).
+    """
+    axes = [n for n in shape if n > 1]
+    if len(wanted) == 2 and len(axes) == 4 and axes[2] == axes[3]:
+        axes = [axes[0], math.prod(axes[1:])]
+    return axes == [*wanted]
+
+
+def _drop_incomplete_fc(tensors: dict[str, Tensor], transformed: dict[str, str]) -> tuple[str, ...]:
+    """Take fc6 and fc7 out unless all four tensors are there; returns those that some lack."""
+    missing = tuple(name for name in FC_TENSORS if name not in tensors)
+    if not missing:
+        return ()
+    for name in FC_TENSORS:
+        tensors.pop(name, None)
+        transformed.pop(name, None)
+    return missing if len(missing) < len(FC_TENSORS) else ()
 
 
 def _preprocessing(description: Description, backbone: Backbone) -> Preprocessing:

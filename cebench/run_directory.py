@@ -150,6 +150,20 @@ class RunDirectory:
         if self._events:
             self._writer = self._events(str(self.path / "tensorboard"), purge_step=step + 1)
 
+    def of_data(self, fingerprint: str) -> None:
+        """Say on which data the stored predictions rest, before the first one is written.
+
+        InputError if the run began with other data.
+        """
+        mark = self.path / "data_fingerprint.txt"
+        if not mark.exists():
+            write_atomically(mark, f"{fingerprint}\n".encode())
+        elif mark.read_text(encoding="utf-8").strip() != fingerprint:
+            raise InputError(
+                f"{self.path}: the data changed since this run began; restore them, or use "
+                "--no-resume or another --out"
+            )
+
     def finish(self, records: Sequence[Record]) -> None:
         """Drop the checkpoints, which nothing needs any more, and write record.json last."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,58 @@ def test_caffe_weights_give_the_same_features_from_rgb_pixels(tmp_path: Path) ->
     assert imported.transformed["conv2.bias"] == "(1, 1, 1, 256) to (256,)"
     # fc6 without fc7 is of no use to a classifier.
     assert "fc6.weight" not in load_weights(tmp_path / "out").tensors
+    assert imported.proof.unexpected == ("fc6.blob0", "fc6.blob1")
+    assert str(imported).endswith("fc6 and fc7 left out: the file has no fc7.weight, fc7.bias")
+    assert "fc6.weight" not in imported.transformed
+
+
+FC: State = {
+    "fc6.weight": torch.arange(4096.0)[:, None] + torch.arange(9216) / 9216,
+    "fc6.bias": torch.ones(4096),
+    "fc7.weight": torch.ones(4096, 4096),
+    "fc7.bias": torch.ones(4096),
+}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"fc6.weight": (1, 1, 4096, 9216), "fc6.bias": (1, 1, 1, 4096)},
+        {"fc6.weight": (4096, 256, 6, 6), "fc7.weight": (4096, 4096, 1, 1)},
+    ],
+    ids=["blobs", "convolutions"],
+)
+def test_fc6_and_fc7_written_with_other_axes_are_the_same_layers(
+    tmp_path: Path, written: dict[str, tuple[int, ...]]
+) -> None:
+    state = {**CaffeNetTrunk().state_dict(), **FC}
+    state |= {name: FC[name].reshape(shape) for name, shape in written.items()}
+    imported = taken(saved(tmp_path / "fc.pth", state), "caffenet")
+    tensors = load_weights(tmp_path / "out").tensors
+    assert all(torch.equal(tensors[name], value) for name, value in FC.items())
+    assert imported.incomplete == imported.proof.unexpected == ()
+    first = next(iter(written))
+    assert imported.transformed[first] == f"{written[first]} to {tuple(FC[first].shape)}"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("fc6.weight", (4096, 4096)),
+        ("fc6.weight", (9216, 4096)),  # As many numbers, in another order.
+        ("fc6.weight", (4096, 6, 6, 256)),
+        ("fc7.weight", (1024, 4096)),
+        ("fc7.bias", (1024,)),
+    ],
+)
+def test_fc6_and_fc7_of_other_shapes_are_refused(
+    tmp_path: Path, name: str, shape: tuple[int, ...]
+) -> None:
+    state = {**CaffeNetTrunk().state_dict(), **FC, name: torch.zeros(shape)}
+    wanted = re.escape(f"{name} is {shape} where {tuple(FC[name].shape)} is needed; take fc6 and")
+    with pytest.raises(InputError, match=wanted):
+        taken(saved(tmp_path / "fc.pth", state), "caffenet")
+    assert not (tmp_path / "out").exists()
 
 
 def test_caffenet_in_our_own_terms_stays_as_it_is(tmp_path: Path) -> None:
@@ -166,6 +219,22 @@ def test_the_mapping_states_size_and_range_of_another_network(
     )
     assert torch.equal(weights.tensors["conv1.weight"], resnet.state_dict()["conv1.weight"].flip(1))
     assert load_backbone(weights)[0].side == 160
+
+
+@pytest.mark.parametrize(
+    ("architecture", "text", "absent"),
+    [
+        ("caffenet", "range = [0, 1]", "mean"),
+        ("torchvision/resnet18", "range = [0, 255]", "mean and std"),
+        ("torchvision/resnet18", "range = [0, 255]\nmean = [1, 2, 3]", "std"),
+    ],
+)
+def test_a_range_without_what_is_in_it_is_refused(
+    tmp_path: Path, architecture: str, text: str, absent: str
+) -> None:
+    (tmp_path / "m.toml").write_text(text)
+    with pytest.raises(InputError, match=f"mapping: range without {absent}: the usual ones"):
+        taken(tmp_path / "any.pth", architecture, mapping=tmp_path / "m.toml")
 
 
 def without(state: State, name: str) -> State:
@@ -222,6 +291,15 @@ def test_other_mistakes_are_one_line(tmp_path: Path, resnet: torch.nn.Module) ->
         InputError, match=r"'conv9\.weight' is none of ours; they are conv1\.weight"
     ):
         taken(file, "torchvision/resnet18", mapping=tmp_path / "m.toml")
+    (tmp_path / "m.toml").write_text('[tensors]\n"conv1.weight" = "conv1.wieght"\n')
+    with pytest.raises(InputError, match=r"the file has no 'conv1\.wieght'; it has conv1\.weight"):
+        taken(file, "torchvision/resnet18", mapping=tmp_path / "m.toml")
+    with pytest.raises(InputError, match=f"{tmp_path.name}: is a folder; give the file"):
+        taken(tmp_path, "torchvision/resnet18")
+    (tmp_path / "out").touch()
+    with pytest.raises(InputError, match="out: is a file; --out must be a folder"):
+        taken(file, "torchvision/resnet18")
+    (tmp_path / "out").unlink()
     taken(file, "torchvision/resnet18")
     with pytest.raises(InputError, match=r"weights\.safetensors: exists; choose another --out"):
         taken(file, "torchvision/resnet18")

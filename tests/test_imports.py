@@ -21,6 +21,7 @@ STOREYS = [
         "checkpoints",
         "weights",
         "foreign_weights",
+        "state_dicts",
         "devices",
         "progress",
         "logs",

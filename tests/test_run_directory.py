@@ -84,3 +84,14 @@ def test_a_mistake_leaves_no_claim_on_the_folder(tmp_path: Path) -> None:
         with pytest.raises(InputError), RunDirectory(tmp_path / name, IDENTITY):
             raise InputError("no such data")
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+def test_stored_predictions_belong_to_the_data_that_the_run_began_with(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.of_data("abc")
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.of_data("abc")
+        with pytest.raises(InputError, match="the data changed since this run began; restore them"):
+            run.of_data("abd")
+    with RunDirectory(tmp_path / "a", IDENTITY, resume=False) as run:
+        run.of_data("abd")

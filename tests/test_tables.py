@@ -377,7 +377,7 @@ def test_the_interval_over_images_stands_beneath_the_table() -> None:
 
 
 def test_a_table_that_the_paper_lacks_has_only_measured_numbers() -> None:
-    record = replace(DETECTION, table="linear", column="conv3", metric="mean_ap_sklearn")
+    record = replace(DETECTION, table="linear", column="conv3", metric="mean_ap_area")
     tables = build_tables(found(record))
     text = to_markdown(tables)
     assert text.startswith("## Linear SVMs on frozen features")

@@ -66,7 +66,7 @@ TASKS = {
         measure=linear_svm.measure,
         table="linear",
         protocol="voc-linear-svm",
-        protocol_version=1,
+        protocol_version=2,
         any_backbone=True,
     ),
     "low-shot-svm": Task(
@@ -75,7 +75,7 @@ TASKS = {
         measure=low_shot_svm.measure,
         table="low-shot",
         protocol="voc-low-shot-svm",
-        protocol_version=1,
+        protocol_version=2,
         any_backbone=True,
     ),
     "detection": Task(
@@ -125,9 +125,12 @@ class Request:
     engine: str = "native"
 
     def resolve(self) -> tuple[Recipe, str]:
-        """The recipe with its changes, and its full name."""
-        kind = TASKS[self.task].recipe
-        return load_recipe(kind, "cebench.transfer", self.task, self.recipe, self.changes)
+        """The recipe with its changes, and its full name; InputError if no such engine is there."""
+        task = TASKS[self.task]
+        if self.engine not in task.engines:
+            known = ", ".join(task.engines)
+            raise InputError(f"--engine {self.engine}: {self.task} is computed by {known}")
+        return load_recipe(task.recipe, "cebench.transfer", self.task, self.recipe, self.changes)
 
     def load_weights(self) -> Weights:
         """The weights: drawn from the seed for `random`; inpainting takes what fills holes."""
@@ -141,9 +144,6 @@ def run_transfer(request: Request) -> list[Record]:
     """Carry out `request`, or continue it; returns its records."""
     refuse_processes("cebench transfer")
     task = TASKS[request.task]
-    if request.engine not in task.engines:
-        known = ", ".join(task.engines)
-        raise InputError(f"--engine {request.engine}: {request.task} is computed by {known}")
     recipe, recipe_name = request.resolve()
     device = choose_device(request.device)
     weights = request.load_weights()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -9,16 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Mapping
 
     from cebench.data.proposals import Proposals
-    from cebench.data.proposals_mat import Columns
+    from cebench.data.proposals_mat import Columns, Imported
     from cebench.data.selective_search import Mode
-    from cebench.data.voc import VocYear
+    from cebench.data.voc import Annotation, VocYear
 
 _PATH = click.Path(path_type=Path)
+_OF_SEARCH = ("mode", "min_side", "max_side")
+_OF_IMPORT = ("columns", "first_pixel")
 
 
 @click.command()
@@ -78,22 +82,82 @@ def proposals(
     objects. `cebench transfer --task detection --set proposals=OUT` uses the file.
     """
     from cebench.data.voc import VocYear
-    from cebench.progress import progress
 
+    _refuse_idle_options(importing=bool(imported))
     voc = VocYear(devkit, year)
     sets = [voc.ids(image_set) for image_set in image_sets]
     ids = list(dict.fromkeys(image_id for members in sets for image_id in members))
+    for image_id in ids:
+        voc.image_path(image_id)  # What is absent is said before the search.
+    annotations, without = _annotations(voc, dict(zip(image_sets, sets, strict=True)))
+    _make_room(out)
+    facts: list[tuple[str, Imported]] = []
     if imported:
-        found, said = _import(imported, voc, sets, columns, first_pixel, out)
+        found, facts = _import(imported, voc, sets, columns, first_pixel, out)
     else:
-        from cebench.data.selective_search import SelectiveSearch, compute_proposals
+        found = _search(voc, ids, out, mode, min_side, max_side)
+    result = _report(found, annotations, without, facts, out)
+    click.echo(json.dumps(_finite(result), indent=2) if as_json else _table(result, year, facts))
 
-        search = SelectiveSearch(mode, min_side, max_side)
-        images = [(image_id, partial(voc.image, image_id)) for image_id in ids]
-        with progress("proposals", "images") as report:
-            found, said = compute_proposals(images, out, search, report=report), ""
-    result = _report(found, voc, out)
-    click.echo(json.dumps(_finite(result), indent=2) if as_json else _table(result, said))
+
+def _refuse_idle_options(*, importing: bool) -> None:
+    """An option that says nothing to what is done would be a misunderstanding."""
+    context = click.get_current_context()
+    for name in _OF_SEARCH if importing else _OF_IMPORT:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(
+                f"{option} belongs to the search, which --import stands for; leave one of them out"
+                if importing
+                else f"{option} says how to read a file of --import; name the file or leave it out"
+            )
+
+
+def _annotations(
+    voc: "VocYear", sets: "Mapping[str, Sequence[str]]"
+) -> "tuple[dict[str, Annotation], list[str]]":
+    """The objects of the sets' images, and the names of sets of which no image has annotations.
+
+    VOC2012 keeps those of its test set to itself.
+    """
+    folder = voc.root / "Annotations"
+    without = [
+        name
+        for name, members in sets.items()
+        if not any((folder / f"{image_id}.xml").is_file() for image_id in members)
+    ]
+    known = (image_id for name, ids in sets.items() if name not in without for image_id in ids)
+    return {image_id: voc.annotation(image_id) for image_id in dict.fromkeys(known)}, without
+
+
+def _make_room(out: Path) -> None:
+    """Make the folder of `out`; InputError where the file could not be written at the end."""
+    from cebench.errors import InputError
+
+    if out.is_dir():
+        raise InputError(
+            f"--out {out} is a folder; name a file, such as {out / 'boxes.safetensors'}"
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"--out {out}: its folder cannot be made ({error.strerror}); name another"
+        ) from error
+    if not os.access(out.parent, os.W_OK):
+        raise InputError(f"--out {out}: nothing can be written to its folder; name another")
+
+
+def _search(
+    voc: "VocYear", ids: Sequence[str], out: Path, mode: "Mode", min_side: int, max_side: int
+) -> "Proposals":
+    from cebench.data.selective_search import SelectiveSearch, compute_proposals
+    from cebench.progress import progress
+
+    search = SelectiveSearch(mode, min_side, max_side)
+    images = [(image_id, partial(voc.image, image_id)) for image_id in ids]
+    with progress("proposals", "images") as report:
+        return compute_proposals(images, out, search, report=report)
 
 
 def _import(
@@ -103,42 +167,71 @@ def _import(
     columns: "Columns | None",
     first_pixel: int | None,
     out: Path,
-) -> "tuple[Proposals, str]":
-    """Write the boxes of the files for the images of the sets; returns them and what was found.
+) -> "tuple[Proposals, list[tuple[str, Imported]]]":
+    """Write the boxes of the files for the images of the sets; returns them and each file's facts.
 
     A file without ids belongs to the image set in the same place of the command line.
     """
     from cebench.data.images import image_size
     from cebench.data.proposals import Proposals, save_proposals
-    from cebench.data.proposals_mat import interpret, read_mat
+    from cebench.data.proposals_mat import import_files
 
-    raw: dict[str, np.ndarray] = {}
-    for place, path in enumerate(paths):
-        raw |= read_mat(path, sets[min(place, len(sets) - 1)])
-    source = ", ".join(path.name for path in paths)
+    def size_of(image_id: str) -> tuple[int, int]:
+        return image_size(voc.image_path(image_id))
+
+    files = import_files(paths, sets, size_of, columns, first_pixel)
+    boxes = {image_id: of_image for file in files for image_id, of_image in file.boxes.items()}
+    few = len(paths) <= 2
+    name = "+".join(path.stem for path in paths) if few else f"{len(paths)}-files"
     ids = dict.fromkeys(image_id for members in sets for image_id in members)
-    wanted = {image_id: boxes for image_id, boxes in raw.items() if image_id in ids}
-    sizes = {image_id: image_size(voc.image_path(image_id)) for image_id in wanted}
-    found = interpret(wanted, sizes, source, columns, first_pixel)
-    proposals = Proposals(f"imported-{out.stem}", found.boxes).select(list(ids), Path(source))
+    source = Path(", ".join(path.name for path in paths))
+    proposals = Proposals(f"imported-{name}", boxes).select(list(ids), source)
     save_proposals(out, proposals)
-    said = f"{source}: {found.reading}; {found.clipped} boxes clipped, {found.dropped} dropped\n"
-    return proposals, said
+    return proposals, list(zip((path.name for path in paths), files, strict=True))
 
 
-def _report(found: "Proposals", voc: "VocYear", out: Path) -> dict[str, Any]:
-    """What is printed; leaves the same as a CSV and a picture beside the file."""
-    import numpy as np
+def _report(
+    found: "Proposals",
+    annotations: "Mapping[str, Annotation]",
+    without: Sequence[str],
+    facts: "Sequence[tuple[str, Imported]]",
+    out: Path,
+) -> dict[str, Any]:
+    """What is printed; recall is over the images of `annotations`, and absent without any."""
+    counts = [len(boxes) for boxes in found.boxes.values()]
+    result: dict[str, Any] = {
+        "name": found.name,
+        "sha256": found.sha256,
+        "images": len(counts),
+        "boxes_per_image": sum(counts) / len(counts),
+        "images_without_boxes": counts.count(0),
+        "sets_without_annotations": list(without),
+    }
+    if facts:
+        result["imported"] = [
+            {
+                "file": name,
+                **asdict(file.reading),
+                "clipped": file.clipped,
+                "dropped": file.dropped,
+            }
+            for name, file in facts
+        ]
+    return result | (_recall(found, annotations, out) if annotations else {})
 
+
+def _recall(
+    found: "Proposals", annotations: "Mapping[str, Annotation]", out: Path
+) -> dict[str, Any]:
+    """How well the boxes cover the objects; leaves the same as a CSV and a picture beside OUT."""
     from cebench.charts import plot_coverage
     from cebench.data.voc import VOC_CLASSES
     from cebench.files import write_csv
     from cebench.metrics.detection import stack_objects
     from cebench.metrics.proposals import best_overlaps, coverage
 
-    annotations = [voc.annotation(image_id) for image_id in found.boxes]
-    truth = stack_objects((a.boxes, a.labels, a.difficult) for a in annotations)
-    best = best_overlaps(list(found.boxes.values()), truth)
+    truth = stack_objects((a.boxes, a.labels, a.difficult) for a in annotations.values())
+    best = best_overlaps([found.boxes[image_id] for image_id in annotations], truth)
     whole = coverage(best, truth)
     per_class = {
         name: asdict(coverage(best, truth, label)) for label, name in enumerate(VOC_CLASSES)
@@ -150,19 +243,26 @@ def _report(found: "Proposals", voc: "VocYear", out: Path) -> dict[str, Any]:
         ((name, *row.values()) for name, row in {**per_class, "all": asdict(whole)}.items()),
     )
     plot_coverage(best[~truth.difficult], per_class, stem.with_suffix(".png"), found.name)
-    counts = np.array([len(boxes) for boxes in found.boxes.values()])
-    return {
-        "name": found.name,
-        "sha256": found.sha256,
-        "images": len(counts),
-        "boxes_per_image": float(counts.mean()),
-        "images_without_boxes": int(np.count_nonzero(counts == 0)),
-        **asdict(whole),
-        "per_class": per_class,
-    }
+    return {**asdict(whole), "per_class": per_class}
 
 
-def _table(result: dict[str, Any], said: str) -> str:
+def _table(result: dict[str, Any], year: int, facts: "Sequence[tuple[str, Imported]]") -> str:
+    lines = [
+        f"{name}: {file.reading}; {file.clipped} boxes clipped, {file.dropped} dropped"
+        for name, file in facts
+    ]
+    lines += [
+        f"{result['name']}  SHA-256 {result['sha256']}",
+        f"{result['images']} images, {result['boxes_per_image']:.0f} boxes per image, "
+        f"{result['images_without_boxes']} without a box",
+    ]
+    if result["sets_without_annotations"]:
+        sets = ", ".join(result["sets_without_annotations"])
+        lines.append(f"no recall of {sets}: VOC{year} has no annotations of these images here")
+    return "\n".join([*lines, *(_recall_lines(result) if "per_class" in result else ())])
+
+
+def _recall_lines(result: dict[str, Any]) -> list[str]:
     lines = [
         f"{'class':<14}{'recall 0.5 %':>14}{'recall 0.7 %':>14}{'best IoU %':>12}{'objects':>9}"
     ]
@@ -172,11 +272,7 @@ def _table(result: dict[str, Any], said: str) -> str:
         shown = ("-" if math.isnan(value) else f"{100 * value:.1f}" for value in cells)
         first, second, third = shown
         lines.append(f"{name:<14}{first:>14}{second:>14}{third:>12}{row['objects']:>9}")
-    return (
-        f"{said}{result['name']}  SHA-256 {result['sha256']}\n"
-        f"{result['images']} images, {result['boxes_per_image']:.0f} boxes per image, "
-        f"{result['images_without_boxes']} without a box\n" + "\n".join(lines)
-    )
+    return lines
 
 
 def _finite(result: dict[str, Any]) -> dict[str, Any]:

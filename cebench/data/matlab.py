@@ -1,8 +1,8 @@
 """Matrices in structs of MATLAB 5 files, read within bounds.
 
 scipy's reader follows nested cells on the C stack: a file of 10 kB with 5,000 of them ends the
-process. Here nothing recurses, what is not asked for is stepped over, and no file unpacks to more
-than LIMIT bytes.
+process. Here nothing recurses, what is not asked for is stepped over, and all compressed parts of a
+file together unpack to no more than LIMIT bytes.
 
 Source: MathWorks, MAT-File Format, chapter 1 (level 5).
 """
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 LIMIT = 1 << 24
-"""Bytes of a file, and of a variable unpacked."""
+"""Bytes of a file, and of all its variables unpacked."""
 
 _HEADER = 128
 _BYTE_ORDERS = {b"IM": "<", b"MI": ">"}
@@ -23,6 +23,7 @@ _STRUCT_CLASS, _UINT8_CLASS = 2, 9
 
 _DEEPEST = 4
 _LARGEST = 1 << 30
+"""Bytes that all compressed parts of a file for scipy unpack to: 500 MB are VOC2007's proposals."""
 
 Element = tuple[int, memoryview]
 """Its type and its bytes."""
@@ -37,14 +38,15 @@ def uint8_matrix(content: bytes, variable: str, field: str) -> np.ndarray:
         field: name of its field.
 
     Raises:
-        ValueError: the file is damaged, larger than LIMIT, or holds something else.
+        ValueError: the file is damaged, larger than LIMIT as it is or unpacked, or holds something
+            else.
     """
     if len(content) > LIMIT:
         raise ValueError(f"has more than {LIMIT >> 20} MiB")
-    order = _byte_order(content)
+    order, unpack = _byte_order(content), _Unpacker(LIMIT)
     for kind, data in _elements(memoryview(content)[_HEADER:], order):
         if kind == _COMPRESSED:
-            kind, data = next(_elements(_unpacked(data, LIMIT), order), (0, data))
+            kind, data = next(_elements(unpack(data), order), (0, data))
         if kind == _MATRIX:
             array_class, shape, name, values = _matrix(data, order)
             if name == variable:
@@ -56,22 +58,25 @@ def uint8_matrix(content: bytes, variable: str, field: str) -> np.ndarray:
 def refuse_deep_nesting(content: bytes) -> None:
     """ValueError where arrays lie in arrays so deep that scipy's reader might end the process.
 
+    Or where the file unpacks to more than 1 GiB. One variable after the other is unpacked and
+    dropped again.
+
     content: a MATLAB 5 file. Of older forms, which cannot nest, and of 7.3 (HDF5), which scipy
         does not read, nothing is asked.
     """
     version = content[_HEADER - 4 : _HEADER - 2]
     if content[_HEADER - 2 : _HEADER] not in _BYTE_ORDERS or 2 in version:
         return
-    order = _byte_order(content)
-    waiting = [(0, memoryview(content)[_HEADER:])]
-    while waiting:
-        depth, data = waiting.pop()
-        _expect(depth <= _DEEPEST, f"its arrays lie at most {_DEEPEST} deep in each other")
-        for kind, part in _elements(data, order):
-            if kind == _COMPRESSED:
-                waiting.append((depth + 1, _unpacked(part, _LARGEST)))
-            elif kind == _MATRIX:
-                waiting.append((depth + 1, part))
+    order, unpack = _byte_order(content), _Unpacker(_LARGEST)
+    path = [_elements(memoryview(content)[_HEADER:], order)]
+    while path:
+        element = next(path[-1], None)
+        if element is None:
+            path.pop()
+        elif element[0] in (_COMPRESSED, _MATRIX):
+            kind, part = element
+            _expect(len(path) <= _DEEPEST, f"its arrays lie at most {_DEEPEST} deep in each other")
+            path.append(_elements(unpack(part) if kind == _COMPRESSED else part, order))
 
 
 def _byte_order(content: bytes) -> str:
@@ -98,14 +103,23 @@ def _elements(data: memoryview, order: str) -> Iterator[Element]:
         yield kind, data[start : start + size]
 
 
-def _unpacked(data: memoryview, limit: int) -> memoryview:
-    unpacker = zlib.decompressobj()
-    try:
-        unpacked = unpacker.decompress(data, limit)
-    except zlib.error as error:
-        raise ValueError("is damaged in its compressed part") from error
-    _expect(unpacker.eof, f"its compressed part is whole and below {limit >> 20} MiB")
-    return memoryview(unpacked)
+class _Unpacker:
+    """Unpacks the compressed parts of one file, which together may have `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = self.left = limit
+
+    def __call__(self, data: memoryview) -> memoryview:
+        unpacker = zlib.decompressobj()
+        try:
+            # 0 would mean without limit.
+            unpacked = unpacker.decompress(data, max(self.left, 1))
+        except zlib.error as error:
+            raise ValueError("is damaged in its compressed part") from error
+        self.left -= len(unpacked)
+        whole = unpacker.eof and self.left >= 0
+        _expect(whole, f"its compressed parts are whole and below {self.limit >> 20} MiB in all")
+        return memoryview(unpacked)
 
 
 def _matrix(data: memoryview, order: str) -> tuple[int, tuple[int, ...], str, Iterator[Element]]:

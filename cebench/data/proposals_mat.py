@@ -6,7 +6,7 @@ per image, `000004_boxes.mat`, with x1 y1 x2 y2 counted from 0. All corners are 
 in a file says which it is: the images do, because only one reading fits into them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -128,7 +128,7 @@ def interpret(
     Args:
         raw: boxes of `read_mat`.
         sizes: of the same images.
-        source: name of the files in messages.
+        source: name of their file in messages.
         columns: the order of the columns if it is known.
         first_pixel: 0 or 1 if it is known.
 
@@ -144,17 +144,60 @@ def interpret(
     least, total = min(misfits), sum(map(len, raw.values()))
     best = [reading for reading, count in zip(readings, misfits, strict=True) if count == least]
     if least > MOST_MISFITS * total:
-        raise InputError(
-            f"{source}: {least} of {total} boxes do not fit into their images, whichever way they "
-            "are read; they were made for other images or in another order"
+        forced = columns is not None or first_pixel is not None
+        read = (
+            f"read as {' or '.join(map(str, readings))}"
+            if forced
+            else "whichever way they are read"
         )
-    if len(best) > 1:
+        raise InputError(
+            f"{source}: {least} of {total} boxes do not fit into their images, {read}; they were "
+            "made for other images or in another order"
+        )
+    if len(best) > 1 and total:
         shown = " and ".join(map(str, best))
         raise InputError(
             f"{source} fits the images equally well with {shown}; say which with --columns and "
             "--first-pixel"
         )
     return _inside(best[0], raw, sizes)
+
+
+def import_files(
+    paths: Sequence[Path],
+    sets: Sequence[Sequence[str]],
+    size_of: Callable[[str], tuple[int, int]],
+    columns: Columns | None = None,
+    first_pixel: int | None = None,
+) -> list[Imported]:
+    """`interpret` each file's boxes of the images in `sets`.
+
+    Args:
+        paths: .mat files.
+        sets: ids of the image sets; a file without ids belongs to the set in the same place.
+        size_of: an image's (width, height).
+        columns: the order of all files' columns if it is known.
+        first_pixel: 0 or 1 if it is known.
+
+    Raises:
+        InputError: a file is none, fits no reading or has no image of the sets, or two have one in
+            common.
+    """
+    wanted = {image_id for ids in sets for image_id in ids}
+    file_of: dict[str, Path] = {}
+    found = []
+    for place, path in enumerate(paths):
+        raw = read_mat(path, sets[min(place, len(sets) - 1)])
+        for image_id in raw:
+            if other := file_of.get(image_id):
+                raise InputError(f"{other} and {path} both hold boxes of {image_id}; import one")
+        file_of |= dict.fromkeys(raw, path)
+        chosen = {image_id: boxes for image_id, boxes in raw.items() if image_id in wanted}
+        if not chosen:
+            raise InputError(f"{path} has no image of the image sets; leave it out or name its set")
+        sizes = {image_id: size_of(image_id) for image_id in chosen}
+        found.append(interpret(chosen, sizes, path.name, columns, first_pixel))
+    return found
 
 
 def _misfits(reading: Reading, raw: Raw, sizes: Sizes) -> int:

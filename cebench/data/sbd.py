@@ -53,8 +53,12 @@ class Sbd:
         Raises:
             InputError: the .mat file is absent, damaged, or not SBD's GTcls.Segmentation.
         """
-        path = self._file("cls", image_id, ".mat")
+        path = self.segmentation_path(image_id)
         return checked_labels(_gtcls_segmentation(path), path)
+
+    def segmentation_path(self, image_id: str) -> Path:
+        """The .mat file of the labels; InputError if there is none."""
+        return self._file("cls", image_id, ".mat")
 
     def _file(self, folder: str, image_id: str, suffix: str) -> Path:
         path = self.root / folder / f"{checked_id(image_id)}{suffix}"

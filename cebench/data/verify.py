@@ -147,7 +147,7 @@ def _verify_sbd(sbd: Sbd, report: Report) -> Findings:
 
     def check(image_id: str) -> _Checked:
         return _check(
-            image_id, lambda: sbd.image(image_id), labels=lambda: sbd.segmentation(image_id)
+            image_id, lambda: sbd.image(image_id), labels=[lambda: sbd.segmentation(image_id)]
         )
 
     return _findings("SBD", sbd.root, _in_threads(check, ids, report), sets, problems)
@@ -159,15 +159,20 @@ def _verify_year(voc: VocYear, report: Report) -> Findings:
     sets = main | masked
     present = _stems(voc.root / "JPEGImages", ".jpg")
     with_boxes = _answered(main) | _stems(voc.root / "Annotations", ".xml")
-    with_labels = _answered(masked) | _stems(voc.root / "SegmentationClass", ".png")
-    with_labels |= _stems(voc.root / "SegmentationClassAug", ".png")
+    own, aug = (
+        _stems(voc.root / folder, ".png")
+        for folder in ("SegmentationClass", "SegmentationClassAug")
+    )
+    with_labels = _answered(masked) | own | aug
+    augmented = VocYear(voc.root, voc.year, augmented=True)
 
     def check(image_id: str) -> _Checked:
+        sources = [voc] * (image_id in with_labels) + [augmented] * (image_id in own & aug)
         return _check(
             image_id,
             lambda: voc.image(image_id),
             (lambda: voc.annotation(image_id)) if image_id in with_boxes else None,
-            (lambda: voc.segmentation(image_id)) if image_id in with_labels else None,
+            [partial(source.segmentation, image_id) for source in sources],
         )
 
     ids = sorted(present.union(with_boxes, with_labels, *sets.values()))
@@ -200,8 +205,9 @@ def _check(
     name: str,
     image: Callable[[], np.ndarray],
     annotation: Callable[[], Annotation] | None = None,
-    labels: Callable[[], np.ndarray] | None = None,
+    labels: Sequence[Callable[[], np.ndarray]] = (),
 ) -> _Checked:
+    """Read an image and what belongs to it; of several label images the first is counted."""
     problems: list[str] = []
 
     def attempt(read: Callable[[], T]) -> T | None:
@@ -213,18 +219,19 @@ def _check(
 
     pixels = attempt(image)
     objects = attempt(annotation) if annotation else None
-    indices = attempt(labels) if labels else None
+    indices = [attempt(read) for read in labels]
     size = None if pixels is None else pixels.shape[:2]
     for partner, other in (
         ("annotation", objects and (objects.height, objects.width)),
-        ("label image", None if indices is None else indices.shape),
+        *(("label image", None if found is None else found.shape) for found in indices),
     ):
         if size and other and size != other:
             problems.append(
                 f"{name}: the {partner} is for {other[1]} x {other[0]} pixels, the image has "
                 f"{size[1]} x {size[0]}"
             )
-    counts = None if indices is None else np.bincount(indices.ravel(), minlength=256)
+    counted = next((found for found in indices if found is not None), None)
+    counts = None if counted is None else np.bincount(counted.ravel(), minlength=256)
     return _Checked(pixels is not None, objects, counts, tuple(problems))
 
 

@@ -151,9 +151,14 @@ def write_scores_csv(
     Args:
         path: the file.
         ids: the images' ids, N of them.
-        scores: (N, C) floats.
+        scores: (N, C) finite.
         classes: the C column names.
+
+    Raises:
+        ValueError: a score is not finite.
     """
+    if not np.isfinite(scores).all():
+        raise ValueError("expected finite scores, got nan or infinity")
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = np.asarray(scores, np.float64).tolist()
     lines = ([image_id, *map(repr, row)] for image_id, row in zip(ids, rows, strict=True))
@@ -166,14 +171,17 @@ def read_scores_csv(
     """The scores (N, C) float64 in the order of `ids` and `classes`; other columns are left out.
 
     Raises:
-        InputError: a column is missing, an image is missing, repeated or not in `ids`, or a score
-            is not a finite number.
+        InputError: a column is missing or there twice, an image is missing, repeated or not in
+            `ids`, or a score is not a finite number.
     """
     lines = _csv_lines(path)
     _, header = next(lines, (1, []))
     missing = [name for name in ("image", *classes) if name not in header]
     if missing:
         raise InputError(f"{path} has no column {', '.join(missing)}; the first line names them")
+    repeated = [name for name in ("image", *classes) if header.count(name) > 1]
+    if repeated:
+        raise InputError(f"{path} has more than one column {repeated[0]}; keep one of them")
     image_column, columns = header.index("image"), [header.index(name) for name in classes]
     index = {image_id: i for i, image_id in enumerate(ids)}
     scores = np.full((len(ids), len(classes)), np.nan)

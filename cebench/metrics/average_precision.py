@@ -14,7 +14,8 @@ from cebench.metrics.means import mean_of_defined
 TIE_PENALTY = 1e-5
 """Subtracted from the scores of positives, so that equal scores never rank in their favour.
 
-Source: philkr/voc-classification, src/train_cls.py.
+Source: philkr/voc-classification, src/train_cls.py. Scores that differ by less are as good as
+equal: logits are meant, not probabilities of 1e-5.
 """
 
 # k * 0.1 in floating point, as in the Python evaluators of VOC: a recall of 3/10 lies below the
@@ -119,7 +120,7 @@ def multilabel_scores(scores: np.ndarray, labels: np.ndarray) -> MultilabelScore
     Ties are broken against the positives (TIE_PENALTY), so the order of the images is irrelevant.
 
     Args:
-        scores: (N, C), any scale, higher is more likely.
+        scores: (N, C), higher is more likely; in units of which TIE_PENALTY is a small part.
         labels: (N, C), 1 present, 0 ignored (VOC: only difficult objects), -1 absent.
 
     Raises:
@@ -141,12 +142,35 @@ def multilabel_scores(scores: np.ndarray, labels: np.ndarray) -> MultilabelScore
     )
 
 
-def _class_scores(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+def class_curve(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Precision and recall of one class, ties against the positives; None without positives.
+
+    scores, labels: (N,), as for `multilabel_scores`.
+    """
     counted = labels != 0
     positive = labels[counted] == 1
     if not positive.any():
+        return None
+    return precision_recall(scores[counted] - TIE_PENALTY * positive, positive)
+
+
+def overtaken_positives(scores: np.ndarray, labels: np.ndarray) -> int:
+    """How many positives TIE_PENALTY moves behind negatives of lower scores, over all classes.
+
+    Arguments as for `multilabel_scores`.
+    """
+    overtaken = 0
+    for values, signs in zip(scores.T, labels.T, strict=True):
+        negatives, positives = np.sort(values[signs == -1]), values[signs == 1]
+        before = np.searchsorted(negatives, positives)
+        overtaken += int((np.searchsorted(negatives, positives - TIE_PENALTY) < before).sum())
+    return overtaken
+
+
+def _class_scores(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+    curve = class_curve(scores, labels)
+    if curve is None:
         return math.nan, math.nan, math.nan
-    curve = precision_recall(scores[counted] - TIE_PENALTY * positive, positive)
     return (
         average_precision_stepwise(*curve),
         average_precision_voc07_11pt(*curve),

@@ -21,7 +21,9 @@ SVM_VALUES = 9216
 """About how many numbers a layer is averaged down to for a linear SVM: those of pool5."""
 
 _ALEXNET_LAYERS = {f"conv{n}": f"features.{i}" for n, i in enumerate((1, 4, 7, 9, 11), start=1)}
-_RESNET_LAYERS = {"conv1": "maxpool", **{f"conv{n + 1}": f"layer{n}" for n in range(1, 5)}}
+_RESNET_STAGES = {f"conv{n + 1}": f"layer{n}" for n in range(1, 5)}
+_RESNET_STEMS = ("relu", "act1")
+"""Behind conv1 and before pooling, in torchvision and in timm."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +141,17 @@ def _probed(
     except (AttributeError, RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{architecture}: does not take {side} px images: {reason}") from None
-    layers = _ALEXNET_LAYERS if architecture == "torchvision/alexnet" else _RESNET_LAYERS
-    found = dict(network.named_modules()).keys() >= {*layers.values()}
-    return Backbone(network, side, features, layers if found else {}, fully_connected)
+    return Backbone(network, side, features, _layers(architecture, network), fully_connected)
+
+
+def _layers(architecture: str, network: nn.Module) -> Mapping[str, str]:
+    if architecture == "torchvision/alexnet":
+        return _ALEXNET_LAYERS
+    parts = {name for name, _ in network.named_children()}
+    stems = [name for name in _RESNET_STEMS if name in parts]
+    if not stems or not parts.issuperset({"maxpool", *_RESNET_STAGES.values()}):
+        return {}
+    return {"conv1": stems[0], **_RESNET_STAGES}
 
 
 def _averaged(values: Tensor) -> Tensor:

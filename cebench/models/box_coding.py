@@ -18,14 +18,17 @@ pixel wide into about 1e14; boxes at least two pixels wide are not touched by ei
 
 
 def box_iou(boxes: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Intersection over union of half-open boxes: (R, 4) and (G, 4) to (R, G)."""
+    """Intersection over union of half-open boxes: (R, 4) and (G, 4) to (R, G); 0 of empty boxes."""
     first, second = boxes[:, None].astype(np.float64), others[None].astype(np.float64)
     low = np.maximum(first[..., :2], second[..., :2])
     high = np.minimum(first[..., 2:], second[..., 2:])
     intersection = (high - low).clip(0).prod(axis=-1)
     areas = (first[..., 2:] - first[..., :2]).prod(axis=-1)
     other_areas = (second[..., 2:] - second[..., :2]).prod(axis=-1)
-    overlap: NDArray[np.float64] = intersection / (areas + other_areas - intersection)
+    union = areas + other_areas - intersection
+    overlap: NDArray[np.float64] = np.divide(
+        intersection, union, out=np.zeros_like(union), where=union > 0
+    )
     return overlap
 
 
@@ -95,7 +98,9 @@ def box_target_statistics(
 def clip_boxes(boxes: Tensor, height: int, width: int) -> Tensor:
     """Clip half-open boxes (..., 4) to an image; each keeps at least one pixel.
 
-    The original's inclusive corners end in [0, width - 1]: x0 in [0, width - 1], x1 in [1, width].
+    x0 ends in [0, width - 1] and x1 in [1, width]. The original clips x1 y1 from below only and
+    x2 y2 from above only: boxes with a pixel in the image become the same, one that lies outside
+    has no area there and a pixel of the border here.
     """
     limit = boxes.new_tensor([width, height, width, height])
     offset = boxes.new_tensor([0, 0, 1, 1])

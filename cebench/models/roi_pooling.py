@@ -1,4 +1,8 @@
-"""RoI max pooling of Fast R-CNN with a gradient that is deterministic on every device."""
+"""RoI max pooling of Fast R-CNN with a repeatable gradient.
+
+The same bits in every run: on a CPU always, on CUDA under `torch.use_deterministic_algorithms`,
+which `cebench.devices` turns on.
+"""
 
 from typing import Any
 
@@ -8,7 +12,7 @@ from torch import Tensor
 
 
 class _RoIPool(torch.autograd.Function):
-    """torchvision's forward; its backward adds with atomics on CUDA, in no fixed order."""
+    """torchvision's forward; its backward adds with atomics on CUDA, whatever the switch."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, rois: Tensor, scale: float, side: int) -> Tensor:
@@ -27,7 +31,8 @@ class _RoIPool(torch.autograd.Function):
         source = (maps[:, :, None, None] * (height * width) + argmax.clamp(min=0)).flatten()
         flat = gradient.new_zeros(ctx.shape.numel())
         values = gradient.masked_fill(argmax < 0, 0).flatten()
-        flat.index_put_((source,), values, accumulate=True)  # sorts on CUDA: no atomics
+        # index_put_ that accumulates has no fixed order on a CPU without the switch.
+        flat.index_add_(0, source, values)
         return flat.view(ctx.shape), None, None, None
 
 

@@ -191,6 +191,10 @@ def test_bad_label_images_are_named(runner: CliRunner, tmp_path: Path, tiny_voc:
     assert "000001.png has (60, 81) pixels" in _mistake(runner, *arguments)
     _write_labels(folder / "000001.png", np.full((60, 80), 21, np.uint8))
     assert "000001.png: predicted label 21, expected 0..20" in _mistake(runner, *arguments)
+    behind_void = np.zeros((60, 80), np.uint8)
+    behind_void[19, 9] = 99
+    _write_labels(folder / "000001.png", behind_void)
+    assert "000001.png: predicted label 99, expected 0..20" in _mistake(runner, *arguments)
     _write_labels(folder / "000001.png", np.zeros((60, 80, 3), np.uint8))
     assert "000001.png has mode RGB" in _mistake(runner, *arguments)
     (folder / "000001.png").write_bytes(b"no image")
@@ -379,6 +383,27 @@ def test_classification_table_shows_means_with_their_interval_over_images(
     assert rows["mean_ap_sklearn"][5] == "to"
 
 
+def test_scores_so_small_that_the_penalty_of_ties_reorders_them_are_said(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    # Dog: 000001 ranks above 000003, until it is lowered by 1e-5.
+    scores = np.zeros((3, 20))
+    scores[:, DOG], scores[:, PERSON] = [3, 0, 1], [0, 3, 1]
+    arguments = [*map(str, _classification(tiny_voc, tmp_path / "scores.csv")), "--json"]
+    for factor, dog in ((1.0, 1.0), (1e-6, 0.5)):
+        write_scores_csv(tmp_path / "scores.csv", IDS, scores * factor)
+        result = runner.invoke(score, arguments, catch_exceptions=False)
+        assert json.loads(result.stdout)["per_class"]["dog"]["ap_sklearn"] == dog
+        assert ("warning" in result.stderr) == (factor < 1)
+    assert result.stderr == (
+        "warning: 1e-5 less for positives puts 2 of 2 behind negatives of lower scores: "
+        "mean_ap_sklearn 50.0 % instead of 100.0 %; give logits, or multiply the scores\n"
+    )
+    # Ties alone, which are what the penalty is for, are no news.
+    write_scores_csv(tmp_path / "scores.csv", IDS, np.zeros((3, 20)))
+    assert runner.invoke(score, arguments).stderr == ""
+
+
 def test_order_of_csv_rows_and_columns_does_not_matter(
     runner: CliRunner, tmp_path: Path, tiny_voc: Path
 ) -> None:
@@ -399,6 +424,10 @@ def test_bad_score_tables_are_named(runner: CliRunner, tmp_path: Path, tiny_voc:
     good = path.read_text()
     for text, message in [
         (good.replace("dog", "hound"), "scores.csv has no column dog"),
+        (
+            "".join(f"{line},{'dog' if n == 0 else 1}\n" for n, line in enumerate(good.split())),
+            "scores.csv has more than one column dog; keep one of them",
+        ),
         (good.replace("000003", "000002"), "scores.csv:4: image 000002 is there twice"),
         (good.replace("000003", "000007"), "scores.csv:4: image 000007 is not in the set"),
         (good.rpartition("000003")[0], "no line for 1 of the set's 3 images, first 000003"),

@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -37,9 +38,17 @@ def array_header(array_class: int, shape: tuple[int, int], name: bytes) -> bytes
     return flags + element(5, struct.pack("<2i", *shape)) + element(1, name)
 
 
-def packed(variable: bytes) -> bytes:
-    data = zlib.compress(variable)
-    return HEADER + struct.pack("<II", 15, len(data)) + data
+def packed(*variables: bytes) -> bytes:
+    content = HEADER
+    for variable in variables:
+        data = zlib.compress(variable)
+        content += struct.pack("<II", 15, len(data)) + data
+    return content
+
+
+def numbers(count: int) -> bytes:
+    """A variable of `count` zero bytes."""
+    return element(14, array_header(9, (1, count), b"numbers") + element(2, bytes(count)))
 
 
 @pytest.mark.parametrize("compressed", [True, False])
@@ -101,6 +110,31 @@ def test_no_file_unpacks_to_more_than_the_limit() -> None:
         uint8_matrix(bomb, "GTcls", "Segmentation")
     with pytest.raises(ValueError, match="more than 16 MiB"):
         uint8_matrix(HEADER + bytes(LIMIT), "GTcls", "Segmentation")
+
+
+def test_the_variables_of_a_file_share_one_limit() -> None:
+    """Each fits, all together do not: 100 variables of 16 MiB would otherwise all be unpacked."""
+    three = packed(*[numbers(LIMIT // 2)] * 3)
+    with pytest.raises(ValueError, match="below 16 MiB in all"):
+        uint8_matrix(three, "GTcls", "Segmentation")
+    with pytest.raises(ValueError, match="has no GTcls"):
+        uint8_matrix(packed(numbers(LIMIT // 2)), "GTcls", "Segmentation")
+
+
+def test_a_file_for_scipy_is_unpacked_within_bounds_one_variable_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    content = packed(*[numbers(1 << 20)] * 40)
+    tracemalloc.start()
+    try:
+        refuse_deep_nesting(content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+    monkeypatch.setattr("cebench.data.matlab._LARGEST", 20 << 20)
+    with pytest.raises(ValueError, match="below 20 MiB in all"):
+        refuse_deep_nesting(content)
 
 
 @pytest.mark.parametrize("shape", [(60000, 60000), (-6, -10), (0, 60), (6, 11)])

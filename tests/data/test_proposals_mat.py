@@ -5,7 +5,7 @@ import pytest
 import scipy.io
 
 from cebench.data.images import image_size
-from cebench.data.proposals_mat import Reading, interpret, read_mat
+from cebench.data.proposals_mat import Reading, import_files, interpret, read_mat
 from cebench.errors import InputError
 
 SIZES = {"000001": (500, 375), "000002": (333, 500), "000003": (500, 400)}
@@ -87,6 +87,39 @@ def test_boxes_of_other_images_or_another_order_are_refused(tmp_path: Path) -> N
     other_order = read_mat(tmp_path / "boxes.mat", ["000002", "000003", "000001"])
     with pytest.raises(InputError, match="boxes do not fit into their images"):
         interpret(other_order, SIZES, "boxes.mat")
+
+
+def test_a_forced_reading_that_does_not_fit_is_named() -> None:
+    raw = {"000001": np.array([[0.0, 0, 374, 499], [5, 3, 300, 480]])}  # y1 x1 y2 x2
+    with pytest.raises(
+        InputError,
+        match="2 of 2 boxes do not fit into their images, read as columns x1 y1 x2 y2, first "
+        "pixel 0 or columns x1 y1 x2 y2, first pixel 1; they",
+    ):
+        interpret(raw, SIZES, "boxes.mat", columns="xyxy")
+    with pytest.raises(InputError, match="whichever way they are read"):
+        interpret({"000001": np.array([[0.0, 0, 600, 600]])}, SIZES, "boxes.mat")
+
+
+def test_each_file_has_its_own_reading_and_no_image_comes_twice(tmp_path: Path) -> None:
+    boxes = half_open_boxes(np.random.default_rng(3))
+    readings = dict(zip(boxes, READINGS, strict=False))
+    paths = [tmp_path / f"{image_id}_boxes.mat" for image_id in boxes]
+    for path, (image_id, reading) in zip(paths, readings.items(), strict=True):
+        scipy.io.savemat(path, {"boxes": stored(boxes[image_id], reading)})
+    found = import_files(paths, [list(boxes)], SIZES.__getitem__)
+    assert [file.reading for file in found] == READINGS[:3]
+    for file, (image_id, of_image) in zip(found, boxes.items(), strict=True):
+        np.testing.assert_array_equal(file.boxes[image_id], of_image)
+
+    cells = np.empty((1, 1), object)
+    cells[0, 0] = stored(boxes["000002"], READINGS[0])
+    scipy.io.savemat(tmp_path / "again.mat", {"boxes": cells})
+    both = [paths[1], tmp_path / "again.mat"]
+    with pytest.raises(InputError, match=r"000002_boxes\.mat and .*again\.mat both .* 000002"):
+        import_files(both, [["000002"]], SIZES.__getitem__)
+    with pytest.raises(InputError, match=r"000001_boxes\.mat has no image of the image sets"):
+        import_files(paths[:1], [["000002"]], SIZES.__getitem__)
 
 
 def test_what_fits_in_several_ways_must_be_named() -> None:

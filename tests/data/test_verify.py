@@ -45,6 +45,19 @@ def test_every_missing_or_broken_file_has_its_line(tiny_voc):
         assert "\n" not in line
 
 
+def test_both_label_images_of_a_photograph_are_read(tiny_voc):
+    root = tiny_voc / "VOC2007"
+    (root / "SegmentationClassAug").mkdir()
+    own = root / "SegmentationClass" / "000001.png"
+    shutil.copy(own, root / "SegmentationClassAug" / "000001.png")
+    (found,) = verify_tree(tiny_voc)
+    assert (found.masks, found.problems) == (1, ())
+    (root / "SegmentationClassAug" / "000001.png").write_text("nothing")
+    (found,) = verify_tree(tiny_voc)
+    assert [line for line in found.problems if "SegmentationClassAug/000001.png" in line]
+    assert (found.masks, len(found.problems)) == (1, 1)
+
+
 def test_answers_of_a_test_set_may_be_withheld(tiny_voc):
     main = tiny_voc / "VOC2007" / "ImageSets" / "Main"
     (main / "test.txt").write_text("000004\n")

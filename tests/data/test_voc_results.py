@@ -56,3 +56,9 @@ def test_scores_come_back_to_the_last_bit_in_the_asked_order(tmp_path: Path) -> 
     np.testing.assert_array_equal(read_scores_csv(tmp_path / "s.csv", IDS), scores)
     backwards = read_scores_csv(tmp_path / "s.csv", IDS[::-1], VOC_CLASSES[:2])
     np.testing.assert_array_equal(backwards, scores[::-1, :2])
+
+
+def test_scores_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        write_scores_csv(tmp_path / "s.csv", IDS, np.full((3, 20), np.nan))
+    assert not (tmp_path / "s.csv").exists()

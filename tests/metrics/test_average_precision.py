@@ -10,6 +10,7 @@ from cebench.metrics.average_precision import (
     average_precision_stepwise,
     average_precision_voc07_11pt,
     multilabel_scores,
+    overtaken_positives,
     precision_recall,
 )
 
@@ -115,6 +116,14 @@ def test_equal_scores_rank_against_the_positives_in_any_order() -> None:
     for shift in range(4):
         found = multilabel_scores(scores, np.roll(labels, shift, axis=0))
         assert found.ap_sklearn[0] == found.ap_voc07_11pt[0] == found.ap_area[0] == 0.25
+
+
+def test_positives_that_the_penalty_puts_behind_lower_negatives_are_counted() -> None:
+    labels = np.array([[1], [1], [1], [-1], [-1], [0]], dtype=np.int8)
+    # The first falls behind 0.5, the second only ties with it, the third is far above all.
+    scores = np.array([[0.5 + 4e-6], [0.5], [0.6], [0.5], [0.1], [0.6 - 1e-6]])
+    assert overtaken_positives(scores, labels) == 1
+    assert overtaken_positives(1e3 * scores, labels) == 0
 
 
 def test_ignored_images_change_nothing() -> None:

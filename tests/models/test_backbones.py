@@ -1,3 +1,5 @@
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,7 @@ import torch.nn.functional as F
 import torchvision
 
 from cebench.errors import InputError
-from cebench.models.backbones import CAFFENET, Backbone, build_backbone
+from cebench.models.backbones import CAFFENET, Backbone, _probed, build_backbone
 from cebench.models.caffenet import CaffeNetTrunk
 
 
@@ -79,6 +81,23 @@ def test_stages_of_a_residual_network_are_conv1_to_conv5() -> None:
     expected = [64 * 12**2, 64 * 12**2, 128 * 8**2, 256 * 6**2, 512 * 4**2, 512]
     assert [values.shape[1] for values in found.values()] == expected
     assert np.isclose(found["pool5"].mean(), found["conv5"].mean(), rtol=0.2)
+
+
+@pytest.mark.parametrize("stem", ["relu", "act1"])
+def test_conv1_of_a_residual_network_is_taken_before_pooling(stem: str) -> None:
+    """torchvision calls the rectifier relu, timm act1."""
+    network = torchvision.models.resnet18().eval()
+    network.fc = torch.nn.Identity()
+    if stem == "act1":
+        parts = {"act1" if n == "relu" else n: m for n, m in network.named_children()}
+        parts["fc"] = torch.nn.Flatten()
+        network = torch.nn.Sequential(OrderedDict(parts)).eval()
+    backbone = _probed("any", network, 96, ())
+    images = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        found = backbone.layer_values(images, ("conv1", "pool5"))
+        conv1 = F.relu(network.bn1(network.conv1(images)))
+    torch.testing.assert_close(found["conv1"], F.adaptive_avg_pool2d(conv1, 12).flatten(1))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,11 @@ def test_iou_of_hand_solved_boxes() -> None:
     np.testing.assert_allclose(box_iou(box, others), [[1, 1 / 3, 0]])
 
 
+def test_empty_boxes_overlap_nothing() -> None:
+    boxes = np.array([[3, 3, 3, 3], [0, 0, 4, 4]], np.float32)
+    np.testing.assert_array_equal(box_iou(boxes, boxes), [[0, 0], [0, 1]])
+
+
 def test_iou_is_the_originals_with_one_added_to_inclusive_sides() -> None:
     rng = np.random.default_rng(2)
     boxes, others = random_boxes(rng, 20), random_boxes(rng, 15)

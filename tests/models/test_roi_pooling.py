@@ -70,6 +70,24 @@ def test_gradient_is_torchvisions_and_the_same_in_every_run() -> None:
     torch.testing.assert_close(gradients[0], gradients[2], rtol=1e-6, atol=1e-6)
 
 
+def test_gradient_of_a_real_batch_has_the_same_bits_without_the_switch() -> None:
+    """128 regions on two conv5 maps of 600 x 800 images, on two threads, where order could vary."""
+    threads, switch = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    features = torch.randn(2, 256, 37, 49, generator=seeded(), requires_grad=True)
+    pooled = roi_pool(features, random_rois(128, images=2, size=600), 1 / 16, 6)
+    weights = torch.randn(pooled.shape, generator=seeded(5))
+    torch.set_num_threads(2)
+    torch.use_deterministic_algorithms(False)
+    try:
+        first, *others = (
+            torch.autograd.grad(pooled, features, weights, retain_graph=True)[0] for _ in range(6)
+        )
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(switch)
+    assert all(torch.equal(first, other) for other in others)
+
+
 def test_a_region_outside_the_map_is_zero_and_passes_nothing_on() -> None:
     features = torch.ones(1, 1, 4, 4, requires_grad=True)
     pooled = roi_pool(features, torch.tensor([[0.0, 200, 200, 240, 240]]), 1 / 16, 2)

@@ -29,6 +29,11 @@ class ImageSetsRecipe(Recipe):
     test_set: str
     """Image set that is scored."""
 
+    @property
+    def variant(self) -> str:
+        """Another year's images are another protocol's."""
+        return "" if self.year == 2007 else f"voc{self.year}"
+
 
 @dataclass(frozen=True)
 class LabelledImages:

@@ -6,11 +6,11 @@ of its Caffe branch (TransformationLayer).
 
 import logging
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -18,6 +18,7 @@ from cebench.data.ragged import RaggedImages
 from cebench.data.voc import VOC_CLASSES
 from cebench.data.voc_results import read_scores_csv, write_scores_csv
 from cebench.devices import Precision, autocast
+from cebench.errors import CebenchError, InputError
 from cebench.models.backbones import Backbone
 from cebench.models.classifier import (
     Classifier,
@@ -40,6 +41,8 @@ __all__ = ["ClassificationRecipe", "find_images", "measure"]
 
 logger = logging.getLogger("cebench")
 
+SCALES = (0.5, 2.0)
+"""The protocol's least and greatest number of source pixels per pixel of a crop."""
 TEST_BATCH = 32
 
 
@@ -68,14 +71,25 @@ class ClassificationRecipe(ImageSetsRecipe):
     """Greatest L2 norm of all gradients together."""
     crop_rule: CropRule = "scale"
     """`scale`: source pixels per pixel uniform; `area`: share of the image in 0.1 .. 0.5."""
-    min_scale: PositiveFloat = 0.5
+    min_scale: PositiveFloat = SCALES[0]
     """Least number of source pixels per pixel of a crop."""
-    max_scale: PositiveFloat = 2.0
+    max_scale: PositiveFloat = SCALES[1]
     """Greatest number of source pixels per pixel of a crop, where the image is large enough."""
     test_crops: PositiveInt = 10
     """Random crops per test image; their raw scores are added."""
     precision: Precision = "fp32"
     """Of matrix products and convolutions, in training and at test."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.min_scale > self.max_scale:
+            raise ValueError(f"min_scale={self.min_scale:g} exceeds max_scale={self.max_scale:g}")
+        if self.random_from == "drop7" and self.train_from == "pool5":
+            raise ValueError(
+                "train_from=pool5 has no fc6 and fc7 that random_from=drop7 could take from the "
+                "weights; leave random_from out"
+            )
+        return self
 
     @property
     def column(self) -> str:
@@ -85,10 +99,13 @@ class ClassificationRecipe(ImageSetsRecipe):
     @property
     def variant(self) -> str:
         """What the protocol's name says of the options that make it another one."""
+        usual_scales = self.crop_rule == "area" or (self.min_scale, self.max_scale) == SCALES
         parts = [
+            super().variant,
             "" if self.train_from == "all" else self.train_from,
             "" if self.random_from == "pool5" else f"random-from-{self.random_from}",
             "" if self.crop_rule == "scale" else f"{self.crop_rule}-rule",
+            "" if usual_scales else f"scales-{self.min_scale:g}-{self.max_scale:g}",
             f"{self.test_crops}-crops",
         ]
         return "-".join(part for part in parts if part)
@@ -155,6 +172,11 @@ def build_classifier(
     fc6 and fc7 stand in it where the backbone's own network has them (AlexNet and VGG) and the
     classifier is not cut at pool5. InputError if the weights should bring them and do not.
     """
+    if recipe.random_from == "drop7" and not backbone.fully_connected:
+        raise InputError(
+            f"{weights.name}: a {weights.sidecar.architecture} has no fc6 and fc7 that "
+            "random_from=drop7 could take; leave random_from out"
+        )
     between = bool(backbone.fully_connected) and recipe.train_from != "pool5"
     network = Classifier(
         backbone.trunk,
@@ -164,7 +186,7 @@ def build_classifier(
         generator=torch.Generator().manual_seed(torch_seed(seed, "classifier")),
         filler=recipe.head_filler,
     )
-    if recipe.random_from == "drop7" and between:
+    if recipe.random_from == "drop7":
         network.load_state_dict({**network.state_dict(), **fc6_and_fc7(weights)})
     elif recipe.train_from == "fc8" and between:
         logger.warning("train_from=fc8 with random_from=pool5: fc6 and fc7 are random and stay so")
@@ -213,7 +235,7 @@ def predict(
 
     The crops of a pass over the images are a function of the seed and the number of the pass. A
     finished pass stands in predictions/crop-<number>.csv: a run that was broken off goes on behind
-    it.
+    it. CebenchError if the training left a network whose scores are not finite.
     """
     images, sizes = test.images.near(setting.device), _sizes(test.images)
     scores = np.empty((recipe.test_crops, len(images), len(VOC_CLASSES)))
@@ -233,6 +255,10 @@ def predict(
                     found = network(preprocessing(pixels.to(setting.device)))
                 scores[crop, rows] = found.float().cpu().numpy()
                 report(crop * len(images) + rows.stop, recipe.test_crops * len(images))
+            if not np.isfinite(scores[crop]).all():
+                raise CebenchError(
+                    "the trained network's scores are not finite; lower the learning rate"
+                )
             write_scores_csv(path, test.ids, scores[crop])
     return scores
 

@@ -6,9 +6,11 @@ github.com/facebookresearch/fair_self_supervision_benchmark (tools/svm).
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from pydantic import AfterValidator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.svm import LinearSVC
@@ -26,6 +28,16 @@ POSITIVE_WEIGHT = 2
 PASSES = 2000
 COSTS = (0.01, 0.1, *(0.5**n for n in range(4, 20)))
 """Those of svm_helper.py."""
+
+
+def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("one of them is named twice")
+    return values
+
+
+AllDifferent = AfterValidator(_all_different)
+"""Of a recipe's tuple: each value is a file of predictions, or a fit, of its own."""
 
 
 def layer_features(

@@ -6,10 +6,10 @@ Source: see `frozen_features`.
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from cebench.data.voc import VOC_CLASSES
 from cebench.data.voc_results import read_scores_csv, write_scores_csv
@@ -22,6 +22,7 @@ from ..setting import Measurement, Outcome, Setting
 from .data import ImageSetsRecipe, TrainAndTest, find_images, read_sets
 from .frozen_features import (
     COSTS,
+    AllDifferent,
     best_cost,
     cross_validated_scores,
     layer_features,
@@ -40,13 +41,13 @@ logger = logging.getLogger("cebench")
 class LinearSvmRecipe(ImageSetsRecipe):
     """Which layers, and how the SVMs are chosen (protocol ledger: linear classification)."""
 
-    layers: tuple[str, ...] = ()
+    layers: Annotated[tuple[str, ...], AllDifferent] = ()
     """Of the backbone, such as conv4; all that it has if empty."""
     short_side: PositiveInt = 256
     """Images are resized to this shorter side; their central square is what the network sees."""
-    costs: tuple[PositiveFloat, ...] = COSTS
+    costs: Annotated[tuple[PositiveFloat, ...], AllDifferent] = Field(COSTS, min_length=1)
     """From which each class takes its own, by cross-validation on the train set."""
-    folds: PositiveInt = 3
+    folds: int = Field(3, ge=2)
     """Of the cross-validation."""
     precision: Precision = "fp32"
     """Of the frozen network's matrix products and convolutions."""
@@ -60,6 +61,7 @@ def measure(recipe: LinearSvmRecipe, setting: Setting) -> Outcome:
     refuse_unknown_layers(layers, backbone, setting.weights.name)
     preprocessing = setting.weights.sidecar.preprocessing
     sets = read_sets(recipe, setting.data, max(recipe.short_side, preprocessing.side))
+    setting.run.of_data(sets.fingerprint)
     folder = setting.run.path / "predictions"
     missing = [layer for layer in layers if not (folder / f"{layer}.csv").exists()]
     if missing:
@@ -110,7 +112,7 @@ def _scores(
 def _scored(path: Path, sets: TrainAndTest, layer: str) -> dict[str, Any]:
     scores = read_scores_csv(path, sets.test.ids)
     summary = classification_summary(scores, sets.test.labels, VOC_CLASSES)
-    logger.info(f"{layer}: mean_ap_sklearn {summary['mean_ap_sklearn']:.4f}")
+    logger.info(f"{layer}: mean_ap_area {summary['mean_ap_area']:.4f}")
     return summary
 
 

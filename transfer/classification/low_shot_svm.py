@@ -6,6 +6,7 @@ Source: see `frozen_features`; the draws are those of create_voc_low_shot_sample
 import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
@@ -24,6 +25,7 @@ from ..setting import Measurement, Outcome, Setting
 from .data import ImageSetsRecipe, TrainAndTest, find_images, read_sets
 from .frozen_features import (
     COSTS,
+    AllDifferent,
     best_cost,
     cross_validated_scores,
     layer_features,
@@ -45,15 +47,15 @@ class LowShotSvmRecipe(ImageSetsRecipe):
 
     layer: str = "pool5"
     """Of the backbone."""
-    shots: tuple[PositiveInt, ...] = SHOTS
+    shots: Annotated[tuple[PositiveInt, ...], AllDifferent] = Field(SHOTS, min_length=1)
     """Positives per class; 19 times as many negatives are drawn with them."""
     draws: int = Field(5, ge=2)
     """Independent draws, of which mean and sample deviation are taken."""
     short_side: PositiveInt = 256
     """Images are resized to this shorter side; their central square is what the network sees."""
-    costs: tuple[PositiveFloat, ...] = COSTS
+    costs: Annotated[tuple[PositiveFloat, ...], AllDifferent] = Field(COSTS, min_length=1)
     """From which each number of shots takes its own, by cross-validation on the drawn images."""
-    folds: PositiveInt = 3
+    folds: int = Field(3, ge=2)
     """Of the cross-validation; a single shot has none and takes the largest cost."""
     precision: Precision = "fp32"
     """Of the frozen network's matrix products and convolutions."""
@@ -61,7 +63,7 @@ class LowShotSvmRecipe(ImageSetsRecipe):
     @property
     def variant(self) -> str:
         """Another layer is another protocol."""
-        return self.layer
+        return "-".join(part for part in (self.layer, super().variant) if part)
 
 
 def measure(recipe: LowShotSvmRecipe, setting: Setting) -> Outcome:
@@ -71,6 +73,7 @@ def measure(recipe: LowShotSvmRecipe, setting: Setting) -> Outcome:
     refuse_unknown_layers([recipe.layer], backbone, setting.weights.name)
     preprocessing = setting.weights.sidecar.preprocessing
     sets = read_sets(recipe, setting.data, max(recipe.short_side, preprocessing.side))
+    setting.run.of_data(sets.fingerprint)
     _say_what_lacks(recipe, sets.train.labels)
     folder = setting.run.path / "predictions"
     missing = [shots for shots in recipe.shots if not _finished(folder, shots, recipe.draws)]

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from cebench.data.voc import VOC_CLASSES
 from cebench.files import replace_atomically, write_csv
-from cebench.metrics.average_precision import TIE_PENALTY, precision_recall
+from cebench.metrics.average_precision import average_precision_stepwise, class_curve
 from cebench.metrics.bootstrap import DEFINITIONS
 from cebench.metrics.classification import classification_summary
 from cebench.pictures import Cell, plot_curves, save_contact_sheet
@@ -21,6 +21,7 @@ from .data import LabelledImages
 
 MISTAKES = 4
 """Pictures of mistakes per class."""
+_EMPTY = Cell(np.full((1, 1, 3), 255, dtype=np.uint8))
 
 Summaries = Mapping[str, Mapping[str, Any]]
 """What a metric's name ends in ("" or "_one_crop") -> `classification_summary`."""
@@ -86,17 +87,15 @@ def plot_precision_recall(scores: np.ndarray, labels: np.ndarray, path: Path) ->
     FigureCanvasAgg(figure)
     axes = figure.subplots(4, 5, sharex=True, sharey=True)
     for c, (name, axis) in enumerate(zip(VOC_CLASSES, axes.flat, strict=True)):
-        counted = labels[:, c] != 0
-        positive = labels[counted, c] == 1
         axis.set(xlim=(0, 1), ylim=(0, 1.02), title=f"{name}: no positive")
         axis.grid(alpha=0.3)
-        if positive.any():
-            lowered = scores[counted, c] - TIE_PENALTY * positive
-            precision, recall = precision_recall(lowered, positive)
-            ap = float(np.sum(np.diff(recall, prepend=0.0) * precision))
+        curve = class_curve(scores[:, c], labels[:, c])
+        if curve is not None:
+            precision, recall = curve
+            share = (labels[:, c] == 1).sum() / (labels[:, c] != 0).sum()
             axis.step(recall, precision, where="pre", linewidth=1.2)
-            axis.axhline(positive.mean(), color="grey", linewidth=0.8, linestyle=":")
-            axis.set_title(f"{name} {100 * ap:.1f}")
+            axis.axhline(share, color="grey", linewidth=0.8, linestyle=":")
+            axis.set_title(f"{name} {100 * average_precision_stepwise(precision, recall):.1f}")
     figure.supxlabel("recall (dotted: precision of a random order)")
     figure.supylabel("precision")
     replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=100))
@@ -109,9 +108,13 @@ def draw_mistakes(test: LabelledImages, scores: np.ndarray, path: Path) -> None:
         ranked = np.argsort(-scores[:, c], kind="stable")
         wrong = ranked[test.labels[ranked, c] == -1][:MISTAKES]
         rows.append([_mistake(test, int(i), f"{name}? {scores[i, c]:+.1f}") for i in wrong])
-    pairs = [left + right for left, right in zip(rows[::2], rows[1::2], strict=True)]
+    pairs = [
+        left + [_EMPTY] * (MISTAKES - len(left)) + right
+        for left, right in zip(rows[::2], rows[1::2], strict=True)
+        if left or right
+    ]
     titles = [f"mistake {number}" for number in range(1, MISTAKES + 1)] * 2
-    save_contact_sheet(titles, [pair for pair in pairs if pair], path, side=150)
+    save_contact_sheet(titles, pairs, path, side=150)
 
 
 def _mistake(test: LabelledImages, index: int, guess: str) -> Cell:

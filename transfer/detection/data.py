@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,8 @@ def proposals_of(
 ) -> Proposals:
     """Proposals of the images, in pixels of the stored images.
 
+    Every photograph has been decoded once when this returns, by Selective Search or for its sake.
+
     Args:
         voc: where the images are.
         ids: of the images.
@@ -92,20 +95,50 @@ def proposals_of(
         limit: number of boxes kept per image, the first ones; 0 keeps all.
 
     Raises:
-        InputError: the file is absent or damaged, lacks an image, or was made for other images.
+        InputError: the file is absent or damaged, lacks an image, or was made for other images; a
+            photograph is damaged.
     """
     if source in get_args(Mode):
         found = _searched(voc, ids, folder, search)
-    elif not Path(source).is_file():
+    else:
+        found = proposals_of_file(voc, ids, source)
+        refuse_damaged(voc, ids)
+    return found.first(limit) if limit else found
+
+
+def proposals_of_file(voc: VocYear, ids: Sequence[str], source: str) -> Proposals:
+    """Those of the images in a file of `cebench data proposals`, checked against their sizes.
+
+    Raises:
+        InputError: no such file, or it lacks an image or was made for other images.
+    """
+    if not Path(source).is_file():
         raise InputError(
             f"proposals = {source!r} is no file; expected fast, quality or what `cebench data "
             "proposals` wrote"
         )
-    else:
-        found = load_proposals(Path(source), ids)
-        sizes = {image_id: image_size(voc.image_path(image_id)) for image_id in ids}
-        found.refuse_outside(sizes, Path(source))
-    return found.first(limit) if limit else found
+    found = load_proposals(Path(source), ids)
+    sizes = {image_id: image_size(voc.image_path(image_id)) for image_id in ids}
+    found.refuse_outside(sizes, Path(source))
+    return found
+
+
+def refuse_damaged(voc: VocYear, ids: Sequence[str]) -> None:
+    """Decode every photograph once; InputError that names the first bad one.
+
+    Met in training it would cost the whole training: another file makes other data.
+    """
+
+    def decode(image_id: str) -> None:
+        voc.image(image_id)
+
+    pool = ThreadPoolExecutor()  # Pillow's decoders release the interpreter lock.
+    try:
+        with progress("photographs", "images") as report:
+            for done, _ in enumerate(pool.map(decode, ids), start=1):
+                report(done, len(ids))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _searched(voc: VocYear, ids: Sequence[str], folder: Path, search: SelectiveSearch) -> Proposals:

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from .data import (
     flip_boxes,
     network_image,
     proposals_of,
+    proposals_of_file,
     read_set,
     stack_images,
     subset,
@@ -251,9 +252,11 @@ def _ids(recipe: DetectionRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
 
 
 def find_images(recipe: DetectionRecipe, data: Path) -> dict[str, list[Path]]:
-    """Photographs that `measure` would learn from and score."""
+    """Photographs that `measure` would learn from and score; a file of proposals must fit them."""
     voc = VocYear(data, recipe.year)
     train_ids, test_ids = _ids(recipe, voc)
+    if recipe.proposals not in get_args(Mode):
+        proposals_of_file(voc, [*train_ids, *test_ids], recipe.proposals)
     return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
 
 
@@ -263,28 +266,18 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
     train_ids, test_ids = _ids(recipe, voc)
     data = read_set(voc, recipe.train_set, train_ids)
     test = read_set(voc, recipe.test_set, test_ids)
+    ids = [*data.ids, *test.ids]
     proposals = proposals_of(
         voc,
-        [*data.ids, *test.ids],
+        ids,
         setting.run.path.parent,
         source=recipe.proposals,
         search=_search(recipe),
         limit=recipe.max_proposals,
     )
-    data_fingerprint = fingerprint(voc, [*data.ids, *test.ids], proposals)
+    data_fingerprint = fingerprint(voc, ids, proposals)
     program = build(recipe, setting, data, [proposals.boxes[image_id] for image_id in data.ids])
-    train(
-        program,
-        setting.run,
-        label="detection",
-        steps=recipe.steps,
-        seed=setting.seed,
-        data_fingerprint=data_fingerprint,
-        log_every=recipe.log_every,
-        checkpoint_every=recipe.checkpoint_every,
-        # A GPU's step is shorter than the decoding of its two photographs.
-        batches_ahead=(os.cpu_count() or 1) if setting.device.type == "cuda" else 0,
-    )
+    _train(program, setting, data_fingerprint)
     detections = predict(
         program.network,
         test,
@@ -311,6 +304,22 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
         ],
         data_fingerprint=data_fingerprint,
         proposals=f"{proposals.name} {proposals.sha256}",
+    )
+
+
+def _train(program: Detection, setting: Setting, data_fingerprint: str) -> None:
+    recipe = program.recipe
+    train(
+        program,
+        setting.run,
+        label="detection",
+        steps=recipe.steps,
+        seed=setting.seed,
+        data_fingerprint=data_fingerprint,
+        log_every=recipe.log_every,
+        checkpoint_every=recipe.checkpoint_every,
+        # A GPU's step is shorter than the decoding of its two photographs.
+        batches_ahead=(os.cpu_count() or 1) if setting.device.type == "cuda" else 0,
     )
 
 

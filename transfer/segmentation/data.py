@@ -42,9 +42,7 @@ class SegmentationSet:
         return [self.source.image_path(image_id) for image_id in self.ids]
 
     def label_files(self) -> list[Path]:
-        """The label images' files."""
-        if isinstance(self.source, Sbd):
-            return [self.source.root / "cls" / f"{image_id}.mat" for image_id in self.ids]
+        """The label images' files; InputError naming the first that is absent."""
         return [self.source.segmentation_path(image_id) for image_id in self.ids]
 
 
@@ -57,6 +55,11 @@ class LabelledImages:
     """The photographs at the size that the network sees."""
     labels: list[np.ndarray]
     """(H, W) uint8 each, at the size of the photographs as stored."""
+
+    def images_as_seen(self, device: torch.device) -> list[Tensor]:
+        """Views of `images` on `device`, (h, w, 3) uint8 each; made once: each one waits for it."""
+        images = self.images.to(device)
+        return [images.image(index) for index in range(len(images))]
 
     def labels_as_seen(self) -> list[Tensor]:
         """The labels at the size of `images`, (h, w) uint8 each."""
@@ -135,6 +138,17 @@ def load(labelled: SegmentationSet, short_side: int) -> LabelledImages:
     return LabelledImages(labelled, images, labels)
 
 
+def refuse_smaller(data: LabelledImages, side: int) -> None:
+    """InputError naming the first image that has no square of `side` pixels."""
+    sizes = zip(data.images.heights.tolist(), data.images.widths.tolist(), strict=True)
+    for index, (height, width) in enumerate(sizes):
+        if min(height, width) < side:
+            raise InputError(
+                f"{data.origin.photographs()[index]} is seen at {width} x {height} and has no crop "
+                f"of {side}; lower crop or raise short_side"
+            )
+
+
 def as_batch(image: Tensor) -> Tensor:
     """(H, W, 3) to (1, 3, H, W), a view."""
     return image.permute(2, 0, 1).unsqueeze(0)
@@ -146,12 +160,12 @@ def margin_of(shape: Sequence[int], multiple: int) -> tuple[int, int, int, int]:
 
 
 def draw(
-    images: RaggedImages, labels: Sequence[Tensor], count: int, crop: int, seed: int, step: int
+    images: Sequence[Tensor], labels: Sequence[Tensor], count: int, crop: int, seed: int, step: int
 ) -> list[tuple[Tensor, Tensor]]:
     """The images of a step, drawn uniformly with replacement, and their labels.
 
     Args:
-        images: all there are.
+        images: all there are, (H, W, 3) each.
         labels: (H, W) each.
         count: how many are drawn.
         crop: side of a random square of each, mirrored half of the time; 0: all of it.
@@ -163,19 +177,14 @@ def draw(
     """
     generator = numpy_generator(seed, "images", step)
     drawn = generator.integers(len(images), size=count).tolist()
-    pairs = [(images.image(index), labels[index]) for index in drawn]
+    pairs = [(images[index], labels[index]) for index in drawn]
     return [_random_crop(*pair, crop, generator) for pair in pairs] if crop else pairs
 
 
 def _random_crop(
     image: Tensor, labels: Tensor, side: int, generator: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    height, width = labels.shape
-    if min(height, width) < side:
-        raise InputError(
-            f"an image of {width} x {height} has no crop of {side}; lower crop or raise short_side"
-        )
-    y, x = (int(generator.integers(length - side + 1)) for length in (height, width))
+    y, x = (int(generator.integers(length - side + 1)) for length in labels.shape)
     square = slice(y, y + side), slice(x, x + side)
     if generator.random() < 0.5:
         return image[square].flip(1), labels[square].flip(1)

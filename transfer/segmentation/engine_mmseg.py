@@ -6,7 +6,11 @@ checkpoints (mmengine's are pickles): an interrupted run begins again.
 """
 
 import logging
+import math
+import sys
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,11 +20,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from cebench.data.voc import SEGMENTATION_CLASSES, VOID_LABEL, voc_palette
-from cebench.errors import InputError
+from cebench.errors import CebenchError, InputError
 from cebench.metrics.segmentation import confusion_matrix
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.models.fcn import CONV1_PADDING, FCN, FCNHead, Stride
+from cebench.pictures import plot_curves
+from cebench.progress import Report, progress
 from cebench.randomness import torch_seed
+from cebench.run_directory import RunDirectory
 
 from ..setting import Measurement, Setting
 from .data import LabelledImages, draw
@@ -31,6 +38,7 @@ try:
     from mmengine.config import ConfigDict
     from mmengine.dataset import pseudo_collate
     from mmengine.evaluator import BaseMetric
+    from mmengine.hooks import Hook
     from mmengine.optim import OptimWrapper, StepLR
     from mmengine.runner import Runner
     from mmengine.structures import PixelData
@@ -117,7 +125,8 @@ class DrawnImages(IterableDataset[dict[str, Any]]):
     """The images that the native engine learns from, one a pass, in its order."""
 
     def __init__(self, data: LabelledImages, recipe: SegmentationRecipe, seed: int) -> None:
-        self.data, self.recipe, self.seed = data, recipe, seed
+        self.recipe, self.seed = recipe, seed
+        self.images = data.images_as_seen(torch.device("cpu"))
         self.labels = data.labels_as_seen()
 
     def __len__(self) -> int:
@@ -126,7 +135,7 @@ class DrawnImages(IterableDataset[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         count, crop = self.recipe.accumulate, self.recipe.crop
         for step in range(self.recipe.steps):
-            for image, labels in draw(self.data.images, self.labels, count, crop, self.seed, step):
+            for image, labels in draw(self.images, self.labels, count, crop, self.seed, step):
                 yield sample(image, labels)
 
 
@@ -162,6 +171,8 @@ def sample(image: Tensor, labels: Tensor, index: int = 0) -> dict[str, Any]:
 class StoredPredictions(BaseMetric):  # type: ignore[misc]
     """Writes every label image and counts its pixels by cebench's metric."""
 
+    default_prefix = "cebench"
+
     def __init__(self, test: LabelledImages, folder: Path) -> None:
         super().__init__()
         self.test, self.folder = test, folder
@@ -176,6 +187,32 @@ class StoredPredictions(BaseMetric):  # type: ignore[misc]
 
     def compute_metrics(self, results: object) -> dict[str, float]:
         return {}
+
+
+class StepLog(Hook):  # type: ignore[misc]
+    """Logs the loss of a step as the native engine does, and stops at one that is not finite."""
+
+    def __init__(self, run: RunDirectory, recipe: SegmentationRecipe, report: Report) -> None:
+        self.run, self.recipe, self.report = run, recipe, report
+        self.losses: list[float] = []
+        self.began = time.monotonic()
+        run.forget_metrics_after(0)
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: Any = None
+    ) -> None:
+        self.losses.append(float(outputs["loss"]))
+        step, within = divmod(runner.iter + 1, self.recipe.accumulate)
+        if within:
+            return
+        loss = sum(self.losses) / len(self.losses)
+        self.losses.clear()
+        if not math.isfinite(loss):
+            raise CebenchError(f"step {step}: loss is {loss}; stopped. Lower the learning rate")
+        if step % self.recipe.log_every == 0 or step == self.recipe.steps:
+            seconds = round(time.monotonic() - self.began, 3)
+            self.run.log_metrics(step, {"loss": loss, "seconds": seconds})
+        self.report(step, self.recipe.steps)
 
 
 def refuse_unsupported(recipe: SegmentationRecipe) -> None:
@@ -200,21 +237,21 @@ def train_and_predict(
     """
     # mmsegmentation's loss has no repeatable form on CUDA.
     torch.use_deterministic_algorithms(setting.device.type == "cpu")
-    predictions = setting.run.path / "predictions"
+    run = setting.run
+    predictions = run.path / "predictions"
     predictions.mkdir(exist_ok=True)
-    ours = StoredPredictions(test, predictions)
-    model = segmentor(network, setting.weights.sidecar.preprocessing.mean_rgb, recipe.size_multiple)
-    runner = runner_of(
-        model.to(setting.device),
-        data,
-        test,
-        recipe,
-        setting.run.path / "mmseg",
-        [ours],
-        seed=setting.seed,
-    )
-    runner.train()
-    theirs = float(runner.test()["mIoU"]) / 100
+    mean = setting.weights.sidecar.preprocessing.mean_rgb
+    # mmengine's log goes to what stdout is when it first speaks; stdout is for the result.
+    with redirect_stdout(sys.stderr), progress("segmentation by mmsegmentation") as report:
+        ours = StoredPredictions(test, predictions)
+        model = segmentor(network, mean, recipe.size_multiple)
+        runner = runner_of(
+            model.to(setting.device), data, test, recipe, run.path / "mmseg", [ours], setting.seed
+        )
+        runner.register_hook(StepLog(run, recipe, report))
+        runner.train()
+        theirs = float(runner.test()["mIoU"]) / 100
+    plot_curves(run.metrics(), run.path / "curves.png", title="segmentation by mmsegmentation")
     logger.info(f"{test.origin.name}: mean IoU {theirs:.4f} by mmsegmentation's metric")
     measured = Measurement(
         metric="mean_iou_mmseg", value=theirs, count=len(test.labels), column="segmentation"

@@ -75,6 +75,11 @@ class SegmentationRecipe(Recipe):
     cuda_graphs: bool = False
     """Whether a compiled pass is replayed as one CUDA graph: for a GPU."""
 
+    @property
+    def variant(self) -> str:
+        """What the protocol's name says of another network than the original's."""
+        return "" if self.stride == 32 else f"{self.stride}s"
+
     @model_validator(mode="after")
     def _options_agree(self) -> "SegmentationRecipe":
         if self.cuda_graphs and not self.compile:

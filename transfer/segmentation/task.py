@@ -4,7 +4,10 @@ Protocol: shelhamer/fcn.berkeleyvision.org, voc-fcn-alexnet (net.py, solver.prot
 """
 
 import logging
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,7 @@ from cebench.models.parameter_groups import scale_rates
 from cebench.pictures import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training import train
-from cebench.weights import load_trunk
+from cebench.weights import FC_TENSORS, load_trunk
 
 from ..setting import Measurement, Outcome, Setting
 from .data import (
@@ -33,6 +36,7 @@ from .data import (
     fingerprint,
     load,
     margin_of,
+    refuse_smaller,
 )
 from .recipe import SegmentationRecipe, parameter_groups
 from .report import Predictor, predict, report
@@ -45,7 +49,7 @@ Engine = Callable[
 ]
 
 FILLER_IMAGES = 32
-"""Training images, evenly spaced, that `head_filler=data` looks at."""
+"""Training images, evenly spaced, that `head_filler=data` looks at, or fewer."""
 
 
 class Segmentation:
@@ -61,7 +65,7 @@ class Segmentation:
         device: torch.device,
     ) -> None:
         self.network, self.recipe, self.mean, self.seed = network, recipe, mean, seed
-        self.images = data.images.to(device)
+        self.images = data.images_as_seen(device)
         self.labels = [labels.to(device) for labels in data.labels_as_seen()]
         groups = parameter_groups(network, recipe)
         self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
@@ -121,7 +125,9 @@ def _sets(recipe: SegmentationRecipe, data: Path) -> tuple[SegmentationSet, Segm
 
 def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]:
     """Photographs that `measure` would learn from and score."""
-    train_part, test_part = _sets(recipe, data)
+    train_part, test_part = sets = _sets(recipe, data)
+    for part in sets:
+        part.label_files()  # Names one that is absent.
     return {"train": train_part.photographs(), "test": test_part.photographs()}
 
 
@@ -131,6 +137,7 @@ def measure(recipe: SegmentationRecipe, setting: Setting) -> Outcome:
     sets = _sets(recipe, setting.data)
     data_fingerprint = fingerprint(*sets)
     data, test = (load(part, recipe.short_side) for part in sets)
+    refuse_smaller(data, recipe.crop)
     network = build(recipe, setting, data)
     per_image, others = train_and_predict(network, data, test, recipe, setting, data_fingerprint)
     return Outcome(
@@ -143,7 +150,9 @@ def _engine(recipe: SegmentationRecipe, name: str) -> Engine:
     """What trains the network and labels the test images; a mistake ends here, before any work."""
     if name == "native":
         return train_and_predict
-    from . import engine_mmseg
+    with redirect_stdout(sys.stderr), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
+        from . import engine_mmseg
 
     engine_mmseg.refuse_unsupported(recipe)
     return engine_mmseg.train_and_predict
@@ -185,6 +194,8 @@ def build(recipe: SegmentationRecipe, setting: Setting, data: LabelledImages) ->
     generator = torch.Generator().manual_seed(torch_seed(setting.seed, "fcn"))
     network = FCN(len(SEGMENTATION_CLASSES), recipe.stride, recipe.head_filler, generator)
     logger.info(f"{setting.weights.name}: {load_trunk(network.trunk, setting.weights)}")
+    if set(FC_TENSORS) & set(setting.weights.tensors):
+        logger.info("fc6 and fc7 of the weights are not used: segmentation draws them anew")
     network.to(setting.device)
     if recipe.head_filler == "data":
         mean, count = setting.weights.sidecar.preprocessing.mean_rgb, len(data.images)

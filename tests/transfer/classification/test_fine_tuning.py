@@ -16,13 +16,16 @@ from cebench.models.backbones import build_backbone
 from cebench.models.classifier import Part
 from cebench.run_directory import RunDirectory
 from cebench.transfer.classification import fine_tuning as classification
+from cebench.transfer.classification import report
 from cebench.transfer.classification.data import LabelledImages
 from cebench.transfer.classification.fine_tuning import (
     Classification,
     ClassificationRecipe,
     build_classifier,
     measure,
+    predict,
 )
+from cebench.transfer.run import TASKS
 from cebench.transfer.setting import Outcome, Setting
 from cebench.weights import Preprocessing, Weights, load_backbone, random_weights
 
@@ -236,6 +239,51 @@ def test_fc6_and_fc7_come_from_the_weights_if_only_fc8_is_drawn() -> None:
     assert network.fc8.weight.std().item() == pytest.approx(0.01, rel=0.05)
 
 
+def test_options_that_do_not_agree_are_refused() -> None:
+    for changes, message in (
+        (["min_scale=3", "max_scale=1"], "recipe classification-smoke: min_scale=3 exceeds max_"),
+        (["train_from=pool5", "random_from=drop7"], "smoke: train_from=pool5 has no fc6 and fc7"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_recipe(
+                ClassificationRecipe, "cebench.transfer", "classification", "smoke", changes
+            )
+    drawn = random_weights(0)
+    sidecar = replace(drawn.sidecar, architecture="torchvision/resnet18")
+    backbone = build_backbone("torchvision/resnet18")
+    chosen = recipe(train_from="all", random_from="drop7")
+    with pytest.raises(InputError, match="a torchvision/resnet18 has no fc6 and fc7 that random_"):
+        build_classifier(backbone, chosen, replace(drawn, sidecar=sidecar), 0)
+
+
+def test_the_protocols_name_tells_other_years_and_scales() -> None:
+    chosen, _ = load_recipe(ClassificationRecipe, "cebench.transfer", "classification", "paper")
+    assert TASKS["classification"].protocol_name(chosen, "native") == (
+        "voc-classification-10-crops"
+    )
+    assert recipe(train_from="all", year=2012).variant == "voc2012-2-crops"
+    assert recipe(train_from="all", max_scale=1).variant == "scales-0.5-1-2-crops"
+    # By area the scales have no part in it.
+    assert recipe(train_from="all", max_scale=1, crop_rule="area").variant == "area-rule-2-crops"
+
+
+def test_scores_that_are_not_finite_end_the_run_before_anything_is_written(
+    devkit: Path, tmp_path: Path
+) -> None:
+    drawn = random_weights(0)
+    network = build_classifier(load_backbone(drawn)[0], recipe(), drawn, 0)
+    torch.nn.init.constant_(network.fc8.weight, torch.nan)
+    one = RaggedImages.from_arrays([np.zeros((60, 80, 3), np.uint8)])
+    labelled = LabelledImages(["a"], one, np.ones((1, 20), np.int8))
+    with RunDirectory(tmp_path / "run", {"recipe": {}}) as directory:
+        setting = Setting(
+            run=directory, weights=drawn, data=devkit, seed=0, device=torch.device("cpu")
+        )
+        with pytest.raises(CebenchError, match="scores are not finite; lower the learning rate"):
+            predict(network, Preprocessing(), labelled, recipe(), setting)
+    assert not (tmp_path / "run" / "predictions").exists()
+
+
 def test_a_foreign_backbone_sees_its_own_size_and_range(
     devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,12 +400,12 @@ def test_the_fingerprint_follows_pixels_labels_and_lists(devkit: Path, tmp_path:
     assert run(recipe(), devkit, tmp_path / "c").data_fingerprint != plain
 
 
-def test_the_learning_rate_is_halved_and_biases_learn_twice_as_fast() -> None:
-    chosen = recipe(steps=5, halve_every=2, learning_rate=1e-3, momentum=0.0, weight_decay=0.0)
+def tiny_program(chosen: ClassificationRecipe) -> Classification:
+    """One linear layer on the colour of 1 px crops."""
     network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 20))
     one = RaggedImages.from_arrays([np.zeros((60, 80, 3), np.uint8)])
     labelled = LabelledImages(["a"], one, np.ones((1, 20), np.int8))
-    program = Classification(
+    return Classification(
         network,  # type: ignore[arg-type]
         Preprocessing(),
         labelled,
@@ -365,14 +413,63 @@ def test_the_learning_rate_is_halved_and_biases_learn_twice_as_fast() -> None:
         0,
         torch.device("cpu"),
     )
+
+
+PLAIN_SGD = {"learning_rate": 1e-3, "momentum": 0.0, "weight_decay": 0.0}
+
+
+def test_the_learning_rate_is_halved_and_biases_learn_twice_as_fast() -> None:
+    program = tiny_program(recipe(steps=5, halve_every=2, **PLAIN_SGD))
     crops, labels = torch.full((2, 3, 1, 1), 130.0), torch.ones(2, 20, dtype=torch.int8)
     for step, rate in ((0, 1e-3), (1, 1e-3), (2, 5e-4), (4, 2.5e-4)):
         program.update(step, (crops, labels))
         assert [group["lr"] for group in program.sgd.param_groups] == [rate, 2 * rate]
 
 
+@pytest.mark.parametrize("limit", [0.5, 1e9])
+def test_the_norm_of_all_gradients_together_is_clipped(limit: float) -> None:
+    program = tiny_program(recipe(clip_gradients=limit, **PLAIN_SGD))
+    _, layer = program.network
+    torch.nn.init.zeros_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    crops, labels = torch.full((2, 3, 1, 1), 200.0), torch.ones(2, 20, dtype=torch.int8)
+    # At score 0 the gradient of a present class is -1/2, times the input for its weights.
+    pixel = program.preprocessing(crops.clone())[0].flatten()
+    norm = 0.5 * (20 * (1 + pixel.square().sum())) ** 0.5
+    program.update(0, (crops, labels))
+    expected = 1e-3 * 0.5 * min(1.0, limit / float(norm))
+    torch.testing.assert_close(layer.weight.detach(), expected * pixel.expand(20, 3))
+    torch.testing.assert_close(layer.bias.detach(), torch.full((20,), 2 * expected))
+
+
 def test_the_paper_recipe_is_the_authors_solver() -> None:
     paper, _ = load_recipe(ClassificationRecipe, "cebench.transfer", "classification", "paper")
-    assert (paper.train_set, paper.test_set, paper.steps) == ("trainval", "test", 80_000)
-    assert (paper.learning_rate, paper.halve_every, paper.batch_size) == (1e-3, 10_000, 16)
-    assert (paper.weight_decay, paper.clip_gradients, paper.test_crops) == (1e-6, 10.0, 10)
+    assert paper.model_dump() == {
+        "tier": "paper", "log_every": 100, "checkpoint_every": 2000,
+        "year": 2007, "train_set": "trainval", "test_set": "test",
+        "train_from": "all", "random_from": "pool5", "head_filler": "voc-classification",
+        "steps": 80_000, "batch_size": 16, "learning_rate": 1e-3, "halve_every": 10_000,
+        "momentum": 0.9, "weight_decay": 1e-6, "clip_gradients": 10.0,
+        "crop_rule": "scale", "min_scale": 0.5, "max_scale": 2.0, "test_crops": 10,
+        "precision": "fp32",
+    }  # fmt: skip
+
+
+def test_a_wrong_picture_stands_under_its_own_title(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One image lacks the left class, two the right one: the right half begins at column 5."""
+    sheets = []
+    monkeypatch.setattr(report, "save_contact_sheet", lambda *given, **_: sheets.append(given))
+    images = RaggedImages.from_arrays([np.zeros((8, 8, 3), np.uint8)] * 2)
+    labels = np.ones((2, 20), np.int8)
+    labels[0, 0] = labels[:, 1] = -1
+    test = LabelledImages(["a", "b"], images, labels)
+    report.draw_mistakes(test, np.zeros((2, 20)), tmp_path / "mistakes.png")
+    ((titles, (row,), _),) = sheets
+    said = [cell.lines[0] if cell.lines else "" for cell in row]
+    assert dict(zip(titles[4:], said[4:], strict=False)) == {
+        "mistake 1": "bicycle? +0.0",
+        "mistake 2": "bicycle? +0.0",
+    }
+    assert said[:4] == ["aeroplane? +0.0", "", "", ""]

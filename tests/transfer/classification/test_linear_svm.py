@@ -1,11 +1,13 @@
 import csv
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from cebench.cli import main
 from cebench.commands.score import score
@@ -13,6 +15,7 @@ from cebench.config import Recipe, load_recipe
 from cebench.data.toy.world import write_toy_world
 from cebench.data.voc import VOC_CLASSES
 from cebench.errors import InputError
+from cebench.published import load_published
 from cebench.run_directory import RunDirectory
 from cebench.transfer.classification import linear_svm, low_shot_svm
 from cebench.transfer.classification.linear_svm import LinearSvmRecipe
@@ -68,6 +71,68 @@ def test_a_finished_layer_is_not_computed_again(
 
     monkeypatch.setattr(linear_svm, "layer_features", never)
     assert measured(linear_svm, recipe, toy, tmp_path / "run") == first
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "first", "more"),
+    [
+        (linear_svm, LinearSvmRecipe, "pool5.csv", "conv5.csv"),
+        (low_shot_svm, LowShotSvmRecipe, "1-shot-draw-0.csv", "2-shot-draw-0.csv"),
+    ],
+)
+def test_scores_of_two_data_sets_never_stand_in_one_run(
+    task: object, kind: type[Recipe], first: str, more: str, toy: Path, tmp_path: Path
+) -> None:
+    devkit, out = tmp_path / "VOCdevkit", tmp_path / "run"
+    shutil.copytree(toy, devkit)
+    changes = ['layers=["pool5", "conv5"]'] if task is linear_svm else []
+    recipe = smoke(kind, task.__name__.rpartition(".")[2].replace("_", "-"), *changes)  # type: ignore[attr-defined]
+    whole = measured(task, recipe, devkit, out)
+    before = (out / "predictions" / first).stat().st_mtime_ns
+    (out / "predictions" / more).unlink()
+    photo = next((devkit / "VOC2007" / "JPEGImages").iterdir())
+    pixels = photo.read_bytes()
+    with Image.open(photo) as image:
+        black = Image.new("RGB", image.size)
+    black.save(photo)
+    with pytest.raises(InputError, match="run: the data changed since this run began; restore"):
+        measured(task, recipe, devkit, out)
+    assert not (out / "predictions" / more).exists()
+    photo.write_bytes(pixels)
+    assert measured(task, recipe, devkit, out) == whole
+    assert (out / "predictions" / first).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        (LinearSvmRecipe, 'layers=["pool5", "pool5"]', "layers: .*one of them is named twice"),
+        (LinearSvmRecipe, "costs=[0.1, 0.1]", "costs: .*one of them is named twice"),
+        (LinearSvmRecipe, "costs=[]", "costs: .*at least 1 item"),
+        (LinearSvmRecipe, "folds=1", "folds: .*greater than or equal to 2"),
+        (LowShotSvmRecipe, "shots=[1, 1]", "shots: .*one of them is named twice"),
+        (LowShotSvmRecipe, "shots=[]", "shots: .*at least 1 item"),
+        (LowShotSvmRecipe, "costs=[]", "costs: .*at least 1 item"),
+        (LowShotSvmRecipe, "folds=1", "folds: .*greater than or equal to 2"),
+    ],
+)
+def test_a_recipe_that_no_svm_follows_is_refused(
+    kind: type[Recipe], change: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        smoke(kind, "linear-svm" if kind is LinearSvmRecipe else "low-shot-svm", change)
+
+
+def test_another_year_is_another_protocol() -> None:
+    assert smoke(LinearSvmRecipe, "linear-svm").variant == ""
+    assert smoke(LinearSvmRecipe, "linear-svm", "year=2012").variant == "voc2012"
+    assert smoke(LowShotSvmRecipe, "low-shot-svm", "year=2012").variant == "pool5-voc2012"
+
+
+def test_the_headline_is_the_benchmarks_area() -> None:
+    layouts = load_published().layouts
+    columns = [column for id in ("linear", "low-shot") for column in layouts[id].columns]
+    assert {column.metric for column in columns} == {"mean_ap_area"}
 
 
 def test_a_layer_that_the_backbone_lacks_is_named(toy: Path, tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,7 @@ import torch
 from detection_scenes import CPU, RECIPE, jittered, open_run, write_devkit
 from safetensors.torch import load_file
 
-from cebench.config import load_recipe
-from cebench.data.proposals import load_proposals
+from cebench.data.proposals import Proposals, load_proposals, save_proposals
 from cebench.data.voc import VOC_CLASSES, VocYear
 from cebench.data.voc_results import read_detection_files
 from cebench.errors import InputError
@@ -16,9 +16,16 @@ from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN
 from cebench.models.roi_sampling import label_rois, network_rois
 from cebench.training import train
-from cebench.transfer.detection.data import flip_boxes, read_set
+from cebench.transfer.detection import task
+from cebench.transfer.detection.data import DetectionSet, flip_boxes, read_set
 from cebench.transfer.detection.prediction import candidates, classify, predict, suppress
-from cebench.transfer.detection.task import Detection, DetectionRecipe, measure, target_statistics
+from cebench.transfer.detection.task import (
+    Detection,
+    DetectionRecipe,
+    find_images,
+    measure,
+    target_statistics,
+)
 from cebench.transfer.run import Request, run_transfer
 from cebench.transfer.setting import Outcome, Setting
 from cebench.weights import random_weights
@@ -174,21 +181,6 @@ def test_target_statistics_count_the_mirrored_set_too(rng: np.random.Generator) 
     assert std[4, 0] != 1
 
 
-@pytest.mark.parametrize("name", ["smoke", "short", "paper", "paper-40k", "paper-multiscale"])
-def test_recipes_are_valid_and_name_their_tier(name: str) -> None:
-    recipe, full_name = load_recipe(DetectionRecipe, "cebench.transfer", "detection", name)
-    assert full_name == f"detection-{name}"
-    assert recipe.tier == name.partition("-")[0]
-
-
-def test_paper_recipe_uses_every_image_proposal_and_pixel() -> None:
-    recipe, _ = load_recipe(DetectionRecipe, "cebench.transfer", "detection", "paper")
-    reductions = (recipe.train_images, recipe.test_images, recipe.proposal_max_side)
-    assert (*reductions, recipe.max_proposals) == (0, 0, 0, 0)
-    assert (recipe.scales, recipe.max_side, recipe.rois_per_image) == ((600,), 1000, 64)
-    assert (recipe.test_scales, recipe.test_max_side, recipe.precision) == ((600,), 1000, "fp32")
-
-
 def test_three_images_are_learned_by_heart(devkit: Path) -> None:
     """Average precision 1: nothing between the pixels and the number is out of place.
 
@@ -263,6 +255,29 @@ def test_difficult_objects_are_learned_from_or_not(tiny_voc: Path) -> None:
         assert [len(labels) for _, labels in program.objects] == counts
 
 
+def test_a_step_without_any_region_changes_no_weight_and_loses_nothing(tiny_voc: Path) -> None:
+    """Both images show difficult objects only: neither foreground nor background."""
+    voc = VocYear(tiny_voc, 2007)
+    annotations = tuple(
+        replace(annotation, difficult=np.ones_like(annotation.difficult))
+        for annotation in map(voc.annotation, voc.ids("train"))
+    )
+    data = DetectionSet(voc, tuple(voc.ids("train")), annotations)
+    recipe = RECIPE.model_copy(update={"train_difficult": False, "weight_decay": 0.0})
+    boxes = [np.array([[0, 0, 20, 30], [4, 4, 40, 44]], np.float32)] * 2
+    program = Detection(FastRCNN(), data, boxes, recipe, 0, CPU)
+    before = [parameter.clone() for parameter in program.network.parameters()]
+    batch = program.batch(0)
+    assert (len(batch.images), len(batch.rois), len(batch.labels)) == (2, 0, 0)
+    losses = program.update(0, batch)
+    assert {name: float(value) for name, value in losses.items()} == {
+        "loss": 0,
+        "class_loss": 0,
+        "box_loss": 0,
+    }
+    assert all(map(torch.equal, program.network.parameters(), before))
+
+
 def test_each_training_image_draws_one_of_the_scales(devkit: Path) -> None:
     voc = VocYear(devkit, 2007)
     data = read_set(voc, "train", voc.ids("train"))
@@ -274,12 +289,34 @@ def test_each_training_image_draws_one_of_the_scales(devkit: Path) -> None:
     assert sides == [program.batch(step).images.shape[2] for step in range(24)]
 
 
-def test_a_truncated_photograph_is_named(tmp_path: Path) -> None:
+def test_a_truncated_photograph_is_named_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     devkit = write_devkit(tmp_path / "VOCdevkit")
-    path = VocYear(devkit, 2007).image_path("000012")
-    path.write_bytes(path.read_bytes()[:-400])
-    with pytest.raises(InputError, match=r"000012\.jpg is truncated or damaged"):
-        run(RECIPE, devkit, tmp_path / "run")
+    voc = VocYear(devkit, 2007)
+    boxes = {image_id: np.array([[0, 0, 50, 60]], np.float32) for image_id in voc.ids("all")}
+    file = tmp_path / "boxes.safetensors"
+    save_proposals(file, Proposals("by hand", boxes))
+    for image_id in ("000011", "000012"):
+        path = voc.image_path(image_id)
+        path.write_bytes(path.read_bytes()[:-400])
+    monkeypatch.setattr(task, "train", lambda *_, **__: pytest.fail("trained"))
+    for source in ("fast", str(file)):
+        with pytest.raises(InputError, match=r"000011\.jpg is truncated or damaged"):
+            run(RECIPE.model_copy(update={"proposals": source}), devkit, tmp_path / "run")
+
+
+def test_a_dry_run_checks_the_file_of_proposals(devkit: Path, tmp_path: Path) -> None:
+    file = tmp_path / "boxes.safetensors"
+    recipe = RECIPE.model_copy(update={"proposals": str(file)})
+    ids = VocYear(devkit, 2007).ids("all")
+    with pytest.raises(InputError, match="is no file; expected fast, quality or"):
+        find_images(recipe, devkit)
+    for known, side, message in ((ids[:-1], 60, "no proposals for 1 of 6"), (ids, 90, "reach out")):
+        boxes = {image_id: np.array([[0, 0, side, side]], np.float32) for image_id in known}
+        save_proposals(file, Proposals("by hand", boxes))
+        with pytest.raises(InputError, match=message):
+            find_images(recipe, devkit)
 
 
 def test_name_and_hash_of_the_proposals_are_part_of_the_outcome(

@@ -3,19 +3,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from segmentation_scenes import SIZES, program, train_data
+from segmentation_scenes import CPU, SIZES, program, train_data
 
 from cebench.data.images import read_label_image
 from cebench.data.sbd import Sbd
 from cebench.errors import InputError
-from cebench.transfer.segmentation.data import draw, find_sets, fingerprint, load, resize_labels
+from cebench.transfer.segmentation.data import (
+    draw,
+    find_sets,
+    fingerprint,
+    load,
+    refuse_smaller,
+    resize_labels,
+)
 from cebench.transfer.segmentation.report import write_label_png
 
 
 def test_crops_are_squares_of_image_and_labels_alike(devkit: Path) -> None:
     data = train_data(devkit)
     labels = data.labels_as_seen()
-    pairs = draw(data.images, labels, 40, 32, 0, 3)
+    pairs = draw(data.images_as_seen(CPU), labels, 40, 32, 0, 3)
     bright = torch.stack([image[:, :, 0] > 125 for image, _ in pairs])
     dogs = torch.stack([labels for _, labels in pairs])
     sure = dogs != 255
@@ -25,14 +32,15 @@ def test_crops_are_squares_of_image_and_labels_alike(devkit: Path) -> None:
     edges = [(d[:, 0] == 12).all() != (d[:, -1] == 12).all() for d in dogs]
     left = [bool((d[:, 0] == 12).all()) for d, edge in zip(dogs, edges, strict=True) if edge]
     assert 0 < sum(left) < len(left)
-    again = draw(data.images, labels, 40, 32, 0, 3)
+    again = draw(data.images_as_seen(CPU), labels, 40, 32, 0, 3)
     assert all(
         torch.equal(a, b)
         for one, two in zip(pairs, again, strict=True)
         for a, b in zip(one, two, strict=True)
     )
-    with pytest.raises(InputError, match="has no crop of 70"):
-        draw(data.images, labels, 40, 70, 0, 3)
+    refuse_smaller(data, 64)
+    with pytest.raises(InputError, match=r"000002\.jpg is seen at 64 x 128 and has no crop of 70"):
+        refuse_smaller(data, 70)
 
 
 def test_labels_are_resized_to_the_image_without_mixing() -> None:

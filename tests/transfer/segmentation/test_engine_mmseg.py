@@ -1,5 +1,6 @@
 """Ours and mmsegmentation, with the same weights; runs in the tox environment `mmseg`."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor
 
 from cebench.data.ragged import RaggedImages
 from cebench.data.voc import VocYear
-from cebench.errors import InputError
+from cebench.errors import CebenchError, InputError
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.models.fcn import FCN, Stride
 from cebench.run_directory import RunDirectory
+from cebench.transfer.command import transfer
 from cebench.transfer.segmentation.data import LabelledImages, SegmentationSet
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
 from cebench.transfer.segmentation.report import Predictor, write_label_png
@@ -150,6 +153,30 @@ def test_a_run_is_scored_alike_by_both_metrics(devkit: Path, tmp_path: Path) -> 
     assert (run / "predictions" / "2008_000002.png").is_file()
     assert (run / "samples" / "segmentation.png").is_file()
     assert not list(run.rglob("*.pth"))
+    assert [line["step"] for line in directory.metrics()] == [1]
+    assert (run / "curves.png").is_file()
+
+
+def test_a_diverging_run_stops_and_stdout_carries_the_result_alone(
+    devkit: Path, tmp_path: Path, runner: CliRunner
+) -> None:
+    given = ["--task", "segmentation", "--engine", "mmseg", "--weights", "random"]
+    given += ["--data", str(devkit), "--recipe", "smoke"]
+    given += ["--set", "steps=2", "--set", "accumulate=1"]
+    finished = runner.invoke(transfer, [*given, "--out", str(tmp_path / "run"), "--json"])
+    assert {r["metric"] for r in json.loads(finished.stdout)["records"]} > {"mean_iou_mmseg"}
+    diverging = [
+        "--set",
+        "steps=4",
+        "--set",
+        "learning_rate=1e30",
+        "--out",
+        str(tmp_path / "other"),
+    ]
+    stopped = runner.invoke(transfer, [*given, *diverging])
+    assert isinstance(stopped.exception, CebenchError)
+    assert "loss is" in str(stopped.exception)
+    assert not (tmp_path / "other" / "record.json").exists()
 
 
 def test_both_metrics_agree_on_confusions_of_many_classes(tmp_path: Path) -> None:
@@ -163,7 +190,7 @@ def test_both_metrics_agree_on_confusions_of_many_classes(tmp_path: Path) -> Non
     )
 
 
-@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True}])
+@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True, "size_multiple": 64}])
 def test_options_of_the_native_engine_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(InputError, match="--engine mmseg"):
         engine_mmseg.refuse_unsupported(recipe(**change))

@@ -94,6 +94,7 @@ def test_the_rate_falls_to_a_tenth_and_biases_follow_their_multiplier(devkit: Pa
     ("changes", "message"),
     [
         ({"cuda_graphs": True}, "cuda_graphs=true needs compile=true"),
+        ({"compile": True}, "compile=true needs a size_multiple"),
         ({"images_per_pass": 3}, "needs a crop"),
         ({"images_per_pass": 2, "crop": 32}, "must divide accumulate=3"),
         ({"crop": 65, "short_side": 64}, "crop must be within short_side=64"),
@@ -178,7 +179,33 @@ def test_the_recipes_are_valid(tier: str) -> None:
 
 def test_the_paper_recipe_is_the_published_schedule() -> None:
     loaded, _ = load_recipe(SegmentationRecipe, "cebench.transfer", "segmentation", "paper")
-    assert (loaded.steps, loaded.accumulate, loaded.learning_rate) == (100_000, 20, 1e-4)
-    assert (loaded.momentum, loaded.weight_decay, loaded.short_side) == (0.9, 5e-4, 0)
-    assert (loaded.train_data, loaded.train_set, loaded.test_set) == ("sbd", "train", "seg11valid")
-    assert loaded.test_images == 0
+    values = loaded.model_dump(exclude={"log_every", "checkpoint_every"})
+    assert values == {
+        "tier": "paper",
+        "year": 2012,
+        "train_data": "sbd",
+        "train_set": "train",
+        "test_set": "seg11valid",
+        "test_images": 0,
+        "short_side": 0,
+        "crop": 0,
+        "size_multiple": 1,
+        "stride": 32,
+        "head_filler": "caffenet",
+        "steps": 100_000,
+        "accumulate": 20,
+        "images_per_pass": 1,
+        "learning_rate": 1e-4,
+        "tenth_every": 0,
+        "bias_multiplier": 1,
+        "decay_biases": True,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+        "precision": "fp32",
+        "compile": False,
+        "cuda_graphs": False,
+    }
+
+
+def test_other_strides_are_another_protocol() -> None:
+    assert [recipe(stride=stride).variant for stride in (32, 16, 8)] == ["", "16s", "8s"]
