@@ -65,6 +65,7 @@ SHORT = {
     "test_scales": (300,),
     "test_max_side": 500,
     "steps": 800,
+    "learning_rate": 0.0002,
     "tenth_every": 600,
     "head_filler": "data",
     "precision": "bf16",
