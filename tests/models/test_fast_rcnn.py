@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 
@@ -98,3 +99,23 @@ def test_random_initialisation_is_a_function_of_the_seed(model: FastRCNN) -> Non
     torch.manual_seed(99)  # the global generator has no say
     again = FastRCNN(generator=seeded())
     assert all(map(torch.equal, model.parameters(), again.parameters()))
+
+
+def test_a_head_scaled_to_the_data_has_standard_units_on_its_regions() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network = FastRCNN(generator=generator, head_filler="data").eval()
+    assert not network.fc6.bias.any()
+    images = 50 * torch.randn(2, 3, 160, 160, generator=generator)
+    corners = 80 * torch.rand(60, 2, generator=generator)
+    sides = 16 + 60 * torch.rand(60, 2, generator=generator)
+    index = torch.arange(60)[:, None] % 2
+    rois = torch.cat([index, corners, corners + sides], dim=1)
+    network.standardise([(images, rois[:40]), (images, rois[40:])])
+    units: list[Tensor] = []
+    for layer in (network.fc6, network.fc7):
+        layer.register_forward_hook(lambda _, __, output: units.append(output))
+    with torch.no_grad():
+        network(images, rois)
+    for output in units:
+        torch.testing.assert_close(output.mean(0), torch.zeros(4096), rtol=0, atol=1e-3)
+        torch.testing.assert_close(output.std(0), torch.ones(4096), rtol=0, atol=1e-3)
