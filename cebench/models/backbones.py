@@ -109,6 +109,9 @@ def _torchvision(architecture: str, name: str, side: int) -> Backbone:
     last, replaced = linear[-count:], linear[-1] if count == 1 else "classifier"
     parent, _, child = replaced.rpartition(".")
     setattr(network.get_submodule(parent), child, nn.Identity())
+    if count == 3 and side == 224:
+        # It would average over single positions, and on CUDA has no repeatable gradient.
+        network.avgpool = nn.Identity()
     return _probed(architecture, network, side, tuple(last[:-1]))
 
 

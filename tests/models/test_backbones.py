@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
+from torch import nn
 
 from cebench.errors import InputError
 from cebench.models.backbones import CAFFENET, Backbone, _probed, build_backbone
@@ -40,6 +41,19 @@ def test_the_trunk_is_the_network_before_its_classifier() -> None:
     images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         assert torch.equal(network.fc(backbone.trunk.eval()(images)), network(images))
+
+
+@pytest.mark.parametrize("side", [224, 256])
+def test_alexnet_pools_over_several_positions_only_where_there_are_some(side: int) -> None:
+    trunk = build_backbone("torchvision/alexnet", side=side).trunk
+    whole = torchvision.models.alexnet()
+    whole.load_state_dict(trunk.state_dict(), strict=False)
+    image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected = whole.avgpool(whole.features(image)).flatten(1)
+        assert torch.equal(trunk(image), expected)
+    pools = any(isinstance(module, nn.AdaptiveAvgPool2d) for module in trunk.modules())
+    assert pools == (side != 224)
 
 
 def test_the_seed_decides_the_weights_and_leaves_torch_alone() -> None:
