@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from cebench.run_directory import RunDirectory
-from cebench.transfer.detection.task import DetectionRecipe
+from cebench.transfer.detection.recipe import DetectionRecipe
 
 CPU = torch.device("cpu")
 COLOURS = {"car": (200, 30, 30), "dog": (30, 60, 220)}

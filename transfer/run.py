@@ -20,6 +20,7 @@ from cebench.weights import Weights, load_weights, random_weights, refuse_foreig
 
 from .classification import fine_tuning, linear_svm, low_shot_svm
 from .detection import task as detection
+from .detection.recipe import DetectionRecipe
 from .inpainting import task as inpainting
 from .segmentation import task as segmentation
 from .segmentation.recipe import SegmentationRecipe
@@ -79,7 +80,7 @@ TASKS = {
         any_backbone=True,
     ),
     "detection": Task(
-        recipe=detection.DetectionRecipe,
+        recipe=DetectionRecipe,
         find_images=detection.find_images,
         measure=detection.measure,
         table="2",

@@ -8,21 +8,18 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.config import Recipe
-from cebench.data.selective_search import MIN_SIDE, Mode, SelectiveSearch
+from cebench.data.selective_search import Mode, SelectiveSearch
 from cebench.data.voc import VOC_CLASSES, VocYear
-from cebench.devices import Precision, autocast
+from cebench.devices import autocast
 from cebench.errors import InputError
 from cebench.models.box_coding import box_target_statistics
-from cebench.models.caffenet import HeadFiller
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, sample_rois
@@ -44,88 +41,14 @@ from .data import (
     stack_images,
     subset,
 )
-from .prediction import Caps, predict
+from .prediction import predict
+from .recipe import DetectionRecipe
 from .report import report
 
 logger = logging.getLogger("cebench")
 
 FILLER_BATCHES = 8
 """Batches of training regions that `head_filler=data` looks at."""
-
-Scales = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
-
-
-class DetectionRecipe(Recipe):
-    """How Fast R-CNN is trained and scored (protocol ledger: detection)."""
-
-    # The boxes are part of the data's fingerprint, wherever their file lies.
-    idle: ClassVar[frozenset[str]] = Recipe.idle | {
-        "proposals",
-        "proposal_max_side",
-        "proposal_min_side",
-        "pictures",
-    }
-
-    year: int = 2007
-    """VOC year."""
-    train_set: str
-    """Image set that is learned from, or the path of a list."""
-    test_set: str
-    """Image set that is scored, or the path of a list."""
-    train_images: NonNegativeInt = 0
-    """Images taken from the train set by a rule that knows no seed; 0 takes all."""
-    test_images: NonNegativeInt = 0
-    """The same of the test set."""
-    proposals: str = "fast"
-    """Mode of Selective Search, `fast` or `quality`: the boxes lie beside the run directory, in
-    proposals-<hash>.safetensors, so that the runs of one folder compute them once. Or the path of
-    a file of `cebench data proposals`."""
-    proposal_max_side: NonNegativeInt = 0
-    """Longer image side in pixels that Selective Search sees; 0 leaves images as they are."""
-    proposal_min_side: PositiveInt = MIN_SIDE
-    """Smallest side of a proposal in pixels of the image that Selective Search sees."""
-    max_proposals: NonNegativeInt = 0
-    """Proposals per image that are used: the first, which are Selective Search's largest; 0 uses
-    all."""
-    scales: Scales = (600,)
-    """Shorter image side in pixels that is learned from; of several, an image draws one."""
-    max_side: PositiveInt = 1000
-    """Longer side that it never exceeds."""
-    test_scales: Scales = (600,)
-    """Shorter side that is scored; of several, each region is computed at the one where its area
-    is closest to 224 x 224."""
-    test_max_side: PositiveInt = 1000
-    """Longer side that it never exceeds."""
-    steps: PositiveInt
-    """Optimizer steps."""
-    images_per_step: PositiveInt = 2
-    """Images per step."""
-    rois_per_image: PositiveInt = 64
-    """Regions per image and step, at most a quarter of them objects."""
-    learning_rate: PositiveFloat = 1e-3
-    """Of SGD at the first step; biases learn twice as fast."""
-    tenth_every: PositiveInt = 30_000
-    """Steps after which the learning rate falls to a tenth."""
-    momentum: NonNegativeFloat = 0.9
-    """Of SGD."""
-    weight_decay: NonNegativeFloat = 5e-4
-    """Of weights; biases do not decay."""
-    precision: Precision = "fp32"
-    """bf16 computes products and convolutions in bfloat16, in training and test."""
-    conv1_padding: NonNegativeInt = 5
-    """5 in Fast R-CNN's network, 0 in the one that was pretrained."""
-    head_filler: HeadFiller = "caffenet"
-    """Initial fc6 and fc7: `caffenet`, N(0, 0.005) and biases of 1; `he`, He's normals without
-    biases; `data`, these scaled so that each unit has mean 0 and variance 1 on training regions."""
-    train_conv1: bool = True
-    """The original freezes conv1, which presumes that ImageNet labels trained it."""
-    train_difficult: bool = True
-    """Whether difficult objects are learned from: fast-rcnn does, py-faster-rcnn does not."""
-    caps: Caps = "original"
-    """Limits at test time. original: per class 100 per image and 40 times the images over the set,
-    then suppression; py-faster-rcnn: scores above 0.05, suppression, 100 per image."""
-    pictures: PositiveInt = 9
-    """Test images drawn in samples/: the best, the middle ones and the worst."""
 
 
 class Batch(NamedTuple):

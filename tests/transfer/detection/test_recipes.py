@@ -13,7 +13,8 @@ from cebench.data.voc import VocYear
 from cebench.models.fast_rcnn import FastRCNN
 from cebench.transfer.detection import prediction, task
 from cebench.transfer.detection.data import read_set
-from cebench.transfer.detection.task import Detection, DetectionRecipe, measure
+from cebench.transfer.detection.recipe import DetectionRecipe
+from cebench.transfer.detection.task import Detection, measure
 from cebench.transfer.setting import Setting
 from cebench.weights import random_weights
 

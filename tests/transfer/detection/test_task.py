@@ -19,9 +19,9 @@ from cebench.training import train
 from cebench.transfer.detection import task
 from cebench.transfer.detection.data import DetectionSet, flip_boxes, read_set
 from cebench.transfer.detection.prediction import candidates, classify, predict, suppress
+from cebench.transfer.detection.recipe import DetectionRecipe
 from cebench.transfer.detection.task import (
     Detection,
-    DetectionRecipe,
     find_images,
     measure,
     target_statistics,
