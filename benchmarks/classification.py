@@ -19,13 +19,13 @@ from PIL import Image
 from skimage import data
 from torchvision.transforms.v2 import functional as tv
 
-from cebench.data.ragged import RaggedImages
+from cebench.data.store.ragged import RaggedImages
 from cebench.metrics.average_precision import multilabel_scores
 from cebench.metrics.bootstrap import bootstrap_intervals, draw_counts
 from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.models.classifier import CaffeNetClassifier
 from cebench.transfer.classification.crops import crops_at, draw_scaled
-from cebench.weights import Preprocessing
+from cebench.weights.files import Preprocessing
 
 SIDE, BATCH, PHOTOS = 227, 32, ("astronaut", "chelsea", "coffee", "rocket", "cat", "retina")
 NAIVE_DRAWS = 5

@@ -22,7 +22,7 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor
 
 from cebench.data.images import read_image
-from cebench.data.selective_search import SelectiveSearch
+from cebench.data.proposals.selective_search import SelectiveSearch
 from cebench.devices import Precision, autocast
 from cebench.models.box_coding import clip_boxes
 from cebench.models.fast_rcnn import FastRCNN, detection_losses

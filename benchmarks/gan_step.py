@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cebench.config import load_recipe
 from cebench.data.hole_masks import CentralHole
-from cebench.data.ragged import RaggedImages
+from cebench.data.store.ragged import RaggedImages
 from cebench.models.inpainting_gan import central_square
 from cebench.pretrain.context_gan import ContextGan, ContextGanRecipe, visible_context
 from cebench.pretrain.crops import Crops, unit_scale

@@ -19,7 +19,7 @@ from skimage import feature
 
 from cebench.data.images import image_files, read_image
 from cebench.data.resize import resize
-from cebench.models.hog import hog
+from cebench.inpainting.hog import hog
 
 IMAGES, SIDE = 32, 128
 AT_ONCE = 4

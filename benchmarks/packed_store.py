@@ -24,9 +24,9 @@ from PIL import Image
 from torch import Tensor
 
 from cebench.data.images import image_files
-from cebench.data.packed_store import open_store
-from cebench.data.packing import prepare_store
-from cebench.data.ragged import RaggedImages
+from cebench.data.store.packed import open_store
+from cebench.data.store.packing import prepare_store
+from cebench.data.store.ragged import RaggedImages
 from cebench.devices import device_name
 from cebench.models.caffenet import IMAGENET_MEAN_RGB, preprocess
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from alternation import medians, print_ratios
 
-from cebench.models.retrieval import nearest_neighbours
+from cebench.inpainting.retrieval import nearest_neighbours
 
 try:
     import faiss

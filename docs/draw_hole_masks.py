@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from cebench.data.toy.world import write_toy_world
-from cebench.quickstart import draw_masks
+from cebench.suite.quickstart import draw_masks
+from cebench.toy.world import write_toy_world
 
 PICTURE = Path(__file__).parent / "images" / "hole-masks.png"
 

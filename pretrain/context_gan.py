@@ -16,6 +16,7 @@ from torch.optim import Adam, Optimizer
 
 from cebench.data.hole_masks import Holes
 from cebench.devices import autocast, compiled
+from cebench.distributed import descend, process_count, total
 from cebench.models.inpainting_gan import (
     BOTTLENECK,
     FILL,
@@ -24,11 +25,10 @@ from cebench.models.inpainting_gan import (
     central_square,
     predicted_side,
 )
-from cebench.parallel import descend, process_count, total
-from cebench.pictures import plot_curves
+from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training import train
-from cebench.weights import Preprocessing
+from cebench.training.loop import train
+from cebench.weights.files import Preprocessing
 
 from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
 from .holes import Mask, holes_of

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from cebench.data.hole_masks import Holes
-from cebench.data.ragged import RaggedImages
-from cebench.parallel import rows
-from cebench.pictures import save_sheet
+from cebench.data.store.ragged import RaggedImages
+from cebench.distributed import rows
+from cebench.plots.sheets import save_sheet
 from cebench.randomness import EpochOrder, numpy_generator
 
 

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cebench.devices import autocast, compiled
+from cebench.distributed import descend, rows, total
 from cebench.errors import InputError
 from cebench.files import write_atomically
 from cebench.models.caffenet import he_weights, preprocess
 from cebench.models.classifier import CaffeNetClassifier
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
-from cebench.parallel import descend, rows, total
-from cebench.pictures import plot_curves
+from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training import train
+from cebench.training.loop import train
 
 from .crops import Crops
 from .setting import Pretrained, PretrainingRecipe, Setting

@@ -1,7 +1,7 @@
 """`random`: no pretraining, the trunk as CaffeNet's fillers draw it."""
 
 from cebench.config import Recipe
-from cebench.weights import random_weights
+from cebench.weights.files import random_weights
 
 from .setting import Pretrained, Setting
 

@@ -11,12 +11,12 @@ from torch.optim import Optimizer
 
 from cebench.data.hole_masks import Holes
 from cebench.devices import autocast, compiled
+from cebench.distributed import descend, process_count, total
 from cebench.models.caffenet import preprocess
 from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
-from cebench.parallel import descend, process_count, total
-from cebench.pictures import plot_curves
+from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training import train
+from cebench.training.loop import train
 
 from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
 from .setting import Pretrained, PretrainingRecipe, Setting

@@ -8,10 +8,10 @@ from typing import Any
 
 from cebench.config import Recipe, load_recipe, recipe_sha256
 from cebench.devices import choose_device, provenance
-from cebench.parallel import leads, processes, wait_for_all
-from cebench.records import Record
-from cebench.run_directory import RunDirectory
-from cebench.weights import TRUNK_ARCHITECTURE, Sidecar, read_sidecar, save_weights
+from cebench.distributed import leads, processes, wait_for_all
+from cebench.reporting.records import Record
+from cebench.training.run_directory import RunDirectory
+from cebench.weights.files import TRUNK_ARCHITECTURE, Sidecar, read_sidecar, save_weights
 
 from . import autoencoder, context, context_gan, denoising, imagenet, random
 from .setting import Pretrained, Setting

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cebench.config import Recipe
 from cebench.devices import Precision
-from cebench.run_directory import RunDirectory
-from cebench.weights import Preprocessing
+from cebench.training.run_directory import RunDirectory
+from cebench.weights.files import Preprocessing
 
 
 class PretrainingRecipe(Recipe):

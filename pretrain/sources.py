@@ -12,10 +12,10 @@ import numpy as np
 from cebench.data.fingerprint import fingerprint
 from cebench.data.images import image_files
 from cebench.data.overlap import PhotoIdentities, identify, same_identities
-from cebench.data.packed_store import PackedStore, open_store
 from cebench.data.photos import Photo, find_photos, voc_year
-from cebench.data.ragged import RaggedImages, load_ragged
-from cebench.data.store_manifest import PIXELS, is_store
+from cebench.data.store.manifest import PIXELS, is_store
+from cebench.data.store.packed import PackedStore, open_store
+from cebench.data.store.ragged import RaggedImages, load_ragged
 from cebench.errors import InputError
 from cebench.progress import progress
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cebench.data.voc import VOC_CLASSES, voc_palette
+from cebench.data.voc.devkit import VOC_CLASSES, voc_palette
 
 # The three images of `tiny_voc`, height x width.
 TINY_SIZES = {"000001": (60, 80), "000002": (48, 64), "000003": (50, 50)}

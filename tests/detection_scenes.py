@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from cebench.run_directory import RunDirectory
+from cebench.training.run_directory import RunDirectory
 from cebench.transfer.detection.recipe import DetectionRecipe
 
 CPU = torch.device("cpu")

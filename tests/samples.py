@@ -1,7 +1,7 @@
 """A record and a weights sidecar that several tests start from."""
 
-from cebench.records import Record
-from cebench.weights import Sidecar
+from cebench.reporting.records import Record
+from cebench.weights.files import Sidecar
 
 DETECTION = Record(
     table="2",

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 from cebench.models.fcn import FCN, upscore
-from cebench.run_directory import RunDirectory
-from cebench.training import train
+from cebench.training.loop import train
+from cebench.training.run_directory import RunDirectory
 from cebench.transfer.segmentation.data import LabelledImages, SegmentationSet, load
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
 from cebench.transfer.segmentation.task import Segmentation

@@ -1,4 +1,4 @@
-"""The storeys: imports point down, three rooms know nothing of each other, --help is light."""
+"""The layers: imports point down, some packages are independent of each other, --help is light."""
 
 import ast
 import json
@@ -12,39 +12,32 @@ import pytest
 from cebench.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-STOREYS = [
-    {"cli", "__main__", "commands", "quickstart"},
+LAYERS = [
+    {"cli", "__main__", "commands", "suite"},
     {"pretrain", "transfer"},
-    {"training", "inpainting", "tables", "table_formats"},
-    {
-        "run_directory",
-        "checkpoints",
-        "weights",
-        "foreign_weights",
-        "state_dicts",
-        "devices",
-        "progress",
-        "logs",
-        "pictures",
-        "charts",
-    },
-    {"config", "records", "published", "data", "models", "metrics"},
-    {"randomness", "parallel", "files", "errors", "run_options"},
+    {"reporting", "training", "inpainting", "plots"},
+    {"weights"},
+    {"data", "models", "metrics", "toy"},
+    {"config", "distributed", "devices", "progress", "logs", "run_options"},
+    {"files", "randomness"},
+    {"errors"},
     {"__init__"},
 ]
-"""From top to bottom; a room imports from its own storey or a lower one."""
-STRANGERS = [{"pretrain", "transfer"}, {"data", "models", "metrics"}]
-"""Rooms of which no two import each other."""
+"""From top to bottom; a package imports from its own layer or a lower one."""
+INDEPENDENT = [{"pretrain", "transfer"}, {"data", "models", "metrics"}]
+"""Packages of which no two import each other."""
+MODULES_AT_THE_ROOT = 12
+"""At most so many modules of cebench/ lie in no package."""
 STARTUP_SECONDS = 0.3
 
 
 def source_files() -> dict[str, Path]:
     """Module name -> file."""
     files = {}
-    for folder, package in (("cebench", "cebench"), ("pretrain", ""), ("transfer", "")):
+    for folder, root in (("cebench", "cebench"), ("pretrain", ""), ("transfer", "")):
         for path in (ROOT / folder).rglob("*.py"):
             parts = path.relative_to(ROOT).with_suffix("").parts
-            name = ".".join(parts if package else ("cebench", *parts))
+            name = ".".join(parts if root else ("cebench", *parts))
             files[name.removesuffix(".__init__")] = path
     return files
 
@@ -55,13 +48,13 @@ FILES = source_files()
 def imported_modules(module: str) -> set[str]:
     """Project modules that `module` imports anywhere, function bodies included."""
     path = FILES[module]
-    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    own_package = module if path.stem == "__init__" else module.rpartition(".")[0]
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            above = own_package.rsplit(".", node.level - 1)[0] if node.level else ""
             origin = ".".join(part for part in (above, node.module or "") if part)
             # `from package import module` names a module, `from module import thing` does not.
             submodules = {f"{origin}.{alias.name}" for alias in node.names} & FILES.keys()
@@ -69,30 +62,34 @@ def imported_modules(module: str) -> set[str]:
     return {name for name in names if name.split(".")[0] == "cebench"}
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
     return module.split(".")[1] if "." in module else "__init__"
 
 
-def storey(module: str) -> int:
-    return next(n for n, rooms in enumerate(STOREYS) if room(module) in rooms)
+def layer(module: str) -> int:
+    return next(n for n, packages in enumerate(LAYERS) if package(module) in packages)
 
 
-def test_every_room_has_a_storey() -> None:
-    assert {room(module) for module in FILES} <= set().union(*STOREYS)
+def test_every_room_has_a_layer() -> None:
+    assert {package(module) for module in FILES} <= set().union(*LAYERS)
 
 
 @pytest.mark.parametrize("module", sorted(FILES))
 def test_imports_point_down(module: str) -> None:
-    upward = {name for name in imported_modules(module) if storey(name) < storey(module)}
+    upward = {name for name in imported_modules(module) if layer(name) < layer(module)}
     assert not upward
 
 
 @pytest.mark.parametrize("module", sorted(FILES))
-def test_strangers_stay_strangers(module: str) -> None:
-    for strangers in STRANGERS:
-        if room(module) in strangers:
-            met = {room(name) for name in imported_modules(module)} & strangers
-            assert met <= {room(module)}
+def test_independent_packages_do_not_meet(module: str) -> None:
+    for packages in INDEPENDENT:
+        if package(module) in packages:
+            met = {package(name) for name in imported_modules(module)} & packages
+            assert met <= {package(module)}
+
+
+def test_few_modules_lie_at_the_root() -> None:
+    assert len(list((ROOT / "cebench").glob("*.py"))) <= MODULES_AT_THE_ROOT
 
 
 def test_no_module_imports_itself_through_others() -> None:
@@ -104,10 +101,10 @@ def test_no_module_imports_itself_through_others() -> None:
 
 def test_pretrain_and_transfer_name_their_siblings_relatively() -> None:
     for module, path in FILES.items():
-        if room(module) in ("pretrain", "transfer"):
+        if package(module) in ("pretrain", "transfer"):
             tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
             origins = [node.module or "" for node in tree if isinstance(node, ast.ImportFrom)]
-            assert not [o for o in origins if o.startswith(f"cebench.{room(module)}")], path
+            assert not [o for o in origins if o.startswith(f"cebench.{package(module)}")], path
 
 
 def modules_after(*arguments: str) -> set[str]:

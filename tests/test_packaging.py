@@ -47,7 +47,7 @@ def test_every_other_file_is_package_data() -> None:
 
 
 def test_installed_package_has_its_data() -> None:
-    for package, name in (("cebench", "py.typed"), ("cebench", "published.toml")):
+    for package, name in (("cebench", "py.typed"), ("cebench.reporting", "published.toml")):
         assert resources.files(package).joinpath(name).is_file()
     for package in ("cebench.pretrain", "cebench.transfer"):
         folders = resources.files(package).joinpath("recipes").iterdir()

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cebench.records import read_records, record_address
-from cebench.table_formats import FORMATS
-from cebench.tables import build_tables
+from cebench.reporting.formats import FORMATS
+from cebench.reporting.records import read_records, record_address
+from cebench.reporting.tables import build_tables
 
 RESULTS = Path(__file__).parents[1] / "results"
 

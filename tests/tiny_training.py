@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cebench.models.whole_batch import BatchNorm2d, Dropout
-from cebench.parallel import process_count, processes, rows, sum_gradients, total
+from cebench.distributed import process_count, processes, rows, sum_gradients, total
+from cebench.models.sync_layers import BatchNorm2d, Dropout
 from cebench.randomness import numpy_generator
-from cebench.run_directory import RunDirectory
-from cebench.training import train
+from cebench.training.loop import train
+from cebench.training.run_directory import RunDirectory
 
 IDENTITY = {"run": {"verb": "test"}, "recipe": {}}
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 
 

@@ -11,12 +11,12 @@ import torch
 
 from cebench.config import Recipe, load_recipe, recipe_sha256
 from cebench.devices import choose_device, provenance
+from cebench.distributed import refuse_processes
 from cebench.errors import InputError
 from cebench.inpainting.networks import model_file
-from cebench.parallel import refuse_processes
-from cebench.records import Record
-from cebench.run_directory import RunDirectory
-from cebench.weights import Weights, load_weights, random_weights, refuse_foreign
+from cebench.reporting.records import Record
+from cebench.training.run_directory import RunDirectory
+from cebench.weights.files import Weights, load_weights, random_weights, refuse_foreign
 
 from .classification import fine_tuning, linear_svm, low_shot_svm
 from .detection import task as detection

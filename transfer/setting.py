@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from cebench.run_directory import RunDirectory
-from cebench.weights import Weights
+from cebench.training.run_directory import RunDirectory
+from cebench.weights.files import Weights
 
 
 @dataclass(frozen=True, kw_only=True)

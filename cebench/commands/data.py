@@ -109,8 +109,8 @@ def prepare(
     A SOURCE is a folder of images, a VOC year folder or tar shards (a .tar file, or a folder of
     them). The same command continues an interrupted one and returns at once from a finished store.
     """
-    from cebench.data.packing import prepare_store
-    from cebench.data.store_manifest import PIXELS, SKIPPED
+    from cebench.data.store.manifest import PIXELS, SKIPPED
+    from cebench.data.store.packing import prepare_store
     from cebench.progress import progress
 
     with progress("packing", "images") as report:
@@ -149,8 +149,8 @@ def toy(folder: Path, images: int, seed: int) -> None:
     DIR then holds VOCdevkit/VOC2007 and VOC2012, benchmark_RELEASE (SBD), unlabeled images and
     facades: every command runs on it, offline.
     """
-    from cebench.data.toy.world import write_toy_world
     from cebench.progress import progress
+    from cebench.toy.world import write_toy_world
 
     with progress("drawing", "images") as report:
         write_toy_world(folder, images=images, seed=seed, report=report)

@@ -10,7 +10,7 @@ import click
 from cebench.run_options import DEVICES, Command
 
 if TYPE_CHECKING:
-    from cebench.data.photo_holes import HoleOf
+    from cebench.inpainting.photo_holes import HoleOf
 
 METHODS = (
     "mean-of-context",
@@ -187,7 +187,7 @@ def _hole_of(
     seed: int,
     center: bool,
 ) -> "HoleOf":
-    from cebench.data.photo_holes import (
+    from cebench.inpainting.photo_holes import (
         central_hole,
         painted_holes,
         random_holes,

@@ -15,10 +15,10 @@ from click.core import ParameterSource
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cebench.data.proposals import Proposals
-    from cebench.data.proposals_mat import Columns, Imported
-    from cebench.data.selective_search import Mode
-    from cebench.data.voc import Annotation, VocYear
+    from cebench.data.proposals.files import Proposals
+    from cebench.data.proposals.mat import Columns, Imported
+    from cebench.data.proposals.selective_search import Mode
+    from cebench.data.voc.devkit import Annotation, VocYear
 
 _PATH = click.Path(path_type=Path)
 _OF_SEARCH = ("mode", "min_side", "max_side")
@@ -81,7 +81,7 @@ def proposals(
     largest area first. Beside the file stand OUT-recall.csv and .png: how well the boxes cover the
     objects. `cebench transfer --task detection --set proposals=OUT` uses the file.
     """
-    from cebench.data.voc import VocYear
+    from cebench.data.voc.devkit import VocYear
 
     _refuse_idle_options(importing=bool(imported))
     voc = VocYear(devkit, year)
@@ -151,7 +151,7 @@ def _make_room(out: Path) -> None:
 def _search(
     voc: "VocYear", ids: Sequence[str], out: Path, mode: "Mode", min_side: int, max_side: int
 ) -> "Proposals":
-    from cebench.data.selective_search import SelectiveSearch, compute_proposals
+    from cebench.data.proposals.selective_search import SelectiveSearch, compute_proposals
     from cebench.progress import progress
 
     search = SelectiveSearch(mode, min_side, max_side)
@@ -173,8 +173,8 @@ def _import(
     A file without ids belongs to the image set in the same place of the command line.
     """
     from cebench.data.images import image_size
-    from cebench.data.proposals import Proposals, save_proposals
-    from cebench.data.proposals_mat import import_files
+    from cebench.data.proposals.files import Proposals, save_proposals
+    from cebench.data.proposals.mat import import_files
 
     def size_of(image_id: str) -> tuple[int, int]:
         return image_size(voc.image_path(image_id))
@@ -224,11 +224,11 @@ def _recall(
     found: "Proposals", annotations: "Mapping[str, Annotation]", out: Path
 ) -> dict[str, Any]:
     """How well the boxes cover the objects; leaves the same as a CSV and a picture beside OUT."""
-    from cebench.charts import plot_coverage
-    from cebench.data.voc import VOC_CLASSES
+    from cebench.data.voc.devkit import VOC_CLASSES
     from cebench.files import write_csv
     from cebench.metrics.detection import stack_objects
     from cebench.metrics.proposals import best_overlaps, coverage
+    from cebench.plots.detection import plot_coverage
 
     truth = stack_objects((a.boxes, a.labels, a.difficult) for a in annotations.values())
     best = best_overlaps([found.boxes[image_id] for image_id in annotations], truth)

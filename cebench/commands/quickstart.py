@@ -22,7 +22,7 @@ def quickstart(out: Path, seed: int) -> None:
     The same command continues an interrupted run and returns at once from a finished one.
     """
     from cebench.logs import show_log
-    from cebench.quickstart import finished_report, run_quickstart
+    from cebench.suite.quickstart import finished_report, run_quickstart
 
     show_log()
     text = finished_report(out, seed) or run_quickstart(out, seed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from cebench.records import Record
+    from cebench.reporting.records import Record
 
 
 @click.command()
@@ -44,9 +44,9 @@ def report(
     """
     from cebench.errors import InputError
     from cebench.files import write_atomically
-    from cebench.records import read_records
-    from cebench.table_formats import FORMATS
-    from cebench.tables import build_tables
+    from cebench.reporting.formats import FORMATS
+    from cebench.reporting.records import read_records
+    from cebench.reporting.tables import build_tables
 
     folders = results or (Path("results"),)
     found = [item for folder in folders for item in read_records(folder)]
@@ -70,7 +70,7 @@ def report(
 def _collect(records: Iterable["Record"], folder: Path) -> None:
     """Write each record under its address; one that is there already stays as it is."""
     from cebench.errors import InputError
-    from cebench.records import load_records, record_address, write_record
+    from cebench.reporting.records import load_records, record_address, write_record
 
     for record in records:
         path = folder / f"{record_address(record)}.json"

@@ -11,8 +11,8 @@ import click
 if TYPE_CHECKING:
     import numpy as np
 
-    from cebench.data.inpainting_pairs import InpaintingPair
-    from cebench.data.voc import VocYear
+    from cebench.data.voc.devkit import VocYear
+    from cebench.inpainting.pairs import InpaintingPair
     from cebench.metrics.detection import Objects
     from cebench.metrics.inpainting import InpaintingSums
 
@@ -67,8 +67,8 @@ def detection(
     1-based; for a list file, <set> is its name without suffix. A detection is right if it overlaps
     an object by more than --iou; difficult objects do not count.
     """
-    from cebench.data.voc import VOC_CLASSES, VocYear
-    from cebench.data.voc_results import read_detection_files
+    from cebench.data.voc.devkit import VOC_CLASSES, VocYear
+    from cebench.data.voc.results import read_detection_files
     from cebench.metrics.detection import Detections, detection_scores
 
     voc = VocYear(data, year)
@@ -112,8 +112,8 @@ def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_js
     """
     import numpy as np
 
-    from cebench.data.segmentation_sets import segmentation_ids
-    from cebench.data.voc import SEGMENTATION_CLASSES, VocYear
+    from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VocYear
+    from cebench.data.voc.segmentation_sets import segmentation_ids
     from cebench.errors import InputError
     from cebench.metrics.segmentation import segmentation_scores
 
@@ -145,7 +145,7 @@ def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_js
 
 def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
     from cebench.data.images import read_label_image
-    from cebench.data.voc import SEGMENTATION_CLASSES, VOID_LABEL
+    from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
     from cebench.errors import InputError
     from cebench.metrics.segmentation import confusion_matrix
 
@@ -190,7 +190,7 @@ def inpainting(
     from collections import defaultdict
     from dataclasses import asdict
 
-    from cebench.data.inpainting_pairs import read_inpainting_pairs
+    from cebench.inpainting.pairs import read_inpainting_pairs
     from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
 
     region = _region(hole, masks)
@@ -247,8 +247,8 @@ def classification(scores: Path, data: Path, year: int, image_set: str, as_json:
     so give logits, not probabilities that are as small. The intervals (95 %) are over the images:
     1,000 bootstrap draws of them.
     """
-    from cebench.data.voc import VOC_CLASSES, VocYear
-    from cebench.data.voc_results import read_scores_csv
+    from cebench.data.voc.devkit import VOC_CLASSES, VocYear
+    from cebench.data.voc.results import read_scores_csv
     from cebench.metrics.classification import classification_summary
 
     voc = VocYear(data, year)

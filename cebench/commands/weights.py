@@ -25,7 +25,7 @@ def inspect(file: Path, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from cebench.weights import load_weights
+    from cebench.weights.files import load_weights
 
     loaded = load_weights(file)
     summary: dict[str, Any] = {
@@ -69,7 +69,7 @@ def import_(*, as_json: bool, **given: Any) -> None:
     """
     from dataclasses import asdict
 
-    from cebench.foreign_weights import import_weights
+    from cebench.weights.importing import import_weights
 
     imported = import_weights(**given)
     shown = {**asdict(imported), "path": str(imported.path)}
@@ -78,7 +78,7 @@ def import_(*, as_json: bool, **given: Any) -> None:
 
 def _trunk_verdict(loaded: Any) -> str:
     from cebench.errors import InputError
-    from cebench.weights import load_backbone
+    from cebench.weights.files import load_backbone
 
     try:
         return str(load_backbone(loaded)[1])

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from cebench.data.silhouettes import BANK_SIDE, FRAMED_SIDE, read_silhouettes, silhouette_bank
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 
 ATTEMPTS = 16
 """Blocks or silhouettes tried for a mask at most; about seven are needed."""

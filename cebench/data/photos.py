@@ -18,7 +18,7 @@ from cebench.data.images import (
     is_hidden,
     open_resized,
 )
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 
 LARGEST_MEMBER = 2**28

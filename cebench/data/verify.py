@@ -10,9 +10,8 @@ from typing import TypeVar
 import numpy as np
 
 from cebench.data.images import IMAGE_SUFFIXES, image_files, read_image
-from cebench.data.sbd import Sbd
-from cebench.data.store_manifest import damaged_files, is_store, read_manifest
-from cebench.data.voc import (
+from cebench.data.store.manifest import damaged_files, is_store, read_manifest
+from cebench.data.voc.devkit import (
     SEGMENTATION_CLASSES,
     VOC_CLASSES,
     VOID_LABEL,
@@ -22,6 +21,7 @@ from cebench.data.voc import (
     is_class_file,
     read_ids,
 )
+from cebench.data.voc.sbd import Sbd
 from cebench.errors import InputError
 
 T = TypeVar("T")

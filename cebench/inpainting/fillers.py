@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from cebench.data.images import image_files
 from cebench.devices import choose_device
 from cebench.errors import InputError
+from cebench.inpainting.classical import CLASSICAL
+from cebench.inpainting.hog import context_hog
 from cebench.inpainting.networks import (
     Hole,
     Images,
@@ -20,12 +22,10 @@ from cebench.inpainting.networks import (
     model_file,
     visible_context,
 )
+from cebench.inpainting.retrieval import nearest_neighbours
 from cebench.inpainting.squares import SIDE, load_squares
 from cebench.inpainting.windows import Filler
-from cebench.models.classical_inpainting import CLASSICAL
-from cebench.models.hog import context_hog
-from cebench.models.retrieval import nearest_neighbours
-from cebench.weights import load_weights
+from cebench.weights.files import load_weights
 
 Features = Callable[[Images, Hole], NDArray[np.float32]]
 """(N, D) of what surrounds the hole."""

@@ -18,7 +18,7 @@ from cebench.errors import InputError
 from cebench.models.caffenet import IMAGENET_MEAN_RGB, CaffeNetTrunk, preprocess
 from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
 from cebench.models.inpainting_gan import FILL, InpaintingGenerator, predicted_side
-from cebench.weights import Weights, load_module, load_trunk, read_sidecar
+from cebench.weights.files import Weights, load_module, load_trunk, read_sidecar
 
 Images = NDArray[np.uint8]
 """(N, H, W, 3), 0..255."""

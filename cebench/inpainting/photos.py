@@ -11,14 +11,14 @@ import numpy as np
 
 from cebench.data.editing import Photo, read_photo, toned, write_photo
 from cebench.data.images import image_size
-from cebench.data.photo_holes import HoleOf
 from cebench.errors import InputError
 from cebench.files import replace_atomically
 from cebench.inpainting.blending import BLENDS
 from cebench.inpainting.networks import FILL_RGB
+from cebench.inpainting.photo_holes import HoleOf
 from cebench.inpainting.windows import Filler, Hole, Image, fill_image
 from cebench.metrics.inpainting import psnr_db
-from cebench.pictures import Cell, save_contact_sheet, thumbnail
+from cebench.plots.sheets import Cell, save_contact_sheet, thumbnail
 from cebench.progress import progress
 
 SHEET_SIDE = 192

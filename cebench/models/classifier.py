@@ -13,7 +13,7 @@ from cebench.models.caffenet import (
     fill_fc6_and_fc7,
     gaussian_filler,
 )
-from cebench.models.whole_batch import Dropout
+from cebench.models.sync_layers import Dropout
 
 Part = Literal["all", "fc6-8", "fc8", "pool5"]
 """What of a classifier is trained: everything, its three last layers, the last one, or the last one

@@ -15,7 +15,7 @@ from cebench.models.caffenet import (
     gaussian_filler,
     he_weights,
 )
-from cebench.models.whole_batch import Dropout
+from cebench.models.sync_layers import Dropout
 
 UP_CONVOLUTION_CHANNELS = (POOL5_CHANNELS, 128, 64, 64, 32, 3)
 """Channels before, between and after the five up-convolutions (figure 9b)."""

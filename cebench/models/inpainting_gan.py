@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.whole_batch import BatchNorm2d
+from cebench.models.sync_layers import BatchNorm2d
 
 FILL = tuple(value / 127.5 - 1 for value in (117, 104, 123))
 """RGB of a hole on [-1, 1]. The released code lists the mean of BGR images, (104, 117, 123), in

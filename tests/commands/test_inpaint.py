@@ -15,9 +15,9 @@ from cebench.commands.inpaint import METHODS, inpaint
 from cebench.errors import InputError
 from cebench.files import replace_atomically
 from cebench.inpainting import photos
-from cebench.models.classical_inpainting import CLASSICAL
+from cebench.inpainting.classical import CLASSICAL
 from cebench.models.context_encoder import ContextEncoder
-from cebench.weights import random_weights, save_weights
+from cebench.weights.files import random_weights, save_weights
 
 
 @pytest.fixture(scope="module")

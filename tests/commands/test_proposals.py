@@ -9,7 +9,7 @@ import scipy.io
 from click.testing import CliRunner
 
 from cebench.commands.data import data
-from cebench.data.proposals import load_proposals
+from cebench.data.proposals.files import load_proposals
 from cebench.errors import InputError
 
 
@@ -116,7 +116,7 @@ def test_what_would_fail_after_the_search_is_said_before(
     def search(*_: object, **__: object) -> None:
         raise AssertionError("searched")
 
-    monkeypatch.setattr("cebench.data.selective_search.compute_proposals", search)
+    monkeypatch.setattr("cebench.data.proposals.selective_search.compute_proposals", search)
     assert f"--out {tmp_path} is a folder" in refused(runner, tiny_voc, "--out", tmp_path)
     (tmp_path / "file").touch()
     out = tmp_path / "file" / "boxes.safetensors"

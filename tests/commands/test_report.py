@@ -11,7 +11,7 @@ from samples import DETECTION
 
 from cebench.commands.report import report
 from cebench.errors import InputError
-from cebench.records import write_records
+from cebench.reporting.records import write_records
 
 CLASSIFICATION = replace(
     DETECTION,

@@ -11,8 +11,8 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from cebench.commands.score import score
-from cebench.data.voc import SEGMENTATION_CLASSES, VOC_CLASSES, VocYear, voc_palette
-from cebench.data.voc_results import DetectionRows, write_detection_files, write_scores_csv
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOC_CLASSES, VocYear, voc_palette
+from cebench.data.voc.results import DetectionRows, write_detection_files, write_scores_csv
 from cebench.errors import InputError
 
 # `tiny_voc` (tests/conftest.py) has one dog in 000001 at the devkit's 11 21 30 40 and a difficult

@@ -18,7 +18,7 @@ from cebench.data.hole_masks import (
     RandomRegions,
     ScatteredPixels,
 )
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 from cebench.randomness import numpy_generator
 
 SIZE = 64

@@ -14,7 +14,7 @@ from cebench.data.overlap import (
     same_photos,
 )
 from cebench.data.photos import Photo
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 
 

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from cebench.data.silhouettes import read_silhouettes, silhouette_bank
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 
 

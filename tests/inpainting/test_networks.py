@@ -17,7 +17,7 @@ from cebench.inpainting.networks import (
 )
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.inpainting_gan import InpaintingGenerator
-from cebench.weights import Weights, random_weights
+from cebench.weights.files import Weights, random_weights
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cebench.data.voc import VOC_CLASSES
-from cebench.data.voc_results import read_detection_files
+from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.data.voc.results import read_detection_files
 from cebench.metrics.detection import (
     FALSE_POSITIVE,
     NOT_COUNTED,

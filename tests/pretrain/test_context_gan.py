@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cebench.config import load_recipe, validate
 from cebench.data.hole_masks import CentralHole, NoisePattern
-from cebench.data.ragged import RaggedImages
+from cebench.data.store.ragged import RaggedImages
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.inpainting_gan import FILL
@@ -27,7 +27,7 @@ from cebench.pretrain.context_gan import (
 )
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.setting import Pretrained, Setting
-from cebench.run_directory import RunDirectory
+from cebench.training.run_directory import RunDirectory
 
 TINY = {
     "tier": "smoke",

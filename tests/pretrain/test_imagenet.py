@@ -10,11 +10,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cebench.config import load_recipe
-from cebench.data.ragged import RaggedImages
+from cebench.data.store.ragged import RaggedImages
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
-from cebench.models.whole_batch import Dropout
+from cebench.models.sync_layers import Dropout
 from cebench.pretrain import imagenet
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.imagenet import (
@@ -25,7 +25,7 @@ from cebench.pretrain.imagenet import (
     top_k_accuracy,
 )
 from cebench.pretrain.run import Request, run_pretraining
-from cebench.weights import load_weights
+from cebench.weights.files import load_weights
 
 CPU = torch.device("cpu")
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}

@@ -20,7 +20,7 @@ from cebench.pretrain.reconstruction import (
     visible_context,
 )
 from cebench.pretrain.run import Request, run_pretraining
-from cebench.weights import load_weights
+from cebench.weights.files import load_weights
 
 QUICK = ("steps=2", "batch_size=2", "held_out_images=1", "checkpoint_every=1", "log_every=1")
 

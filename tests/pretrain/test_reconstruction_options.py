@@ -13,7 +13,7 @@ from cebench.inpainting.networks import load_inpainter
 from cebench.pretrain.context import ContextRecipe
 from cebench.pretrain.denoising import DenoisingRecipe
 from cebench.pretrain.run import Request, run_pretraining
-from cebench.weights import load_weights
+from cebench.weights.files import load_weights
 
 QUICK = ("steps=2", "batch_size=2", "held_out_images=1", "checkpoint_every=2", "log_every=1")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cebench.data.packing import prepare_store
+from cebench.data.store.packing import prepare_store
 from cebench.errors import InputError
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.sources import bytes_of, find_images, load_source

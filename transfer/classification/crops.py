@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cebench.data.ragged import RaggedImages
+from cebench.data.store.ragged import RaggedImages
 
 CropRule = Literal["scale", "area"]
 """`scale` is that of philkr/voc-classification, `area` that of deepcluster's port of it."""

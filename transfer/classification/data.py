@@ -9,8 +9,8 @@ import numpy as np
 
 from cebench.config import Recipe
 from cebench.data.fingerprint import fingerprint_files
-from cebench.data.ragged import RaggedImages, load_ragged
-from cebench.data.voc import VOC_CLASSES, VocYear
+from cebench.data.store.ragged import RaggedImages, load_ragged
+from cebench.data.voc.devkit import VOC_CLASSES, VocYear
 from cebench.errors import InputError
 from cebench.progress import progress
 

@@ -14,9 +14,9 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.data.ragged import RaggedImages
-from cebench.data.voc import VOC_CLASSES
-from cebench.data.voc_results import read_scores_csv, write_scores_csv
+from cebench.data.store.ragged import RaggedImages
+from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.data.voc.results import read_scores_csv, write_scores_csv
 from cebench.devices import Precision, autocast
 from cebench.errors import CebenchError, InputError
 from cebench.models.backbones import Backbone
@@ -29,8 +29,8 @@ from cebench.models.classifier import (
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
-from cebench.training import train
-from cebench.weights import Preprocessing, Weights, fc6_and_fc7, load_backbone
+from cebench.training.loop import train
+from cebench.weights.files import Preprocessing, Weights, fc6_and_fc7, load_backbone
 
 from ..setting import Outcome, Setting
 from .crops import CropRule, Places, crops_at, draw_by_area, draw_scaled

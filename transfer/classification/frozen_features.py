@@ -15,13 +15,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.svm import LinearSVC
 
-from cebench.data.ragged import RaggedImages
-from cebench.data.voc import VOC_CLASSES
+from cebench.data.store.ragged import RaggedImages
+from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import Precision, autocast
 from cebench.errors import InputError
 from cebench.models.backbones import Backbone
 from cebench.progress import progress
-from cebench.weights import Preprocessing
+from cebench.weights.files import Preprocessing
 
 BATCH = 32
 POSITIVE_WEIGHT = 2

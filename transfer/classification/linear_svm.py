@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from cebench.data.voc import VOC_CLASSES
-from cebench.data.voc_results import read_scores_csv, write_scores_csv
+from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.data.voc.results import read_scores_csv, write_scores_csv
 from cebench.devices import Precision
 from cebench.metrics.classification import classification_summary
 from cebench.progress import progress
-from cebench.weights import load_backbone
+from cebench.weights.files import load_backbone
 
 from ..setting import Measurement, Outcome, Setting
 from .data import ImageSetsRecipe, TrainAndTest, find_images, read_sets

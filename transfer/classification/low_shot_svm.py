@@ -11,15 +11,15 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from cebench.data.voc import VOC_CLASSES
-from cebench.data.voc_results import read_scores_csv, write_scores_csv
+from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.data.voc.results import read_scores_csv, write_scores_csv
 from cebench.devices import Precision
 from cebench.files import write_csv
 from cebench.metrics.average_precision import multilabel_scores
 from cebench.metrics.bootstrap import DEFINITIONS
 from cebench.progress import progress
 from cebench.randomness import numpy_generator
-from cebench.weights import load_backbone
+from cebench.weights.files import load_backbone
 
 from ..setting import Measurement, Outcome, Setting
 from .data import ImageSetsRecipe, TrainAndTest, find_images, read_sets

@@ -8,13 +8,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cebench.data.voc import VOC_CLASSES
+from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.files import replace_atomically, write_csv
 from cebench.metrics.average_precision import average_precision_stepwise, class_curve
 from cebench.metrics.bootstrap import DEFINITIONS
 from cebench.metrics.classification import classification_summary
-from cebench.pictures import Cell, plot_curves, save_contact_sheet
-from cebench.run_directory import RunDirectory
+from cebench.plots.sheets import Cell, plot_curves, save_contact_sheet
+from cebench.training.run_directory import RunDirectory
 
 from ..setting import Measurement
 from .data import LabelledImages

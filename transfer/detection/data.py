@@ -16,9 +16,9 @@ from torch import Tensor
 
 from cebench.data.fingerprint import fingerprint_files
 from cebench.data.images import image_size
-from cebench.data.proposals import Proposals, load_proposals
-from cebench.data.selective_search import Mode, SelectiveSearch, compute_proposals
-from cebench.data.voc import Annotation, VocYear
+from cebench.data.proposals.files import Proposals, load_proposals
+from cebench.data.proposals.selective_search import Mode, SelectiveSearch, compute_proposals
+from cebench.data.voc.devkit import Annotation, VocYear
 from cebench.errors import InputError
 from cebench.models.fast_rcnn import FAST_RCNN_MEAN_RGB
 from cebench.progress import progress

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cebench.data.voc import VOC_CLASSES, voc_palette
+from cebench.data.voc.devkit import VOC_CLASSES, voc_palette
 from cebench.metrics.detection import Detections, Objects, paired_iou
-from cebench.pictures import best_median_worst, save_sheet
+from cebench.plots.sheets import best_median_worst, save_sheet
 
 from .data import DetectionSet
 

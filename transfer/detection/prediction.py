@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cebench.data.voc import VOC_CLASSES
+from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import Precision, autocast
 from cebench.errors import CebenchError
 from cebench.metrics.detection import Detections

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from cebench.config import Recipe
-from cebench.data.selective_search import MIN_SIDE
+from cebench.data.proposals.selective_search import MIN_SIDE
 from cebench.devices import Precision
 from cebench.models.caffenet import HeadFiller
 

@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cebench.charts import plot_precision_recall, plot_shares
-from cebench.checkpoints import save_tensors
-from cebench.data.voc import VOC_CLASSES
-from cebench.data.voc_results import DetectionRows, write_detection_files
+from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.data.voc.results import DetectionRows, write_detection_files
 from cebench.files import write_atomically, write_csv
 from cebench.metrics.detection import (
     Detections,
@@ -21,6 +19,8 @@ from cebench.metrics.detection import (
     stack_objects,
 )
 from cebench.metrics.detection_errors import KINDS, error_kinds
+from cebench.plots.detection import plot_precision_recall, plot_shares
+from cebench.weights.tensor_files import save_tensors
 
 from .data import DetectionSet
 from .pictures import save_detection_sheet

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.data.selective_search import Mode, SelectiveSearch
-from cebench.data.voc import VOC_CLASSES, VocYear
+from cebench.data.proposals.selective_search import Mode, SelectiveSearch
+from cebench.data.voc.devkit import VOC_CLASSES, VocYear
 from cebench.devices import autocast
 from cebench.errors import InputError
 from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, sample_rois
-from cebench.pictures import plot_curves
+from cebench.plots.sheets import plot_curves
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
-from cebench.training import train
-from cebench.weights import load_trunk
+from cebench.training.loop import train
+from cebench.weights.files import load_trunk
 
 from ..image_sets import photographs, refuse_shared
 from ..setting import Measurement, Outcome, Setting

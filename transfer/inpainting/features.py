@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from cebench import __version__
 from cebench.files import replace_atomically
 from cebench.inpainting.networks import Hole, Images
-from cebench.models.retrieval import nearest_neighbours
+from cebench.inpainting.retrieval import nearest_neighbours
 from cebench.progress import progress
 
 from .data import InpaintingImages

@@ -12,7 +12,7 @@ from cebench.files import write_atomically, write_csv
 from cebench.inpainting.networks import FILL_RGB, Hole
 from cebench.inpainting.squares import SIDE
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
-from cebench.pictures import Cell, save_contact_sheet
+from cebench.plots.sheets import Cell, save_contact_sheet
 
 from .data import InpaintingImages
 from .rows import Filling, Patches

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cebench.inpainting.classical import CLASSICAL, patch_match
+from cebench.inpainting.hog import context_hog
 from cebench.inpainting.networks import ContextFeatures, Hole, Images, Inpainter
-from cebench.models.classical_inpainting import CLASSICAL, patch_match
-from cebench.models.hog import context_hog
-from cebench.models.retrieval import nearest_neighbours
-from cebench.weights import Sidecar, Weights
+from cebench.inpainting.retrieval import nearest_neighbours
+from cebench.weights.files import Sidecar, Weights
 
 from .data import InpaintingImages
 from .features import Descriptor, by_batches

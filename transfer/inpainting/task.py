@@ -21,7 +21,7 @@ from cebench.inpainting.networks import (
     model_file,
 )
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores, inpainting_sums
-from cebench.weights import load_weights
+from cebench.weights.files import load_weights
 
 from ..setting import Measurement, Outcome, Setting
 from .data import InpaintingImages, central_hole, images_in, read_images

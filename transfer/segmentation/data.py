@@ -13,10 +13,10 @@ from torch import Tensor
 
 from cebench.data.fingerprint import fingerprint_files
 from cebench.data.images import image_size
-from cebench.data.ragged import RaggedImages, load_ragged
-from cebench.data.sbd import Sbd
-from cebench.data.segmentation_sets import find_sbd, segmentation_ids, without
-from cebench.data.voc import VOID_LABEL, VocYear
+from cebench.data.store.ragged import RaggedImages, load_ragged
+from cebench.data.voc.devkit import VOID_LABEL, VocYear
+from cebench.data.voc.sbd import Sbd
+from cebench.data.voc.segmentation_sets import find_sbd, segmentation_ids, without
 from cebench.errors import InputError
 from cebench.progress import progress
 from cebench.randomness import numpy_generator

@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from cebench.data.voc import SEGMENTATION_CLASSES, VOID_LABEL, voc_palette
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL, voc_palette
 from cebench.errors import CebenchError, InputError
 from cebench.metrics.segmentation import confusion_matrix
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.models.fcn import CONV1_PADDING, FCN, FCNHead, Stride
-from cebench.pictures import plot_curves
+from cebench.plots.sheets import plot_curves
 from cebench.progress import Report, progress
 from cebench.randomness import torch_seed
-from cebench.run_directory import RunDirectory
+from cebench.training.run_directory import RunDirectory
 
 from ..setting import Measurement, Setting
 from .data import LabelledImages, draw

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from cebench.data.images import read_image, read_label_image
-from cebench.data.voc import SEGMENTATION_CLASSES, VOID_LABEL, voc_palette
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL, voc_palette
 from cebench.files import replace_atomically
 from cebench.metrics.segmentation import segmentation_scores
-from cebench.pictures import best_median_worst, save_sheet
+from cebench.plots.sheets import best_median_worst, save_sheet
 
 from .data import LabelledImages
 

@@ -16,15 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.data.voc import SEGMENTATION_CLASSES, VOID_LABEL
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
 from cebench.devices import autocast, compiled
 from cebench.models.caffenet import preprocess
 from cebench.models.fcn import FCN, segmentation_cross_entropy
 from cebench.models.parameter_groups import scale_rates
-from cebench.pictures import plot_curves
+from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training import train
-from cebench.weights import FC_TENSORS, load_trunk
+from cebench.training.loop import train
+from cebench.weights.files import FC_TENSORS, load_trunk
 
 from ..setting import Measurement, Outcome, Setting
 from .data import (

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torchvision.transforms import RandomResizedCrop
 
-from cebench.data.ragged import RaggedImages
+from cebench.data.store.ragged import RaggedImages
 from cebench.randomness import numpy_generator
 from cebench.transfer.classification.crops import AREAS, crops_at, draw_by_area, draw_scaled
 

@@ -8,13 +8,13 @@ import torch
 from PIL import Image
 
 from cebench.config import load_recipe
-from cebench.data.ragged import RaggedImages
-from cebench.data.voc import VOC_CLASSES
+from cebench.data.store.ragged import RaggedImages
+from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.errors import CebenchError, InputError
 from cebench.metrics.average_precision import multilabel_scores
 from cebench.models.backbones import build_backbone
 from cebench.models.classifier import Part
-from cebench.run_directory import RunDirectory
+from cebench.training.run_directory import RunDirectory
 from cebench.transfer.classification import fine_tuning as classification
 from cebench.transfer.classification import report
 from cebench.transfer.classification.data import LabelledImages
@@ -27,7 +27,7 @@ from cebench.transfer.classification.fine_tuning import (
 )
 from cebench.transfer.run import TASKS
 from cebench.transfer.setting import Outcome, Setting
-from cebench.weights import Preprocessing, Weights, load_backbone, random_weights
+from cebench.weights.files import Preprocessing, Weights, load_backbone, random_weights
 
 
 def recipe(**changes: object) -> ClassificationRecipe:

@@ -5,7 +5,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_val_score
 from sklearn.svm import LinearSVC
 
-from cebench.data.ragged import RaggedImages
+from cebench.data.store.ragged import RaggedImages
 from cebench.errors import Interrupted
 from cebench.models.backbones import CAFFENET, build_backbone
 from cebench.transfer.classification import frozen_features
@@ -17,7 +17,7 @@ from cebench.transfer.classification.frozen_features import (
     svm_scores,
     turned,
 )
-from cebench.weights import Preprocessing
+from cebench.weights.files import Preprocessing
 
 
 def clouds(count: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

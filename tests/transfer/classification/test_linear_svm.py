@@ -12,16 +12,16 @@ from PIL import Image
 from cebench.cli import main
 from cebench.commands.score import score
 from cebench.config import Recipe, load_recipe
-from cebench.data.toy.world import write_toy_world
-from cebench.data.voc import VOC_CLASSES
+from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.errors import InputError
-from cebench.published import load_published
-from cebench.run_directory import RunDirectory
+from cebench.reporting.published import load_published
+from cebench.toy.world import write_toy_world
+from cebench.training.run_directory import RunDirectory
 from cebench.transfer.classification import linear_svm, low_shot_svm
 from cebench.transfer.classification.linear_svm import LinearSvmRecipe
 from cebench.transfer.classification.low_shot_svm import LowShotSvmRecipe, drawn_images
 from cebench.transfer.setting import Outcome, Setting
-from cebench.weights import random_weights
+from cebench.weights.files import random_weights
 
 
 @pytest.fixture(scope="module")

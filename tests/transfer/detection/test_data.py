@@ -6,9 +6,9 @@ import torch
 from detection_scenes import write_devkit
 from PIL import Image
 
-from cebench.data.proposals import Proposals, save_proposals
-from cebench.data.selective_search import SelectiveSearch
-from cebench.data.voc import VocYear
+from cebench.data.proposals.files import Proposals, save_proposals
+from cebench.data.proposals.selective_search import SelectiveSearch
+from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 from cebench.transfer.detection.data import (
     flip_boxes,

@@ -8,7 +8,7 @@ import pytest
 import torch
 from detection_scenes import write_devkit
 
-from cebench.data.voc import VOC_CLASSES
+from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.metrics.detection import Detections, Objects, detection_scores
 from cebench.models.box_coding import clip_boxes, decode_boxes, encode_boxes
 from cebench.models.fast_rcnn import FastRCNN, detection_losses

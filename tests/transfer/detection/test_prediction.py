@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 from cebench.models.fast_rcnn import FastRCNN
 from cebench.models.roi_sampling import network_rois, pyramid_rois
 from cebench.transfer.detection.data import pyramid

@@ -9,14 +9,14 @@ import torch
 from detection_scenes import CPU, RECIPE, open_run
 
 from cebench.config import load_recipe
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 from cebench.models.fast_rcnn import FastRCNN
 from cebench.transfer.detection import prediction, task
 from cebench.transfer.detection.data import read_set
 from cebench.transfer.detection.recipe import DetectionRecipe
 from cebench.transfer.detection.task import Detection, measure
 from cebench.transfer.setting import Setting
-from cebench.weights import random_weights
+from cebench.weights.files import random_weights
 
 PAPER = {
     "tier": "paper",

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cebench.data.voc import VOC_CLASSES, VocYear
+from cebench.data.voc.devkit import VOC_CLASSES, VocYear
 from cebench.metrics.detection import Detections, Objects
 from cebench.transfer.detection.data import read_set
 from cebench.transfer.detection.pictures import found_overlap

@@ -7,15 +7,15 @@ import torch
 from detection_scenes import CPU, RECIPE, jittered, open_run, write_devkit
 from safetensors.torch import load_file
 
-from cebench.data.proposals import Proposals, load_proposals, save_proposals
-from cebench.data.voc import VOC_CLASSES, VocYear
-from cebench.data.voc_results import read_detection_files
+from cebench.data.proposals.files import Proposals, load_proposals, save_proposals
+from cebench.data.voc.devkit import VOC_CLASSES, VocYear
+from cebench.data.voc.results import read_detection_files
 from cebench.errors import InputError
 from cebench.metrics.detection import Detections, detection_scores, stack_objects
 from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN
 from cebench.models.roi_sampling import label_rois, network_rois
-from cebench.training import train
+from cebench.training.loop import train
 from cebench.transfer.detection import task
 from cebench.transfer.detection.data import DetectionSet, flip_boxes, read_set
 from cebench.transfer.detection.prediction import candidates, classify, predict, suppress
@@ -28,7 +28,7 @@ from cebench.transfer.detection.task import (
 )
 from cebench.transfer.run import Request, run_transfer
 from cebench.transfer.setting import Outcome, Setting
-from cebench.weights import random_weights
+from cebench.weights.files import random_weights
 
 
 def run(recipe: DetectionRecipe, devkit: Path, path: Path) -> Outcome:

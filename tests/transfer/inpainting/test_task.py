@@ -22,7 +22,7 @@ from cebench.errors import InputError
 from cebench.inpainting.squares import load_squares
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.inpainting_gan import InpaintingGenerator
-from cebench.run_directory import RunDirectory
+from cebench.training.run_directory import RunDirectory
 from cebench.transfer.inpainting.data import InpaintingImages, central_hole
 from cebench.transfer.inpainting.features import Descriptor, nearest_images
 from cebench.transfer.inpainting.rows import (
@@ -34,7 +34,7 @@ from cebench.transfer.inpainting.rows import (
 )
 from cebench.transfer.inpainting.task import InpaintingRecipe, measure
 from cebench.transfer.setting import Outcome, Setting
-from cebench.weights import Weights, random_weights, save_weights
+from cebench.weights.files import Weights, random_weights, save_weights
 
 CPU = torch.device("cpu")
 HOLE = central_hole()

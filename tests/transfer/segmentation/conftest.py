@@ -6,7 +6,7 @@ from PIL import Image
 from scipy.io import savemat
 from segmentation_scenes import SIZES
 
-from cebench.data.voc import VocYear
+from cebench.data.voc.devkit import VocYear
 from cebench.transfer.segmentation.report import write_label_png
 
 

@@ -12,19 +12,19 @@ from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor
 
-from cebench.data.ragged import RaggedImages
-from cebench.data.voc import VocYear
+from cebench.data.store.ragged import RaggedImages
+from cebench.data.voc.devkit import VocYear
 from cebench.errors import CebenchError, InputError
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.models.fcn import FCN, Stride
-from cebench.run_directory import RunDirectory
+from cebench.training.run_directory import RunDirectory
 from cebench.transfer.command import transfer
 from cebench.transfer.segmentation.data import LabelledImages, SegmentationSet
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
 from cebench.transfer.segmentation.report import Predictor, write_label_png
 from cebench.transfer.segmentation.task import Segmentation, measure
 from cebench.transfer.setting import Setting
-from cebench.weights import random_weights
+from cebench.weights.files import random_weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.

@@ -7,16 +7,16 @@ from PIL import Image
 from segmentation_scenes import CPU, IDENTITY, MEAN, ThinFCN, recipe
 
 from cebench.data.images import read_label_image
-from cebench.data.ragged import RaggedImages
-from cebench.data.voc import VocYear, voc_palette
+from cebench.data.store.ragged import RaggedImages
+from cebench.data.voc.devkit import VocYear, voc_palette
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.fcn import FCN
-from cebench.run_directory import RunDirectory
+from cebench.training.run_directory import RunDirectory
 from cebench.transfer.segmentation.pictures import legend
 from cebench.transfer.segmentation.report import Predictor
 from cebench.transfer.segmentation.task import measure
 from cebench.transfer.setting import Outcome, Setting
-from cebench.weights import random_weights
+from cebench.weights.files import random_weights
 
 
 def test_scores_of_a_padded_image_are_cut_to_it() -> None:

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from segmentation_scenes import CPU, MEAN, program, recipe, train_data, train_to
 
 from cebench.config import load_recipe
-from cebench.data.ragged import RaggedImages
-from cebench.data.voc import VocYear
+from cebench.data.store.ragged import RaggedImages
+from cebench.data.voc.devkit import VocYear
 from cebench.errors import CebenchError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.caffenet import preprocess

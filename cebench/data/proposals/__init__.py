@@ -1,0 +1,1 @@
+"""Object proposals: Selective Search, and the files that hold its boxes."""

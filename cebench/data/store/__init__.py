@@ -1,0 +1,1 @@
+"""Packed stores: images of any size in one memory-mapped file."""

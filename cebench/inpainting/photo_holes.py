@@ -1,0 +1,129 @@
+"""Where people's images have holes: a mask that they painted, rectangles, the centre, or chance."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from cebench.data.editing import opacity
+from cebench.data.hole_masks import Holes, NoisePattern, RandomBlocks, RandomRegions
+from cebench.data.images import image_files, image_size, open_rgb
+from cebench.data.voc.devkit import VocYear
+from cebench.errors import InputError
+from cebench.randomness import numpy_generator
+
+Hole = NDArray[np.bool_]
+"""(H, W), True = missing."""
+HoleOf = Callable[[Path, int, int], Hole]
+"""The hole of an image file of this height and width, upright."""
+
+TABLE_1_HOLE = (36, 92, 128)
+"""Rows and columns 36..91 of 128."""
+RANDOM_SIDE = 227
+"""Pixels of a random hole before it is stretched to the image."""
+
+
+def central_hole(file: Path, height: int, width: int) -> Hole:
+    """The hole of Table 1 at any size: what lies wholly in rows and columns 36..91 of 128.
+
+    Of the authors' 227 px test images these are rows and columns 64..162.
+    """
+    start, stop, side = TABLE_1_HOLE
+    hole = np.zeros((height, width), np.bool_)
+    rows, columns = (slice(-(-n * start // side), n * stop // side) for n in (height, width))
+    hole[rows, columns] = True
+    return _checked(hole, f"{file}: the image is too small for a central hole")
+
+
+def rectangular_holes(rectangles: Sequence[tuple[int, int, int, int]]) -> HoleOf:
+    """The same rectangles (x, y, width, height in pixels) in every image."""
+
+    def hole_of(file: Path, height: int, width: int) -> Hole:
+        hole = np.zeros((height, width), np.bool_)
+        for x, y, wide, high in rectangles:
+            if x + wide > width or y + high > height:
+                raise InputError(
+                    f"{file}: the rectangle {x},{y},{wide},{high} reaches beyond the image, "
+                    f"{width} x {height} pixels"
+                )
+            hole[y : y + high, x : x + wide] = True
+        return _checked(hole, f"{file}: the rectangles")
+
+    return hole_of
+
+
+def painted_holes(masks: Path, files: Sequence[Path]) -> HoleOf:
+    """One mask for all images, or a folder with a mask of each one's name.
+
+    White is missing, black is kept, of greys and colours the nearer one; transparent is kept.
+
+    Raises:
+        InputError: an image has no mask, or one of another size; the holes that are returned: a
+            mask is empty or full.
+    """
+    by_stem = {path.stem: path for path in image_files(masks)} if masks.is_dir() else {}
+    if alone := [file for file in files if masks.is_dir() and file.stem not in by_stem]:
+        raise InputError(
+            f"{masks}: has no mask named {alone[0].stem} for {alone[0]} ({len(alone)} of "
+            f"{len(files)} images lack one); masks must be named like their images"
+        )
+    mask_of = {file: by_stem.get(file.stem, masks) for file in files}
+    for file, mask in mask_of.items():
+        _require_size(mask, image_size(mask, upright=True), file, image_size(file, upright=True))
+
+    def hole_of(file: Path, height: int, width: int) -> Hole:
+        return _checked(_read_mask(mask_of[file]), f"{mask_of[file]}: the mask")
+
+    return hole_of
+
+
+def random_holes(kind: str, seed: int, region_shapes: Path | None) -> HoleOf:
+    """`block` or `region` holes (paper 3.3) or the `noise` of the released code.
+
+    Blocks and regions cover up to a quarter of each image, noise 20 to 30 %. A function of the seed
+    and the file's name, made at 227 px and stretched to the image.
+
+    region_shapes: VOC year folder whose objects shape the regions.
+    """
+    holes: Holes = NoisePattern(RANDOM_SIDE) if kind == "noise" else RandomBlocks(RANDOM_SIDE)
+    if kind == "region":
+        assert region_shapes is not None
+        holes = RandomRegions.from_voc(RANDOM_SIDE, VocYear(region_shapes, 2012), "train")
+
+    def hole_of(file: Path, height: int, width: int) -> Hole:
+        random = numpy_generator(seed, f"holes of {file.name}")
+        uniforms = torch.from_numpy(random.random((1, *holes.draws), dtype=np.float32))
+        made = Image.fromarray(holes(uniforms)[0].numpy())
+        stretched = np.asarray(made.resize((width, height), Image.Resampling.NEAREST))
+        return _checked(stretched, f"{file}: the random hole")
+
+    return hole_of
+
+
+def _read_mask(path: Path) -> Hole:
+    hole: Hole = np.asarray(open_rgb(path, upright=True).convert("L")) >= 128
+    with Image.open(path) as stored:
+        if stored.has_transparency_data:
+            hole &= opacity(stored) >= 128
+    return hole
+
+
+def _checked(hole: Hole, what: str) -> Hole:
+    if not hole.any():
+        raise InputError(f"{what} leaves no pixel missing; white marks what to fill")
+    if hole.all():
+        raise InputError(f"{what} covers the whole image; something must be left to fill from")
+    return hole
+
+
+def _require_size(
+    mask: Path, mask_size: tuple[int, int], file: Path, size: tuple[int, int]
+) -> None:
+    if mask_size != size:
+        raise InputError(
+            f"{mask}: the mask is {mask_size[0]} x {mask_size[1]} pixels and {file} is "
+            f"{size[0]} x {size[1]}; a mask must have the size of its image"
+        )

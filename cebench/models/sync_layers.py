@@ -1,0 +1,47 @@
+"""Layers whose result on one process's rows is that of the whole batch (`cebench.distributed`)."""
+
+import torch
+from torch import Tensor, nn
+
+from cebench.distributed import differentiable_total, process_count, rows
+
+
+class Dropout(nn.Dropout):
+    """Dropout whose pattern belongs to the step, whatever the number of processes.
+
+    Every process draws the pattern of the whole batch from torch's generator, which the loop seeds
+    alike everywhere, and takes its rows.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return input
+        count = len(input) * process_count()
+        kept = input.new_empty((count, *input.shape[1:])).bernoulli_(1 - self.p)
+        return input * kept[rows(count)] / (1 - self.p)
+
+
+class BatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation by the statistics of the rows of all processes."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or process_count() == 1:
+            return super().forward(input)
+        dimensions = (0, 2, 3)
+        count = input.numel() // input.shape[1] * process_count()
+        mean = differentiable_total(input.sum(dimensions)) / count
+        centred = input - mean[:, None, None]
+        variance = differentiable_total(centred.square().sum(dimensions)) / count
+        self._follow(mean, variance * count / (count - 1))
+        normalised = centred * (variance + self.eps).rsqrt()[:, None, None]
+        return normalised * self.weight[:, None, None] + self.bias[:, None, None]
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Move the running statistics towards those of this batch."""
+        momentum = self.momentum or 0.0
+        for running, current in ((self.running_mean, mean), (self.running_var, variance)):
+            if running is not None:
+                running.lerp_(current, momentum)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)

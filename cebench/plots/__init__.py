@@ -1,0 +1,1 @@
+"""Sheets of images, curves of logged values, charts of detection."""

@@ -1,0 +1,1 @@
+"""Records of runs, the published numbers, and the tables made of both."""

@@ -1,0 +1,94 @@
+"""The published numbers of Tables 1 and 2 and the layout of the tables: `published.toml`, typed."""
+
+import functools
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    id: str
+    label: str
+    metric: str
+    """The headline: the metric whose records stand in the rendered table."""
+    unit: str
+    """`fraction`, `db` or `s`, of the published value and of the headline's records."""
+    decimals: int
+    aggregation: str
+    """What the published number averages."""
+    in_print: bool = True
+    """Whether the rendered table has it; CSV and JSON have every column."""
+    rows_share_recipe: bool = True
+    """Whether all rows must be measured with one recipe on the same data (else: each row)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    id: str
+    label: str
+    supervision: str = ""
+    """The paper's cell of that name (Table 2)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Number:
+    table: str
+    row: str
+    column: str
+    value: float
+    """In the column's unit."""
+    printed: str
+    """As the paper prints it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """One table: columns and rows in the order of print."""
+
+    id: str
+    title: str
+    row_heading: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    source: str = ""
+    """Where its published numbers stand in the paper; empty for a table that the paper lacks."""
+
+    @property
+    def heading(self) -> str:
+        """The title, with the paper's number where it has one."""
+        return f"Table {self.id}. {self.title}" if self.source else self.title
+
+    @property
+    def columns_in_print(self) -> list[Column]:
+        """Those of the rendered table."""
+        return [column for column in self.columns if column.in_print]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    paper: str
+    layouts: dict[str, Layout]
+    """By table id: "1" and "2", and "linear" and "low-shot", which the paper lacks."""
+    numbers: tuple[Number, ...]
+
+
+@functools.cache
+def load_published() -> Published:
+    """Tables 1 and 2 as the paper prints them."""
+    text = (
+        resources.files("cebench.reporting").joinpath("published.toml").read_text(encoding="utf-8")
+    )
+    content = tomllib.loads(text)
+    return Published(
+        paper=content["paper"],
+        layouts={id: _layout(id, table) for id, table in content["tables"].items()},
+        numbers=tuple(Number(**number) for number in content["numbers"]),
+    )
+
+
+def _layout(id: str, table: dict[str, Any]) -> Layout:
+    columns = tuple(Column(**column) for column in table.pop("columns"))
+    rows = tuple(Row(**row) for row in table.pop("rows"))
+    return Layout(id=id, columns=columns, rows=rows, **table)

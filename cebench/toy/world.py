@@ -1,0 +1,152 @@
+"""The toy world on disk: drawn from a seed, in the trees of the real data sets."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from cebench.errors import CebenchError, InputError
+from cebench.randomness import numpy_generator
+from cebench.toy.facades import draw_facade
+from cebench.toy.scenes import ToyObject, draw_scene
+from cebench.toy.trees import write_jpeg, write_sbd_image, write_voc_image, write_voc_lists
+
+MANIFEST = "toy.json"
+FEWEST_IMAGES = 4
+FACADE_SIDE = 144
+_SCHEMA = 1  # raised when a drawing changes, so that an old folder is not taken for a new one
+
+Counts = dict[str, dict[str, int]]
+
+
+def write_toy_world(
+    out: Path, *, images: int, seed: int, report: Callable[[int, int], None] | None = None
+) -> None:
+    """Writes the toy world of N = `images` and `seed` to the folder `out`; same seed, same bytes.
+
+    VOCdevkit/VOC2007           N images: a fifth val (rounded up), two fifths test, the rest train
+    VOCdevkit/VOC2012           N images: two fifths val, the rest train; ids 2012_000001...
+    benchmark_RELEASE/dataset   N/2 images (SBD), a quarter of them val; none is a VOC2012 image
+    unlabeled                   N images of the same places and classes, in no other set
+    facades/train, test         N/2 and N/4 house fronts, 144 x 144
+
+    Every VOC image has segmentation masks. From 60 images on every class is in every VOC split.
+    The folder appears at once and whole, with `toy.json` in it; a folder that holds this very
+    world is left as it is. `report(done, total)` is called after every image.
+
+    Raises InputError for fewer than 4 images and where `out` holds anything else, CebenchError
+    where writing fails.
+    """
+    if images < FEWEST_IMAGES:
+        raise InputError(f"a toy world needs at least {FEWEST_IMAGES} images, got {images}")
+    out, counts = out.resolve(), set_sizes(images)
+    manifest = {"schema": _SCHEMA, "seed": seed, "images": images, "counts": counts}
+    if _is_complete(out, manifest):
+        return
+    total = sum(sum(splits.values()) for splits in counts.values())
+    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    try:
+        partial.mkdir(parents=True)
+        for done, _ in enumerate(_write_sets(partial, counts, seed), start=1):
+            if report:
+                report(done, total)
+        (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+        partial.replace(out)
+    except OSError as error:
+        raise CebenchError(f"{out}: cannot write the toy world: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def set_sizes(images: int) -> Counts:
+    """How many images each set and split has; `images` >= 4."""
+    fifth, half = -(-images // 5), images // 2
+    test, val, sbd_val = 2 * images // 5, 2 * images // 5, max(1, half // 4)
+    return {
+        "VOC2007": {"train": images - fifth - test, "val": fifth, "test": test},
+        "VOC2012": {"train": images - val, "val": val},
+        "SBD": {"train": half - sbd_val, "val": sbd_val},
+        "unlabeled": {"train": images},
+        "facades": {"train": half, "test": images // 4},
+    }
+
+
+def _is_complete(out: Path, manifest: dict[str, object]) -> bool:
+    """Whether `out` holds this world already; an InputError where it holds something else."""
+    if not out.exists():
+        return False
+    if not out.is_dir():
+        raise InputError(f"{out} is a file; give a new folder for the toy world")
+    path = out / MANIFEST
+    if not path.exists():
+        if any(out.iterdir()):
+            raise InputError(f"{out} is not empty and has no {MANIFEST}; give a new folder")
+        return False
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path} ({error}); give a new folder") from error
+    if found != manifest:
+        raise InputError(
+            f"{out} holds another toy world than {manifest['images']} images of seed "
+            f"{manifest['seed']} (see {path}); give another folder or remove this one"
+        )
+    return True
+
+
+def _write_sets(out: Path, counts: Counts, seed: int) -> Iterator[None]:
+    """Writes every set below `out`, yielding after each image."""
+    devkit = out / "VOCdevkit"
+    yield from _write_voc(devkit / "VOC2007", counts["VOC2007"], seed, "{:06d}")
+    yield from _write_voc(devkit / "VOC2012", counts["VOC2012"], seed, "2012_{:06d}")
+    yield from _write_sbd(out / "benchmark_RELEASE" / "dataset", counts["SBD"], seed)
+    yield from _write_unlabeled(out / "unlabeled", counts["unlabeled"]["train"], seed)
+    for split, count in counts["facades"].items():
+        yield from _write_facades(out / "facades" / split, count, seed)
+
+
+def _write_voc(year: Path, sizes: dict[str, int], seed: int, pattern: str) -> Iterator[None]:
+    splits: dict[str, list[str]] = {}
+    objects: dict[str, tuple[ToyObject, ...]] = {}
+    for split, count in sizes.items():
+        first = len(objects) + 1
+        splits[split] = [pattern.format(first + index) for index in range(count)]
+        for index, name in enumerate(splits[split]):
+            image = draw_scene(seed, f"toy/{year.name}/{split}", index)
+            write_voc_image(year, name, image)
+            objects[name] = image.objects
+            yield
+    splits["trainval"] = splits["train"] + splits["val"]
+    write_voc_lists(year, splits, objects)
+
+
+def _write_sbd(dataset: Path, sizes: dict[str, int], seed: int) -> Iterator[None]:
+    written = 0
+    for split, count in sizes.items():
+        names = [f"2011_{written + index + 1:06d}" for index in range(count)]
+        for index, name in enumerate(names):
+            write_sbd_image(dataset, name, draw_scene(seed, f"toy/SBD/{split}", index))
+            yield
+        (dataset / f"{split}.txt").write_text("".join(f"{name}\n" for name in names))
+        written += count
+
+
+def _write_unlabeled(folder: Path, count: int, seed: int) -> Iterator[None]:
+    folder.mkdir()
+    for index in range(count):
+        image = draw_scene(seed, "toy/unlabeled", index)
+        write_jpeg(folder / f"scene-{index + 1:05d}.jpg", image.pixels)
+        yield
+
+
+def _write_facades(folder: Path, count: int, seed: int) -> Iterator[None]:
+    folder.mkdir(parents=True)
+    for index in range(count):
+        rng = numpy_generator(seed, f"toy/facades/{folder.name}", index)
+        front = draw_facade(rng, FACADE_SIDE, FACADE_SIDE)
+        pixels = np.clip(front, 0, 255).astype(np.uint8)
+        write_jpeg(folder / f"facade-{index + 1:05d}.jpg", pixels)
+        yield

@@ -1,0 +1,193 @@
+"""The one training loop. A program supplies its modules, its batch for a step and its update."""
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cebench.distributed import any_process, leads, wait_for_all
+from cebench.errors import CebenchError, Interrupted
+from cebench.progress import progress
+from cebench.randomness import torch_seed
+from cebench.training.checkpoints import load_checkpoint, save_checkpoint
+from cebench.training.run_directory import RunDirectory
+
+logger = logging.getLogger("cebench")
+
+
+class Program(Protocol):
+    """What is trained: all state lives in `modules` and `optimizers`, which checkpoints hold."""
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+
+    def batch(self, step: int) -> Any:
+        """The batch of a step, a function of the program's seed and `step` alone.
+
+        It may be made ahead, in another thread; it never draws from torch's global generator.
+        """
+
+    def update(self, step: int, batch: Any) -> Mapping[str, Tensor]:
+        """One optimizer step; returns losses to log: scalars, left on their device."""
+
+
+def train(
+    program: Program,
+    run: RunDirectory,
+    *,
+    label: str,
+    steps: int,
+    seed: int,
+    data_fingerprint: str,
+    log_every: int,
+    checkpoint_every: int,
+    batches_ahead: int = 0,
+    pictures_at: Collection[int] = (),
+    draw: Callable[[int], None] | None = None,
+) -> float:
+    """Take `program` from its newest checkpoint in `run` to `steps` finished steps.
+
+    Every step draws its randomness from (seed, step), so that a run which was killed and continued
+    ends with the same bits; a checkpoint of other data is refused. SIGINT and SIGTERM save, then
+    raise Interrupted. Losses are looked at when a line is logged and before each checkpoint: one
+    that is not finite stops the run.
+
+    `label` names the program in messages; `log_every` and `checkpoint_every` are in steps. As many
+    threads as `batches_ahead` make batches ahead of their step. `draw` is called at the numbers of
+    finished steps in `pictures_at`, with the modules in eval mode.
+
+    Returns:
+        The seconds of training, those before an interruption included.
+    """
+    state = (program.modules, program.optimizers, data_fingerprint)
+    step = load_checkpoint(run.checkpoints, *state)
+    run.forget_metrics_after(step)
+    if step:
+        logger.info(f"{label}: continuing after step {step}")
+    _set_training(program, True)
+    unread = _Losses()
+    began = time.monotonic() - seconds_so_far(run)
+    with _signals() as received, progress(label) as report:
+        report(step, steps)
+        for batch in _batches(program, range(step, steps), batches_ahead):
+            torch.manual_seed(torch_seed(seed, "step", step))
+            unread.add(step, program.update(step, batch))
+            step += 1
+            stopping = any_process(bool(received))
+            saving = step % checkpoint_every == 0 or step == steps or stopping
+            if step % log_every == 0 or step == steps:
+                values = unread.read()
+                run.log_metrics(step, {**values, "seconds": round(time.monotonic() - began, 3)})
+            report(step, steps)
+            if draw and step in pictures_at and leads():
+                _draw(program, draw, step)
+            if saving:
+                unread.read()
+                if leads():
+                    save_checkpoint(run.checkpoints, step, *state)
+            if stopping:
+                _stop(run, step, steps, received)
+    _set_training(program, False)
+    return seconds_so_far(run)
+
+
+class _Losses:
+    """Losses on their device until somebody reads them: reading waits for the device."""
+
+    def __init__(self) -> None:
+        self.unread: list[tuple[int, str, Tensor]] = []
+        self.newest: dict[str, float] = {}
+
+    def add(self, step: int, losses: Mapping[str, Tensor]) -> None:
+        self.unread += [(step, name, loss) for name, loss in losses.items()]
+
+    def read(self) -> dict[str, float]:
+        """The newest losses; CebenchError if any since the last reading is not finite."""
+        if not self.unread:
+            return self.newest
+        values = torch.stack([loss for _, _, loss in self.unread]).tolist()
+        for (step, name, _), value in zip(self.unread, values, strict=True):
+            if not math.isfinite(value):
+                raise CebenchError(
+                    f"step {step}: {name} is {value}; stopped. Lower the learning rate or look "
+                    "at the images of this step; checkpoints written before are sound"
+                )
+            self.newest[name] = value
+        self.unread.clear()
+        return self.newest
+
+
+def _batches(program: Program, steps: range, ahead: int) -> Iterator[Any]:
+    """The batch of each step in turn, made by `ahead` threads or, with 0, when asked for."""
+    if not ahead:
+        yield from map(program.batch, steps)
+        return
+    with ThreadPoolExecutor(ahead) as pool:
+        waiting: deque[Future[Any]] = deque()
+        for step in steps:
+            waiting.append(pool.submit(program.batch, step))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _draw(program: Program, draw: Callable[[int], None], step: int) -> None:
+    _set_training(program, False)
+    draw(step)
+    _set_training(program, True)
+
+
+def _set_training(program: Program, training: bool) -> None:
+    for module in program.modules.values():
+        module.train(training)
+
+
+def _stop(run: RunDirectory, step: int, steps: int, received: list[int]) -> None:
+    wait_for_all()  # A process that ended earlier would have torchrun kill the one that saves.
+    raise Interrupted(
+        f"stopped after step {step} of {steps}, state saved in {run.checkpoints}; "
+        "run the same command to continue",
+        received[0] if received else signal.SIGTERM,
+    )
+
+
+def seconds_so_far(run: RunDirectory) -> float:
+    """Training time up to the last logged step."""
+    lines = run.metrics()
+    return lines[-1]["seconds"] if lines else 0.0
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collects SIGINT and SIGTERM; the second one ends the process as usual."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+        logger.info("stopping after this step")
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,230 @@
+"""A run directory: who it belongs to, what was logged, and whether it is finished.
+
+`run.toml` is written first, `record.json` last; whatever lies between can be continued.
+"""
+
+import json
+import logging
+import shutil
+import tomllib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from cebench.config import to_toml
+from cebench.distributed import leads, wait_for_all
+from cebench.errors import InputError
+from cebench.files import write_atomically
+from cebench.reporting.records import Record, load_records, write_records
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard.writer import SummaryWriter
+
+logger = logging.getLogger("cebench")
+
+Identity = Mapping[str, Mapping[str, Any]]
+
+
+class RunDirectory:
+    """One run's folder, open for one run at a time (`with RunDirectory(...) as run`).
+
+    Where several processes train together, the leading one claims and writes; the others read.
+    """
+
+    def __init__(
+        self, path: Path, identity: Identity, *, resume: bool = True, tensorboard: bool = False
+    ) -> None:
+        """Claim `path` for the run that `identity` describes.
+
+        identity: tables of run.toml ({"run": {...}, "recipe": {...}}). A folder that holds another
+        run, or other files, is refused with InputError. resume=False starts this run over.
+        tensorboard: whether metrics also go to event files in tensorboard/.
+        """
+        self.path = path
+        self._identity = identity
+        self._leads = leads()
+        self._events = _event_writers() if tensorboard and self._leads else None
+        self._writer: SummaryWriter | None = None
+        if self._leads:
+            self._claim(resume)
+        wait_for_all()
+        self.started = self._started()
+
+    def _claim(self, resume: bool) -> None:
+        path = self.path
+        self._check_owner()
+        self._made_folder = not path.exists()
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(path / "run.lock")
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise InputError(
+                f"{path}: another process is writing this run; wait for it or choose another --out"
+            ) from None
+        if not resume:
+            self._clear()
+        started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        begun = to_toml({"started": started})
+        write_atomically(path / "run.toml", f"{begun}\n{self._toml()}".encode())
+        self._log = logging.FileHandler(path / "log.txt", encoding="utf-8")
+        self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logger.addHandler(self._log)
+
+    def __enter__(self) -> "RunDirectory":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._leads:
+            return
+        if self._writer:
+            self._writer.close()
+        if error is not None:
+            self._log.handle(
+                logger.makeRecord("cebench", logging.ERROR, "", 0, repr(error), (), None)
+            )
+        logger.removeHandler(self._log)
+        self._log.close()
+        results = (self.path / "record.json", self.checkpoints, self.path / "predictions")
+        if error is None or any(path.exists() for path in results) or self.metrics():
+            self._lock.release()
+        else:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Leave the folder as it was found, so that the corrected command may have it."""
+        self._clear()
+        self._lock.release()
+        (self.path / "run.lock").unlink(missing_ok=True)
+        if self._made_folder:
+            self.path.rmdir()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run is complete: its record.json stands."""
+        return (self.path / "record.json").exists()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Append one line to metrics.jsonl: the number of finished steps and the values."""
+        if not self._leads:
+            return
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+        if self._writer:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+    def metrics(self) -> list[dict[str, float]]:
+        """The lines of metrics.jsonl; a line that a kill cut short is left out."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        complete = []
+        for line in lines:
+            try:
+                complete.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return complete
+
+    def forget_metrics_after(self, step: int) -> None:
+        """Drop the lines of steps that a resumed run will do again."""
+        if not self._leads:
+            return
+        kept = [line for line in self.metrics() if line["step"] <= step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_atomically(self.path / "metrics.jsonl", text.encode())
+        if self._events:
+            self._writer = self._events(str(self.path / "tensorboard"), purge_step=step + 1)
+
+    def of_data(self, fingerprint: str) -> None:
+        """Say on which data the stored predictions rest, before the first one is written.
+
+        InputError if the run began with other data.
+        """
+        mark = self.path / "data_fingerprint.txt"
+        if not mark.exists():
+            write_atomically(mark, f"{fingerprint}\n".encode())
+        elif mark.read_text(encoding="utf-8").strip() != fingerprint:
+            raise InputError(
+                f"{self.path}: the data changed since this run began; restore them, or use "
+                "--no-resume or another --out"
+            )
+
+    def finish(self, records: Sequence[Record]) -> None:
+        """Drop the checkpoints, which nothing needs any more, and write record.json last."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        write_records(self.path / "record.json", records)
+
+    def records(self) -> list[Record]:
+        """The numbers of a finished run."""
+        return load_records(self.path / "record.json")
+
+    def _started(self) -> str:
+        mark = self.path / "run.toml"
+        text = mark.read_text(encoding="utf-8") if mark.exists() else ""
+        return str(tomllib.loads(text).get("started", ""))
+
+    def _toml(self) -> str:
+        tables = (f"[{name}]\n{to_toml(table)}" for name, table in self._identity.items())
+        return "\n".join(tables)
+
+    def _check_owner(self) -> None:
+        path, mark = self.path, self.path / "run.toml"
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: is a file; --out must be a folder")
+        if not mark.exists():
+            if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):
+                raise InputError(
+                    f"{path}: holds files but no cebench run; choose an empty or new --out"
+                )
+            return
+        try:
+            theirs = tomllib.loads(mark.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            raise InputError(f"{mark}: unreadable; remove {path} or choose another --out") from None
+        theirs.pop("started", None)
+        difference = _first_difference(theirs, tomllib.loads(self._toml()))
+        if difference:
+            raise InputError(
+                f"{path}: belongs to another run ({difference}); choose another --out or remove it"
+            )
+
+    def _clear(self) -> None:
+        for entry in self.path.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            elif entry.name != "run.lock":
+                entry.unlink()
+
+
+def _event_writers() -> "type[SummaryWriter]":
+    try:
+        from torch.utils.tensorboard.writer import SummaryWriter
+    except ImportError:
+        raise InputError(
+            "--tensorboard needs TensorBoard: pip install 'cebench[tensorboard]'"
+        ) from None
+    return SummaryWriter
+
+
+def _first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    for table in sorted({*theirs, *ours}):
+        there, here = theirs.get(table, {}), ours.get(table, {})
+        for key in sorted({*there, *here}):
+            if there.get(key) != here.get(key):
+                return f"{table}.{key} is {there.get(key)!r} there, {here.get(key)!r} here"
+    return ""

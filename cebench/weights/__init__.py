@@ -1,0 +1,1 @@
+"""Weights files: the only way from pretraining to transfer, and the readers of other formats."""

@@ -1,0 +1,279 @@
+"""Weights files: `NAME.safetensors` with a readable `NAME.json` beside it, and proof of loading.
+
+This file is the only door between pretraining and transfer.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from cebench import __version__
+from cebench.errors import InputError
+from cebench.files import sha256_of, write_atomically
+from cebench.models.backbones import CAFFENET, Backbone, build_backbone, is_foreign
+from cebench.models.caffenet import IMAGENET_MEAN_RGB, CaffeNetTrunk, caffenet_fillers
+from cebench.randomness import torch_seed
+from cebench.weights.tensor_files import save_tensors
+
+SCHEMA = 1
+TRUNK_ARCHITECTURE = CAFFENET
+FC_TENSORS = tuple(f"{layer}.{kind}" for layer in ("fc6", "fc7") for kind in ("weight", "bias"))
+"""Names of fc6 and fc7 in weights files that hold them."""
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Preprocessing:
+    """What the network sees: RGB pixels of `range`, minus `mean_rgb`, divided by `std_rgb`."""
+
+    channels: str = "RGB"
+    range: tuple[float, float] = (0.0, 255.0)
+    mean_rgb: tuple[float, float, float] = IMAGENET_MEAN_RGB
+    std_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    side: int = 227
+    """Of square images, in pixels."""
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) RGB, 0..255, to what the network sees: float32, channels last in memory.
+
+        float32 images with channels last are changed in place.
+        """
+        low, high = self.range
+        mean, std = (torch.tensor(v, device=images.device) for v in (self.mean_rgb, self.std_rgb))
+        factor, shift = (high - low) / 255 / std, (low - mean) / std
+        # Whole rows of R, G, B, R, G, B: three numbers at a time would take five times as long.
+        rows = images.float().permute(0, 2, 3, 1).contiguous().flatten(2)
+        if not (factor == 1).all():
+            rows.mul_(factor.repeat(images.shape[3]))
+        rows.add_(shift.repeat(images.shape[3]))
+        return rows.view(*rows.shape[:2], -1, 3).permute(0, 3, 1, 2)
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Sidecar:
+    """What weights.json says about weights.safetensors."""
+
+    schema: int = SCHEMA
+    architecture: str
+    """`caffenet-trunk`, `torchvision/NAME` or `timm/NAME` (a trunk, what transfer takes), or what
+    a model.safetensors holds whole, such as `context-encoder`."""
+    method: str
+    """The pretext method: row of Table 2."""
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    recipe: str
+    recipe_values: dict[str, Any]
+    tier: str
+    data: str
+    data_fingerprint: str
+    steps: int
+    seed: int
+    seconds: float
+    """Wall time of the pretraining."""
+    sha256: str = ""
+    """Of the safetensors file."""
+    cebench_version: str = __version__
+    torch_version: str = torch.__version__
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(arbitrary_types_allowed=True))
+class Weights:
+    """Loaded weights: tensors by name, their sidecar, and a name for people."""
+
+    name: str
+    tensors: dict[str, Tensor]
+    sidecar: Sidecar
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadProof:
+    """What became of each trunk tensor, and whether the loaded trunk computes something else.
+
+    A proof exists only where nothing is missing and every shape fits: all else is refused.
+    """
+
+    matched: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    """Tensors of the file that have no place in the trunk."""
+    relative_response_change: float
+    """||pool5(loaded) - pool5(random twin)|| / ||pool5(random twin)|| on one fixed noise image."""
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.matched)} tensors matched, 0 missing, 0 of another shape, "
+            f"{len(self.unexpected)} unexpected; "
+            f"pool5 differs from a random twin's by {self.relative_response_change:.2f} of its norm"
+        )
+
+
+def save_weights(path: Path, tensors: Mapping[str, Tensor], sidecar: Sidecar) -> None:
+    """Write `path` (.safetensors), then its sidecar (.json) with the file's SHA-256."""
+    save_tensors(path, tensors)
+    values = {**asdict(sidecar), "sha256": sha256_of(path)}
+    write_atomically(path.with_suffix(".json"), (json.dumps(values, indent=2) + "\n").encode())
+
+
+def load_weights(path: Path) -> Weights:
+    """Read a weights file, or the weights.safetensors of a run directory.
+
+    InputError when it or its sidecar is absent, damaged (one flipped bit suffices) or of another
+    schema.
+    """
+    if path.is_dir():
+        path = path / "weights.safetensors"
+    if not path.is_file():
+        raise InputError(f"{path}: no such weights file; `cebench pretrain` writes one")
+    sidecar = read_sidecar(path)
+    if sha256_of(path) != sidecar.sha256:
+        raise InputError(
+            f"{path}: damaged: its SHA-256 is not that of {path.with_suffix('.json').name}; "
+            "restore the file or pretrain again"
+        )
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a safetensors file: {error}") from None
+    return Weights(name=f"{path.parent.name}/{path.stem}", tensors=tensors, sidecar=sidecar)
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """The sidecar of the weights file `path`."""
+    sidecar = path.with_suffix(".json")
+    if not sidecar.is_file():
+        raise InputError(
+            f"{path}: has no {sidecar.name} beside it; cebench needs both files, "
+            "`cebench weights import` makes them of another program's file"
+        )
+    try:
+        return TypeAdapter(Sidecar).validate_json(sidecar.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{sidecar}: not a weights sidecar: {where}: {first['msg']}") from None
+
+
+def random_weights(seed: int) -> Weights:
+    """The trunk of `--weights random`: CaffeNet fillers drawn from `seed`."""
+    trunk = CaffeNetTrunk()
+    caffenet_fillers(trunk, torch.Generator().manual_seed(torch_seed(seed, "random-trunk")))
+    sidecar = Sidecar(
+        architecture=TRUNK_ARCHITECTURE,
+        method="random",
+        recipe="random",
+        recipe_values={},
+        tier="paper",
+        data="none",
+        data_fingerprint="none",
+        steps=0,
+        seed=seed,
+        seconds=0.0,
+        sha256=f"random-{seed}",
+    )
+    return Weights(name="random", tensors=trunk.state_dict(), sidecar=sidecar)
+
+
+def load_trunk(trunk: CaffeNetTrunk, weights: Weights) -> LoadProof:
+    """Put `weights` into a CaffeNet trunk and prove it; InputError below full coverage of it."""
+    refuse_foreign(weights)
+    backbone, proof = load_backbone(weights)
+    trunk.load_state_dict(backbone.trunk.state_dict())
+    return proof
+
+
+def refuse_foreign(weights: Weights) -> None:
+    """InputError if `weights` are another library's network."""
+    if is_foreign(weights.sidecar.architecture):
+        raise InputError(
+            f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a CaffeNet trunk; "
+            "classification, linear-svm and low-shot-svm take any backbone"
+        )
+
+
+def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
+    """The backbone that `weights` were made for, filled with them, and the proof of it.
+
+    InputError below full coverage of its trunk.
+    """
+    architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
+    # One seed for both: only what the file brings tells them apart.
+    backbone, twin = (build_backbone(architecture, side=preprocessing.side) for _ in range(2))
+    theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
+    _load_all(backbone.trunk, replace(weights, tensors=theirs))
+    own = backbone.trunk.state_dict()
+    return backbone, LoadProof(
+        matched=tuple(own),
+        unexpected=tuple(name for name in theirs if name not in {*own, *FC_TENSORS}),
+        relative_response_change=_response_change(
+            backbone.trunk, twin.trunk, preprocessing, weights.name
+        ),
+    )
+
+
+def fc6_and_fc7(weights: Weights) -> dict[str, Tensor]:
+    """The tensors of fc6 and fc7 that came with `weights`; InputError if they did not."""
+    missing = [name for name in FC_TENSORS if name not in weights.tensors]
+    if missing:
+        raise InputError(
+            f"{weights.name}: has no {missing[0]}; random_from=drop7 needs weights with fc6 and "
+            "fc7, use random_from=pool5 to draw them"
+        )
+    return {name: weights.tensors[name] for name in FC_TENSORS}
+
+
+def load_module(module: nn.Module, weights: Weights, architecture: str) -> None:
+    """Put every tensor of `weights` into `module`, which must be exactly of `architecture`."""
+    if weights.sidecar.architecture != architecture:
+        raise InputError(
+            f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a {architecture}; "
+            "pretraining keeps it in model.safetensors beside weights.safetensors"
+        )
+    _load_all(module, weights)
+
+
+def _load_all(module: nn.Module, weights: Weights) -> None:
+    """Fill every tensor of `module`; InputError when one is missing or of another shape."""
+    own, theirs = module.state_dict(), weights.tensors
+    missing = [name for name in own if name not in theirs]
+    mismatched = [name for name in own if name in theirs and theirs[name].shape != own[name].shape]
+    if missing or mismatched:
+        raise InputError(_refusal(weights, own, missing, mismatched))
+    module.load_state_dict({name: theirs[name] for name in own})
+
+
+def _refusal(
+    weights: Weights, own: Mapping[str, Tensor], missing: list[str], mismatched: list[str]
+) -> str:
+    parts = [f"missing {', '.join(missing[:3])}"] if missing else []
+    parts += [
+        f"{name} is {tuple(weights.tensors[name].shape)} where {tuple(own[name].shape)} is needed"
+        for name in mismatched[:3]
+    ]
+    found = len(own) - len(missing) - len(mismatched)
+    return (
+        f"{weights.name}: weights of another architecture ({weights.sidecar.architecture}): "
+        f"{found} of {len(own)} tensors fit; {'; '.join(parts)}"
+    )
+
+
+def _response_change(
+    loaded: nn.Module, twin: nn.Module, preprocessing: Preprocessing, name: str
+) -> float:
+    """How far pool5 of the loaded trunk is from its randomly drawn twin's, on noise."""
+    generator = torch.Generator().manual_seed(torch_seed(0, "load-proof"))
+    shape = (1, 3, preprocessing.side, preprocessing.side)
+    noise = preprocessing(torch.randint(0, 256, shape, generator=generator))
+    with torch.no_grad():
+        ours, random = (network.eval()(noise) for network in (loaded, twin))
+    if not ours.isfinite().all() or not ours.any():
+        raise InputError(
+            f"{name}: its pool5 is {'zero' if ours.isfinite().all() else 'not finite'} on noise; "
+            "these weights compute nothing: compare the file with its source"
+        )
+    return float((ours - random).norm() / random.norm())

@@ -1,0 +1,160 @@
+import numpy as np
+import pytest
+import scipy.io
+
+from cebench.data.images import read_image
+from cebench.data.proposals.files import Proposals, load_proposals, save_proposals
+from cebench.data.proposals.selective_search import SelectiveSearch, compute_proposals
+from cebench.errors import InputError
+
+SEARCH = SelectiveSearch()
+
+
+def picture(seed=0):
+    """Two plain rectangles on plain ground: proposals must include both."""
+    image = np.full((80, 120, 3), 40, np.uint8)
+    image[10:50, 15:55] = (200, 30, 30)
+    image[30:75, 70:110] = (30, 60, 220)
+    return image + np.random.default_rng(seed).integers(0, 4, image.shape, dtype=np.uint8)
+
+
+def overlap(box, boxes):
+    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
+    intersection = np.clip(high - low, 0, None).prod(1)
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return intersection / ((box[2:] - box[:2]).prod() + area - intersection)
+
+
+def test_rectangles_are_proposed_in_half_open_pixels():
+    boxes = SEARCH(picture())
+    assert boxes.dtype == np.float32
+    for box in ([15, 10, 55, 50], [70, 30, 110, 75]):
+        assert overlap(np.array(box, float), boxes).max() > 0.9
+
+
+def test_boxes_are_inside_distinct_large_enough_and_in_a_stated_order():
+    boxes = SelectiveSearch(min_side=25)(picture())
+    size = boxes[:, 2:] - boxes[:, :2]
+    assert boxes.min() >= 0
+    assert boxes[:, 2].max() <= 120
+    assert boxes[:, 3].max() <= 80
+    assert size.min() >= 25
+    assert len(np.unique(boxes, axis=0)) == len(boxes)
+    keys = [(-w * h, y0, x0) for (x0, y0, _, _), (w, h) in zip(boxes, size, strict=True)]
+    assert keys == sorted(keys)
+
+
+def test_opencv_shuffles_but_the_result_is_the_same_every_time():
+    np.testing.assert_array_equal(SEARCH(picture()), SEARCH(picture()))
+
+
+def test_an_image_without_large_enough_segments_has_no_boxes():
+    boxes = SEARCH(np.zeros((10, 10, 3), np.uint8))
+    assert boxes.shape == (0, 4)
+
+
+def test_channels_are_rgb():
+    """Hue differs between RGB and BGR readings of the same array, and so do the boxes."""
+    image = np.zeros((64, 64, 3), np.uint8)
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    image[:, :, 0], image[:, :, 2] = ramp, ramp[:, None]
+    image[20:50, 20:50, 1] = 120
+    rgb, bgr = SEARCH(image), SEARCH(image[:, :, ::-1])
+    assert rgb.shape != bgr.shape or (rgb != bgr).any()
+
+
+def loaders(count, seen=None):
+    def loader(index):
+        def load():
+            if seen is not None:
+                seen.append(index)
+            return picture(index) if index else np.zeros((10, 10, 3), np.uint8)
+
+        return load
+
+    return [(f"{index:06d}", loader(index)) for index in range(count)]
+
+
+def test_computed_proposals_are_kept_and_read_back(tmp_path):
+    cache = tmp_path / "cache" / "proposals.safetensors"
+    reports = []
+    made = compute_proposals(
+        loaders(3), cache, SEARCH, report=lambda *counts: reports.append(counts)
+    )
+    assert list(made.boxes) == ["000000", "000001", "000002"]
+    assert len(made.boxes["000000"]) == 0
+    np.testing.assert_array_equal(made.boxes["000002"], SEARCH(picture(2)))
+    assert reports == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+    read = load_proposals(cache, ["000002", "000000"])
+    assert read.name == made.name == "selective-search-fast-k50,100-min20"
+    np.testing.assert_array_equal(read.boxes["000002"], made.boxes["000002"])
+    assert load_proposals(cache).sha256 == made.sha256 != read.sha256
+
+
+def test_an_interrupted_computation_goes_on_where_it_was(tmp_path):
+    cache = tmp_path / "proposals.safetensors"
+
+    def stop(done, total):
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compute_proposals(loaders(4), cache, SEARCH, report=stop)
+    assert list(load_proposals(cache).boxes) == ["000000", "000001"]
+    seen = []
+    made = compute_proposals(loaders(4, seen), cache, SEARCH)
+    assert sorted(seen) == [2, 3]
+    assert made.sha256 == compute_proposals(loaders(4), tmp_path / "other", SEARCH).sha256
+
+
+def test_a_finished_cache_is_not_written_again(tmp_path):
+    cache = tmp_path / "proposals.safetensors"
+    compute_proposals(loaders(2), cache, SEARCH)
+    before = cache.stat().st_mtime_ns
+    seen = []
+    compute_proposals(loaders(2, seen), cache, SEARCH)
+    assert cache.stat().st_mtime_ns == before
+    assert seen == []
+
+
+def test_proposals_of_another_image_set_are_refused(tmp_path):
+    cache = tmp_path / "proposals.safetensors"
+    save_proposals(cache, Proposals("mine", {"000001": np.ones((2, 4), np.float32)}))
+    with pytest.raises(InputError, match=r"2 of 3 images \(first: 000007\)"):
+        load_proposals(cache, ["000001", "000007", "000009"])
+
+
+def test_a_cache_of_other_settings_is_refused(tmp_path):
+    cache = tmp_path / "proposals.safetensors"
+    compute_proposals(loaders(1), cache, SelectiveSearch(min_side=10))
+    with pytest.raises(InputError, match=r"-min10, expected .*-min20"):
+        compute_proposals(loaders(1), cache, SEARCH)
+
+
+def test_damage_is_noticed(tmp_path):
+    cache = tmp_path / "proposals.safetensors"
+    save_proposals(cache, Proposals("mine", {"000001": np.ones((2, 4), np.float32)}))
+    content = bytearray(cache.read_bytes())
+    content[-5] ^= 1
+    cache.write_bytes(content)
+    with pytest.raises(InputError, match="does not fit its SHA-256"):
+        load_proposals(cache)
+    cache.write_bytes(b"not a tensor file")
+    with pytest.raises(InputError, match="is no file of proposals"):
+        load_proposals(cache)
+    with pytest.raises(InputError, match="does not exist"):
+        load_proposals(tmp_path / "absent")
+
+
+@pytest.mark.shared_data
+def test_real_proposals_are_as_many_as_the_original_ones_and_find_its_boxes(shared_data):
+    """Against the MATLAB boxes that come with Fast R-CNN's demo image, which have no least side."""
+    folder = shared_data / "eval" / "proposals"
+    theirs = scipy.io.loadmat(folder / "000004_boxes.mat")["boxes"].astype(float)
+    theirs[:, 2:] += 1
+    theirs = theirs[(theirs[:, 2:] - theirs[:, :2] >= 20).all(1)]
+    ours = SEARCH(read_image(folder / "000004.jpg"))
+    assert 0.7 < len(ours) / len(theirs) < 1.8
+    best = [overlap(box, ours).max() for box in theirs]
+    assert np.mean(best) > 0.75

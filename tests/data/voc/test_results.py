@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.data.voc.results import (
+    DetectionRows,
+    read_detection_files,
+    read_scores_csv,
+    write_detection_files,
+    write_scores_csv,
+)
+
+IDS = ["000001", "2008_000002", "000003"]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_detections_come_back_to_the_last_bit(tmp_path: Path, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.sort(rng.integers(0, 20, 200))
+    rows = DetectionRows(
+        images=rng.integers(0, 3, 200),
+        labels=labels,
+        scores=rng.random(200).astype(dtype),
+        # Multiples of 2^-20: adding and taking off 1 is exact, as for every float32 above 2^-28.
+        boxes=((rng.random((200, 4)) * 500 * 2**20).round() / 2**20).astype(dtype),
+    )
+    write_detection_files(tmp_path, "test", IDS, rows)
+    found = read_detection_files(tmp_path, "test", IDS)
+    for written, read in zip(rows, found, strict=True):
+        np.testing.assert_array_equal(read, written)
+
+
+def test_the_devkits_corners_are_one_based_and_inclusive(tmp_path: Path) -> None:
+    rows = DetectionRows(
+        np.array([1]), np.array([0]), np.array([0.25]), np.array([[0.0, 0.0, 10.0, 20.0]])
+    )
+    write_detection_files(tmp_path, "val", IDS, rows, competition="comp3")
+    path = tmp_path / "comp3_det_val_aeroplane.txt"
+    assert path.read_text() == "2008_000002 0.25 1.0 1.0 10.0 20.0\n"
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+def test_a_class_whose_name_ends_another_is_not_mixed_up(tmp_path: Path) -> None:
+    for name in ("cat", "wildcat"):
+        (tmp_path / f"x_det_test_{name}.txt").write_text("")
+    (tmp_path / "x_det_test_cat.txt").write_text("000003 1 1 1 2 2\n")
+    found = read_detection_files(tmp_path, "test", IDS, ["wildcat", "cat"])
+    assert found.labels.tolist() == [1]
+
+
+def test_scores_come_back_to_the_last_bit_in_the_asked_order(tmp_path: Path) -> None:
+    scores = np.random.default_rng(0).normal(size=(3, 20))
+    write_scores_csv(tmp_path / "s.csv", IDS, scores)
+    np.testing.assert_array_equal(read_scores_csv(tmp_path / "s.csv", IDS), scores)
+    backwards = read_scores_csv(tmp_path / "s.csv", IDS[::-1], VOC_CLASSES[:2])
+    np.testing.assert_array_equal(backwards, scores[::-1, :2])
+
+
+def test_scores_that_are_not_finite_are_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        write_scores_csv(tmp_path / "s.csv", IDS, np.full((3, 20), np.nan))
+    assert not (tmp_path / "s.csv").exists()

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import pytest
+
+from cebench.errors import InputError
+from cebench.training.run_directory import RunDirectory
+
+IDENTITY = {"run": {"verb": "pretrain", "seed": 0}, "recipe": {"steps": 10, "loss": "l2"}}
+OTHER = {"run": {"verb": "pretrain", "seed": 0}, "recipe": {"steps": 20, "loss": "l2"}}
+
+
+def test_a_run_is_claimed_continued_and_finished(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.log_metrics(5, {"loss": 1.0})
+        started = run.started
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        assert not run.finished
+        assert run.started == started
+        assert run.metrics() == [{"step": 5, "loss": 1.0}]
+        run.finish([])
+        assert run.finished
+
+
+def test_the_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> None:
+    RunDirectory(tmp_path / "a", IDENTITY).__exit__(None, None, None)
+    before = (tmp_path / "a" / "run.toml").read_bytes()
+    for resume in (True, False):
+        with pytest.raises(InputError, match=r"recipe.steps is 10 there, 20 here.*choose another"):
+            RunDirectory(tmp_path / "a", OTHER, resume=resume)
+    assert (tmp_path / "a" / "run.toml").read_bytes() == before
+
+
+def test_a_folder_with_other_files_is_refused_and_untouched(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    with pytest.raises(InputError, match="holds files but no cebench run"):
+        RunDirectory(tmp_path, IDENTITY)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(InputError, match="is a file"):
+        RunDirectory(tmp_path / "thesis.tex", IDENTITY)
+
+
+def test_starting_over_forgets_what_was_there(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.log_metrics(5, {"loss": 1.0})
+        run.checkpoints.mkdir()
+    with RunDirectory(tmp_path / "a", IDENTITY, resume=False) as run:
+        assert run.metrics() == []
+        assert not run.checkpoints.exists()
+
+
+def test_two_processes_cannot_write_one_run(tmp_path: Path) -> None:
+    with (
+        RunDirectory(tmp_path / "a", IDENTITY),
+        pytest.raises(InputError, match="another process"),
+    ):
+        RunDirectory(tmp_path / "a", IDENTITY)
+
+
+def test_metrics_after_a_checkpoint_are_forgotten_and_a_torn_line_is_left_out(
+    tmp_path: Path,
+) -> None:
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        for step in (1, 2, 3):
+            run.log_metrics(step, {"loss": float(step)})
+        with (run.path / "metrics.jsonl").open("a") as file:
+            file.write('{"step": 4, "lo')
+        assert [line["step"] for line in run.metrics()] == [1, 2, 3]
+        run.forget_metrics_after(2)
+        run.log_metrics(3, {"loss": 30.0})
+        assert [line["loss"] for line in run.metrics()] == [1.0, 2.0, 30.0]
+
+
+def test_a_failure_is_in_the_log_of_the_run(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.log_metrics(1, {"loss": 1.0})
+    with pytest.raises(RuntimeError), RunDirectory(tmp_path / "a", IDENTITY):
+        raise RuntimeError("the disk is gone")
+    assert "the disk is gone" in (tmp_path / "a" / "log.txt").read_text()
+
+
+def test_a_mistake_leaves_no_claim_on_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    for name in ("mine", "new"):
+        with pytest.raises(InputError), RunDirectory(tmp_path / name, IDENTITY):
+            raise InputError("no such data")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
+
+
+def test_stored_predictions_belong_to_the_data_that_the_run_began_with(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.of_data("abc")
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.of_data("abc")
+        with pytest.raises(InputError, match="the data changed since this run began; restore them"):
+            run.of_data("abd")
+    with RunDirectory(tmp_path / "a", IDENTITY, resume=False) as run:
+        run.of_data("abd")

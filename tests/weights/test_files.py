@@ -1,0 +1,104 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from cebench.commands.weights import weights as weights_command
+from cebench.errors import InputError
+from cebench.models.caffenet import TRUNK_TENSORS, CaffeNetTrunk
+from cebench.weights.files import (
+    TRUNK_ARCHITECTURE,
+    load_module,
+    load_trunk,
+    load_weights,
+    random_weights,
+    save_weights,
+)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A run directory with the weights file of a random trunk."""
+    weights = random_weights(seed=3)
+    path = tmp_path / "run" / "weights.safetensors"
+    path.parent.mkdir()
+    save_weights(path, weights.tensors, replace(weights.sidecar, method="context"))
+    return path
+
+
+def test_weights_survive_the_file(saved: Path) -> None:
+    loaded, drawn = load_weights(saved), random_weights(seed=3)
+    assert loaded.sidecar.method == "context"
+    assert loaded.sidecar.architecture == TRUNK_ARCHITECTURE
+    assert loaded.name == "run/weights"
+    assert set(loaded.tensors) == set(TRUNK_TENSORS)
+    assert all(torch.equal(loaded.tensors[name], drawn.tensors[name]) for name in TRUNK_TENSORS)
+    assert load_weights(saved.parent).sidecar == loaded.sidecar
+
+
+def test_the_proof_counts_tensors_and_shows_that_the_response_changed(saved: Path) -> None:
+    trunk, weights = CaffeNetTrunk(), load_weights(saved)
+    proof = load_trunk(trunk, weights)
+    assert proof.matched == TRUNK_TENSORS
+    assert proof.unexpected == ()
+    assert proof.relative_response_change > 0.01
+    assert all(
+        torch.equal(trunk.state_dict()[name], weights.tensors[name]) for name in proof.matched
+    )
+
+
+def test_further_tensors_are_named_but_do_no_harm(saved: Path) -> None:
+    weights = load_weights(saved)
+    weights.tensors["fc8.bias"] = torch.zeros(20)
+    assert load_trunk(CaffeNetTrunk(), weights).unexpected == ("fc8.bias",)
+
+
+def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
+    weights = load_weights(saved)
+    renamed = {f"features.{name}": tensor for name, tensor in weights.tensors.items()}
+    with pytest.raises(InputError, match=r"0 of 10 tensors fit; missing conv1\.weight"):
+        load_trunk(CaffeNetTrunk(), replace(weights, tensors=renamed))
+    wider = {**weights.tensors, "conv1.weight": torch.zeros(64, 3, 11, 11)}
+    with pytest.raises(InputError, match=r"9 of 10 .*conv1\.weight is \(64, 3, 11, 11\) where"):
+        load_trunk(CaffeNetTrunk(), replace(weights, tensors=wider))
+    with pytest.raises(InputError, match="holds a caffenet-trunk, needed is a context-encoder"):
+        load_module(CaffeNetTrunk(), weights, "context-encoder")
+
+
+def test_a_flipped_bit_a_missing_file_and_a_strange_sidecar_are_named(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    content[-1000] ^= 4
+    saved.write_bytes(content)
+    with pytest.raises(InputError, match=r"weights\.safetensors: damaged"):
+        load_weights(saved)
+    sidecar = saved.with_suffix(".json")
+    values = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**values, "colour": "blue"}))
+    with pytest.raises(InputError, match=r"weights\.json: not a weights sidecar: colour"):
+        load_weights(saved)
+    sidecar.unlink()
+    with pytest.raises(InputError, match=r"has no weights\.json beside it"):
+        load_weights(saved)
+    with pytest.raises(InputError, match="no such weights file"):
+        load_weights(saved.with_name("absent.safetensors"))
+
+
+def test_random_weights_are_a_function_of_the_seed() -> None:
+    first, again, other = (random_weights(seed).tensors["conv2.weight"] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_inspect_prints_sidecar_tensors_and_verdict(saved: Path, runner: CliRunner) -> None:
+    result = runner.invoke(weights_command, ["inspect", str(saved), "--json"])
+    summary = json.loads(result.stdout)
+    assert summary["parameters"] == 2_334_080
+    assert summary["tensors"]["conv1.weight"]["shape"] == [96, 3, 11, 11]
+    assert summary["sidecar"]["method"] == "context"
+    assert summary["trunk"].startswith("10 tensors matched")
+    text = runner.invoke(weights_command, ["inspect", str(saved)]).stdout
+    assert "2,334,080 parameters" in text
+    assert "96x3x11x11" in text
