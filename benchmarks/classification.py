@@ -21,10 +21,10 @@ from torchvision.transforms.v2 import functional as tv
 
 from cebench.data.store.ragged import RaggedImages
 from cebench.metrics.average_precision import multilabel_scores
-from cebench.metrics.bootstrap import bootstrap_intervals, draw_counts
+from cebench.metrics.bootstrap import bootstrap_intervals, sample_counts
 from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.models.classifier import CaffeNetClassifier
-from cebench.transfer.classification.crops import crops_at, draw_scaled
+from cebench.transfer.classification.crops import crops_at, sample_scaled
 from cebench.weights.files import Preprocessing
 
 SIDE, BATCH, PHOTOS = 227, 32, ("astronaut", "chelsea", "coffee", "rocket", "cat", "retina")
@@ -62,7 +62,7 @@ def compare_crops(files: list[bytes]) -> None:
     arrays = [np.asarray(Image.open(io.BytesIO(file)).convert("RGB")) for file in files]
     images, index = RaggedImages.from_arrays(arrays), np.arange(len(arrays))
     sizes = np.array([array.shape[:2] for array in arrays])
-    places = draw_scaled(sizes, SIDE, (0.5, 2.0), np.random.default_rng(0))
+    places = sample_scaled(sizes, SIDE, (0.5, 2.0), np.random.default_rng(0))
     seen = Preprocessing()
 
     def ours() -> torch.Tensor:
@@ -114,7 +114,7 @@ def compare_bootstraps(images: int = 4952, classes: int = 20) -> None:
     rng = np.random.default_rng(0)
     labels = np.where(rng.random((images, classes)) < 0.08, 1, -1).astype(np.int8)
     scores = labels + rng.normal(size=labels.shape)
-    counts = draw_counts(images, NAIVE_DRAWS, seed=0)
+    counts = sample_counts(images, NAIVE_DRAWS, seed=0)
 
     def one_by_one() -> None:
         for draw in counts.T:

@@ -16,30 +16,43 @@ from cebench.errors import InputError
 Tier = Literal["smoke", "short", "paper"]
 
 
-class Recipe(BaseModel):
-    """The options that every program has; a program's own recipe adds to them.
-
-    A recipe is everything that determines a number besides the seed, the weights and the data.
-    """
+class Options(BaseModel):
+    """Named values, checked and then frozen; each has its docstring as description."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
 
-    idle: ClassVar[frozenset[str]] = frozenset({"log_every", "checkpoint_every", "samples_at"})
+
+class Recipe(Options):
+    """The options that every program has; a program's own recipe adds to them.
+
+    A recipe is everything that determines a number besides the seed, the weights and the data.
+    """
+
+    excluded_from_hash: ClassVar[frozenset[str]] = frozenset(
+        {"log_every", "checkpoint_every", "samples_at"}
+    )
     """Options that cannot change a number, or only by way of the data, which has its own hash."""
 
     tier: Tier
     """`smoke` shows that it runs, `short` fits a laptop, `paper` follows the published schedule."""
-    log_every: PositiveInt = 20
-    """Steps between two lines of metrics.jsonl."""
-    checkpoint_every: PositiveInt = 200
-    """Steps between two checkpoints; a killed run repeats at most this many."""
 
     @property
     def variant(self) -> str:
         """What the name of a transfer's protocol says of options that make it another one."""
         return ""
+
+
+class TrainingRecipe(Recipe):
+    """The options of every program that trains."""
+
+    steps: PositiveInt
+    """Optimizer steps."""
+    log_every: PositiveInt = 20
+    """Steps between two lines of metrics.jsonl."""
+    checkpoint_every: PositiveInt = 200
+    """Steps between two checkpoints; a killed run repeats at most this many."""
 
 
 RecipeType = TypeVar("RecipeType", bound=Recipe)
@@ -87,7 +100,7 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
 def recipe_sha256(recipe: Recipe) -> str:
     """Hash of the resolved recipe without its idle options."""
-    values = recipe.model_dump(mode="json", exclude=set(recipe.idle))
+    values = recipe.model_dump(mode="json", exclude=set(recipe.excluded_from_hash))
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -22,7 +22,7 @@ def process_count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def leads() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes files."""
     return not dist.is_initialized() or dist.get_rank() == 0
 
@@ -43,7 +43,7 @@ def processes(device: torch.device) -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def refuse_processes(verb: str) -> None:
+def check_single_process(verb: str) -> None:
     """InputError under torchrun: `verb` runs in one process."""
     if _under_torchrun():
         raise InputError(f"{verb} runs in one process; start it without torchrun, one per device")
@@ -54,7 +54,7 @@ def _under_torchrun() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def rows(count: int) -> slice:
+def local_slice(count: int) -> slice:
     """This process's rows of a batch of `count`; InputError unless all get equally many."""
     share, rest = divmod(count, process_count())
     if rest:
@@ -66,7 +66,7 @@ def rows(count: int) -> slice:
     return slice(first, first + share)
 
 
-def total(value: Tensor) -> Tensor:
+def all_reduce_sum(value: Tensor) -> Tensor:
     """The sum of a value over the processes, without gradient."""
     value = value.detach()
     if process_count() == 1:
@@ -76,14 +76,14 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
-def any_process(condition: bool) -> bool:
+def any_rank(condition: bool) -> bool:
     """Whether `condition` holds in any process, which all learn at the same step."""
-    return bool(total(torch.tensor(int(condition))))
+    return bool(all_reduce_sum(torch.tensor(int(condition))))
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Return when every process has come here."""
-    any_process(False)
+    any_rank(False)
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
@@ -98,7 +98,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
         gradient.copy_(part.view(gradient.shape))
 
 
-def descend(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
+def backward_and_step(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
     """One step of `optimizer` along the whole batch's gradient; `loss` is this process's share."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -109,14 +109,14 @@ def descend(loss: Tensor, network: nn.Module, optimizer: Optimizer) -> None:
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: object, value: Tensor) -> Tensor:
-        return total(value)
+        return all_reduce_sum(value)
 
     @staticmethod
     def backward(ctx: object, gradient: Tensor) -> Tensor:
-        return total(gradient)
+        return all_reduce_sum(gradient)
 
 
-def differentiable_total(value: Tensor) -> Tensor:
+def all_reduce_sum_with_grad(value: Tensor) -> Tensor:
     """The sum of a value over the processes, through which gradients flow back to all of them."""
     summed: Tensor = _Sum.apply(value)
     return summed

@@ -16,7 +16,7 @@ from torch.optim import Adam, Optimizer
 
 from cebench.data.hole_masks import Holes
 from cebench.devices import autocast, compiled
-from cebench.distributed import descend, process_count, total
+from cebench.distributed import all_reduce_sum, backward_and_step, process_count
 from cebench.models.inpainting_gan import (
     BOTTLENECK,
     FILL,
@@ -27,12 +27,12 @@ from cebench.models.inpainting_gan import (
 )
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training.loop import train
+from cebench.training.loop import Schedule, train
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
 from .holes import Mask, holes_of
-from .setting import Pretrained, PretrainingRecipe, Setting
+from .run_context import Pretrained, PretrainingRecipe, RunContext
 from .sources import load_source
 
 OBJECTIVES = {"joint": (0.999, 0.001), "l2": (1.0, 0.0), "adversarial": (0.0, 1.0)}
@@ -133,13 +133,13 @@ class ContextGan:
         losses = {}
         if "discriminator" in self.modules:
             losses["discriminator"] = self.discriminator_loss(prediction.detach(), batch.images)
-            descend(losses["discriminator"], self.discriminator, self.adversary)
+            backward_and_step(losses["discriminator"], self.discriminator, self.adversary)
             self.discriminator.requires_grad_(False)
         losses |= self.generator_losses(prediction, batch.images, batch.holes)
-        descend(losses["loss"], self.generator, self.adam)
+        backward_and_step(losses["loss"], self.generator, self.adam)
         if "discriminator" in self.modules:
             self.discriminator.requires_grad_(True)
-        return {name: total(loss).clone() for name, loss in losses.items()}
+        return {name: all_reduce_sum(loss).clone() for name, loss in losses.items()}
 
     def _predict(self, images: Tensor, holes: Tensor) -> Tensor:
         """The generator's regions, (N, 3, P, P) float32 on [-1, 1]."""
@@ -192,27 +192,31 @@ def minus_log_sigmoid(logits: Tensor) -> Tensor:
     return F.softplus(-logits)
 
 
-def pretrain(recipe: ContextGanRecipe, setting: Setting) -> Pretrained:
+def pretrain(recipe: ContextGanRecipe, run_context: RunContext) -> Pretrained:
     """Load the images, train, and leave samples/ and curves.png in the run directory."""
     hole = recipe.side // 2 - 2 * recipe.overlap
-    holes = holes_of(recipe.mask, recipe.side, hole, recipe.region_image_set, setting)
-    source = load_source(setting.data, setting.exclude, recipe.voc_image_set, recipe.short_side)
-    crops = Crops(source.images, recipe.side, recipe.held_out_images, setting.seed, setting.device)
+    holes = holes_of(recipe.mask, recipe.side, hole, recipe.region_image_set, run_context)
+    source = load_source(
+        run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
+    )
+    crops = Crops(
+        source.images, recipe.side, recipe.held_out_images, run_context.seed, run_context.device
+    )
     program = ContextGan(crops, holes, recipe)
     seconds = train(
         program,
-        setting.run,
-        label="context-gan",
-        steps=recipe.steps,
-        seed=setting.seed,
-        data_fingerprint=source.fingerprint,
-        log_every=recipe.log_every,
-        checkpoint_every=recipe.checkpoint_every,
-        batches_ahead=crops.batches_ahead,
-        pictures_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
-        draw=lambda step: _draw_samples(program, step, setting),
+        run_context.run,
+        Schedule.of(
+            recipe,
+            label="context-gan",
+            seed=run_context.seed,
+            data_fingerprint=source.fingerprint,
+            prefetch=crops.prefetch,
+            samples_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
+        ),
+        save_samples=lambda step: _save_samples(program, step, run_context),
     )
-    plot_curves(setting.run.metrics(), setting.run.path / "curves.png", title="context-gan")
+    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="context-gan")
     return Pretrained(
         trunk=None,
         model=program.generator.state_dict(),
@@ -226,14 +230,14 @@ def pretrain(recipe: ContextGanRecipe, setting: Setting) -> Pretrained:
 
 
 @torch.no_grad()
-def _draw_samples(program: ContextGan, step: int, setting: Setting) -> None:
+def _save_samples(program: ContextGan, step: int, run_context: RunContext) -> None:
     """Context, prediction, composite and truth of the held-out images, one row each.
 
     The prediction is shown in its place, visible pixels that it covers included; the composite
     takes missing pixels only.
     """
     truth = program.crops.samples()
-    holes = sample_holes(program.holes, setting.seed, len(truth), setting.device)
+    holes = sample_holes(program.holes, run_context.seed, len(truth), run_context.device)
     context, prediction = visible_context(truth, holes), program.predict(truth, holes)
     pasted = context.clone()
     central_square(pasted, prediction.shape[-1]).copy_(prediction)
@@ -244,4 +248,4 @@ def _draw_samples(program: ContextGan, step: int, setting: Setting) -> None:
         "composite": torch.where(holes, pasted, truth),
         "truth": truth,
     }
-    save_samples(setting.run.path, step, columns)
+    save_samples(run_context.run.path, step, columns)

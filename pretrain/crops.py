@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cebench.data.hole_masks import Holes
 from cebench.data.store.ragged import RaggedImages
-from cebench.distributed import rows
+from cebench.distributed import local_slice
 from cebench.plots.sheets import save_sheet
 from cebench.randomness import EpochOrder, numpy_generator
 
@@ -30,14 +30,19 @@ class Crops:
         self, images: RaggedImages, side: int, held_out: int, seed: int, device: torch.device
     ) -> None:
         self.heights, self.widths = images.heights.cpu().numpy(), images.widths.cpu().numpy()
-        self.images, self.side, self.seed, self.device = images.near(device), side, seed, device
+        self.images, self.side, self.seed, self.device = (
+            images.to_if_fits(device),
+            side,
+            seed,
+            device,
+        )
         order = numpy_generator(seed, "held-out").permutation(len(images))
         self.held_out = order[: min(held_out, len(order) - 1)]
         self.training = np.sort(order[len(self.held_out) :])
         self.order = EpochOrder(len(self.training), seed)
 
     @property
-    def batches_ahead(self) -> int:
+    def prefetch(self) -> int:
         """Threads that make batches ahead: some where images in host memory feed a GPU, else 0."""
         far = self.device.type == "cuda" and not self.images.pixels.is_cuda
         return min(8, os.cpu_count() or 1) if far else 0
@@ -50,7 +55,7 @@ class Crops:
     def batch(self, step: int, count: int) -> Tensor:
         """This process's rows of the batch of a step: (N, 3, side, side) uint8."""
         generator = numpy_generator(self.seed, "crop", step)
-        return self._crops(self.indices(step, count), generator, rows(count))
+        return self._crops(self.indices(step, count), generator, local_slice(count))
 
     def samples(self) -> Tensor:
         """One crop of each held-out image, always the same: (N, 3, side, side) uint8."""
@@ -67,18 +72,20 @@ class Crops:
 
 def batch_holes(holes: Holes, seed: int, step: int, count: int, device: torch.device) -> Tensor:
     """This process's rows of the holes of a step: (N, 1, side, side) bool, True = missing."""
-    return _draw_holes(holes, numpy_generator(seed, "holes", step), count, device, rows(count))
+    return _sample_holes(
+        holes, numpy_generator(seed, "holes", step), count, device, local_slice(count)
+    )
 
 
 def sample_holes(holes: Holes, seed: int, count: int, device: torch.device) -> Tensor:
     """The holes of the held-out crops, always the same: (N, 1, side, side) bool."""
-    return _draw_holes(holes, numpy_generator(seed, "sample-holes"), count, device, slice(None))
+    return _sample_holes(holes, numpy_generator(seed, "sample-holes"), count, device, slice(None))
 
 
-def _draw_holes(
+def _sample_holes(
     holes: Holes, generator: np.random.Generator, count: int, device: torch.device, own: slice
 ) -> Tensor:
-    uniforms = generator.random((count, *holes.draws), dtype=np.float32)[own]
+    uniforms = generator.random((count, *holes.sample_shape), dtype=np.float32)[own]
     return holes(torch.from_numpy(uniforms).to(device)).unsqueeze(1)
 
 

@@ -10,7 +10,7 @@ from cebench.data.hole_masks import ScatteredPixels
 from cebench.models.context_encoder import IMAGE_SIDE
 
 from .reconstruction import ReconstructionRecipe, pretrain_by_reconstruction
-from .setting import Pretrained, Setting
+from .run_context import Pretrained, RunContext
 
 
 class DenoisingRecipe(ReconstructionRecipe):
@@ -20,7 +20,7 @@ class DenoisingRecipe(ReconstructionRecipe):
     """Probability that a pixel is replaced by the mean pixel (masking noise)."""
 
 
-def pretrain(recipe: DenoisingRecipe, setting: Setting) -> Pretrained:
+def pretrain(recipe: DenoisingRecipe, run_context: RunContext) -> Pretrained:
     """Train the network to restore whole images, of which single pixels are missing."""
     holes = ScatteredPixels(IMAGE_SIDE, recipe.missing_share)
-    return pretrain_by_reconstruction(recipe, setting, "denoising-autoencoder", holes, "all")
+    return pretrain_by_reconstruction(recipe, run_context, "denoising-autoencoder", holes, "all")

@@ -6,12 +6,14 @@ from cebench.data.hole_masks import CentralHole, Holes, NoisePattern, RandomBloc
 from cebench.data.photos import voc_year
 from cebench.errors import InputError
 
-from .setting import Setting
+from .run_context import RunContext
 
 Mask = Literal["central", "random-block", "random-region", "noise"]
 
 
-def holes_of(mask: Mask, size: int, central_side: int, shapes: str, setting: Setting) -> Holes:
+def holes_of(
+    mask: Mask, size: int, central_side: int, shapes: str, run_context: RunContext
+) -> Holes:
     """Holes of the kind `mask` in images of `size` x `size` pixels.
 
     central_side: side of the central hole in pixels.
@@ -23,10 +25,10 @@ def holes_of(mask: Mask, size: int, central_side: int, shapes: str, setting: Set
         return RandomBlocks(size)
     if mask == "noise":
         return NoisePattern(size)
-    if setting.region_shapes is None:
+    if run_context.region_shapes is None:
         raise InputError(
             "mask random-region needs silhouettes: --region-shapes VOCdevkit/VOC2012 "
             "(or --set mask=random-block)"
         )
-    voc = voc_year(setting.region_shapes, "--region-shapes")
-    return RandomRegions.from_voc(size, voc, shapes).to(setting.device)
+    voc = voc_year(run_context.region_shapes, "--region-shapes")
+    return RandomRegions.from_voc(size, voc, shapes).to(run_context.device)

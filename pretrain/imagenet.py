@@ -12,12 +12,12 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cebench.devices import autocast, compiled
-from cebench.distributed import descend, rows, total
+from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
 from cebench.errors import InputError
 from cebench.files import write_atomically
 from cebench.models.caffenet import he_weights, preprocess
@@ -25,10 +25,11 @@ from cebench.models.classifier import CaffeNetClassifier
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training.loop import train
+from cebench.training.loop import Schedule, train
+from cebench.training.options import SgdOptions
 
 from .crops import Crops
-from .setting import Pretrained, PretrainingRecipe, Setting
+from .run_context import Pretrained, PretrainingRecipe, RunContext
 from .sources import load_source
 
 logger = logging.getLogger("cebench")
@@ -37,15 +38,11 @@ CROP_SIDE = 227
 TEST_BATCH = 64
 
 
-class ImagenetRecipe(PretrainingRecipe):
+class ImagenetRecipe(PretrainingRecipe, SgdOptions):
     """How the classifier trains, by SGD (protocol ledger: ImageNet labels)."""
 
     tenth_every: PositiveInt
     """Steps after which the learning rate falls to a tenth."""
-    momentum: NonNegativeFloat = 0.9
-    """Of SGD."""
-    weight_decay: NonNegativeFloat = 5e-4
-    """Of the weights; biases learn twice as fast and do not decay."""
     short_side: int = Field(default=256, ge=CROP_SIDE)
     """Pixels of the shorter image side before a random 227 px crop."""
     init: Literal["caffenet", "he"] = "caffenet"
@@ -91,7 +88,7 @@ class ImagenetClassification:
     def batch(self, step: int) -> Batch:
         """Random 227 px crops, mirrored half of the time, and their labels."""
         count = self.recipe.batch_size
-        index = self.crops.indices(step, count)[rows(count)]
+        index = self.crops.indices(step, count)[local_slice(count)]
         labels = torch.from_numpy(self.labels[index]).to(self.crops.device)
         return Batch(self.crops.batch(step, count), labels)
 
@@ -99,8 +96,8 @@ class ImagenetClassification:
         """One SGD step on the softmax cross-entropy."""
         loss = self.loss(batch.images, batch.labels)
         scale_rates(self.sgd, 0.1 ** (step // self.recipe.tenth_every))
-        descend(loss, self.network, self.sgd)
-        return {"loss": total(loss).clone()}
+        backward_and_step(loss, self.network, self.sgd)
+        return {"loss": all_reduce_sum(loss).clone()}
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """This process's share of the whole batch's mean."""
@@ -144,30 +141,34 @@ def central_crops(crops: Crops, index: np.ndarray) -> Tensor:
     return crops.images.integer_crops(images, y0, x0, upright, CROP_SIDE, crops.device)
 
 
-def pretrain(recipe: ImagenetRecipe, setting: Setting) -> Pretrained:
+def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
     """Train on images sorted into class folders; leaves accuracy.json in the run directory."""
-    source = load_source(setting.data, setting.exclude, recipe.voc_image_set, recipe.short_side)
+    source = load_source(
+        run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
+    )
     if source.labels is None or len(source.classes) < 2:
         raise InputError(
             "imagenet learns labels: every image of --data must lie in a class folder "
             "(DATA/CLASS/IMAGE), and there must be at least two classes"
         )
-    crops = Crops(source.images, CROP_SIDE, recipe.held_out_images, setting.seed, setting.device)
+    crops = Crops(
+        source.images, CROP_SIDE, recipe.held_out_images, run_context.seed, run_context.device
+    )
     program = ImagenetClassification(crops, source.labels, len(source.classes), recipe)
     seconds = train(
         program,
-        setting.run,
-        label="imagenet",
-        steps=recipe.steps,
-        seed=setting.seed,
-        data_fingerprint=source.fingerprint,
-        log_every=recipe.log_every,
-        checkpoint_every=recipe.checkpoint_every,
-        batches_ahead=crops.batches_ahead,
-        pictures_at={*recipe.samples_at, recipe.steps},
-        draw=lambda step: _measure(program, step, source.classes, setting),
+        run_context.run,
+        Schedule.of(
+            recipe,
+            label="imagenet",
+            seed=run_context.seed,
+            data_fingerprint=source.fingerprint,
+            prefetch=crops.prefetch,
+            samples_at={*recipe.samples_at, recipe.steps},
+        ),
+        save_samples=lambda step: _measure(program, step, source.classes, run_context),
     )
-    plot_curves(setting.run.metrics(), setting.run.path / "curves.png", title="imagenet")
+    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="imagenet")
     return Pretrained(
         trunk=program.network.trunk.state_dict(),
         model=program.network.state_dict(),
@@ -180,7 +181,7 @@ def pretrain(recipe: ImagenetRecipe, setting: Setting) -> Pretrained:
 
 
 def _measure(
-    program: ImagenetClassification, step: int, classes: tuple[str, ...], setting: Setting
+    program: ImagenetClassification, step: int, classes: tuple[str, ...], run_context: RunContext
 ) -> None:
     accuracy = program.accuracy()
     images = len(program.crops.held_out)
@@ -189,5 +190,5 @@ def _measure(
         f"of {images} held-out images"
     )
     values = {"step": step, "images": images, **accuracy, "classes": classes}
-    path = setting.run.path / "accuracy.json"
+    path = run_context.run.path / "accuracy.json"
     write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())

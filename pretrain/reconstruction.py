@@ -11,15 +11,15 @@ from torch.optim import Optimizer
 
 from cebench.data.hole_masks import Holes
 from cebench.devices import autocast, compiled
-from cebench.distributed import descend, process_count, total
+from cebench.distributed import all_reduce_sum, backward_and_step, process_count
 from cebench.models.caffenet import preprocess
 from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training.loop import train
+from cebench.training.loop import Schedule, train
 
 from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
-from .setting import Pretrained, PretrainingRecipe, Setting
+from .run_context import Pretrained, PretrainingRecipe, RunContext
 from .sources import load_source
 
 Counted = Literal["missing", "all"]
@@ -92,8 +92,8 @@ class Reconstruction:
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """One Adam step on the reconstruction loss."""
         loss = self.loss(batch.images, batch.holes)
-        descend(loss, self.network, self.adam)
-        return {"loss": total(loss).clone()}
+        backward_and_step(loss, self.network, self.adam)
+        return {"loss": all_reduce_sum(loss).clone()}
 
     def _loss(self, images: Tensor, holes: Tensor | None) -> Tensor:
         context = visible_context(images, holes)
@@ -127,7 +127,7 @@ class ReconstructionLoss(nn.Module):
         error = error.square() if self.kind == "l2" else error.abs()
         if self.counted == "all" or holes is None:
             return error.sum() / (error.numel() * process_count())
-        return (error * holes).sum() / (3 * total(holes.sum()))
+        return (error * holes).sum() / (3 * all_reduce_sum(holes.sum()))
 
 
 def visible_context(images: Tensor, holes: Tensor | None) -> Tensor:
@@ -138,29 +138,33 @@ def visible_context(images: Tensor, holes: Tensor | None) -> Tensor:
 
 def pretrain_by_reconstruction(
     recipe: ReconstructionRecipe,
-    setting: Setting,
+    run_context: RunContext,
     label: str,
     holes: Holes | None,
     counted: Counted,
 ) -> Pretrained:
     """Load the images, train, and leave samples/ and curves.png in the run directory."""
-    source = load_source(setting.data, setting.exclude, recipe.voc_image_set, recipe.short_side)
-    crops = Crops(source.images, IMAGE_SIDE, recipe.held_out_images, setting.seed, setting.device)
+    source = load_source(
+        run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
+    )
+    crops = Crops(
+        source.images, IMAGE_SIDE, recipe.held_out_images, run_context.seed, run_context.device
+    )
     program = Reconstruction(crops, holes, counted, recipe)
     seconds = train(
         program,
-        setting.run,
-        label=label,
-        steps=recipe.steps,
-        seed=setting.seed,
-        data_fingerprint=source.fingerprint,
-        log_every=recipe.log_every,
-        checkpoint_every=recipe.checkpoint_every,
-        batches_ahead=crops.batches_ahead,
-        pictures_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
-        draw=lambda step: _draw_samples(program, step, setting),
+        run_context.run,
+        Schedule.of(
+            recipe,
+            label=label,
+            seed=run_context.seed,
+            data_fingerprint=source.fingerprint,
+            prefetch=crops.prefetch,
+            samples_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
+        ),
+        save_samples=lambda step: _save_samples(program, step, run_context),
     )
-    plot_curves(setting.run.metrics(), setting.run.path / "curves.png", title=label)
+    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title=label)
     return Pretrained(
         trunk=program.network.encoder.state_dict() if recipe.pooling == "max" else None,
         model=program.network.state_dict(),
@@ -173,12 +177,12 @@ def pretrain_by_reconstruction(
 
 
 @torch.no_grad()
-def _draw_samples(program: Reconstruction, step: int, setting: Setting) -> None:
+def _save_samples(program: Reconstruction, step: int, run_context: RunContext) -> None:
     """Context, prediction, composite and truth of the held-out images, one row each."""
     truth = program.crops.samples()
     holes = None
     if program.holes is not None:
-        holes = sample_holes(program.holes, setting.seed, len(truth), setting.device)
+        holes = sample_holes(program.holes, run_context.seed, len(truth), run_context.device)
     prediction = byte_scale(program.network(visible_context(truth, holes)))
     columns = {
         "context": truth if holes is None else truth.masked_fill(holes, 127),
@@ -186,4 +190,4 @@ def _draw_samples(program: Reconstruction, step: int, setting: Setting) -> None:
         "composite": prediction if holes is None else torch.where(holes, prediction, truth),
         "truth": truth,
     }
-    save_samples(setting.run.path, step, columns)
+    save_samples(run_context.run.path, step, columns)

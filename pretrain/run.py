@@ -8,13 +8,13 @@ from typing import Any
 
 from cebench.config import Recipe, load_recipe, recipe_sha256
 from cebench.devices import choose_device, provenance
-from cebench.distributed import leads, processes, wait_for_all
+from cebench.distributed import barrier, is_main_process, processes
 from cebench.reporting.records import Record
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import TRUNK_ARCHITECTURE, Sidecar, read_sidecar, save_weights
 
 from . import autoencoder, context, context_gan, denoising, imagenet, random
-from .setting import Pretrained, Setting
+from .run_context import Pretrained, RunContext
 
 logger = logging.getLogger("cebench")
 
@@ -26,7 +26,7 @@ class Method:
     """A pretext method: its recipe and its program."""
 
     recipe: type[Recipe]
-    pretrain: Callable[[Any, Setting], Pretrained]
+    pretrain: Callable[[Any, RunContext], Pretrained]
 
 
 METHODS = {
@@ -88,7 +88,7 @@ def run_pretraining(request: Request) -> Path:
         if run.finished:
             logger.info(f"{run.path}: finished before, nothing to do")
             return _weights_in(run.path)
-        setting = Setting(
+        run_context = RunContext(
             run=run,
             data=request.data,
             exclude=request.exclude,
@@ -96,11 +96,11 @@ def run_pretraining(request: Request) -> Path:
             seed=request.seed,
             device=device,
         )
-        pretrained = METHODS[request.method].pretrain(recipe, setting)
-        if leads():
+        pretrained = METHODS[request.method].pretrain(recipe, run_context)
+        if is_main_process():
             _save(pretrained, _sidecar(request, recipe, recipe_name, pretrained), run.path)
             run.finish(_time_records(request, recipe, recipe_name, pretrained, run, device))
-        wait_for_all()
+        barrier()
         return _weights_in(run.path)
 
 

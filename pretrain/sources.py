@@ -49,17 +49,17 @@ class PhotoFiles:
         """Reads and decodes every photo."""
         return identify(self.photos)
 
-    def chosen(self, index: Sequence[int]) -> "PhotoFiles":
+    def select(self, index: Sequence[int]) -> "PhotoFiles":
         """The photos `index`, in that order."""
         return PhotoFiles([self.photos[i] for i in index])
 
 
-Found = PhotoFiles | PackedStore
+ImageSource = PhotoFiles | PackedStore
 
 
 def find_images(
     data: Sequence[Path], exclude: Sequence[Path], voc_image_set: str
-) -> tuple[Found, int]:
+) -> tuple[ImageSource, int]:
     """What `data` holds less every photo that `exclude` shows, and how many those were.
 
     `data` is one packed store or what `find_photos` takes. An exclusion is an image list of a VOC
@@ -77,10 +77,10 @@ def find_images(
     kept = [i for i in range(len(found)) if i not in same]
     if not kept:
         raise InputError("--exclude: every image of --data is excluded; nothing is left to learn")
-    return found.chosen(kept), len(same)
+    return found.select(kept), len(same)
 
 
-def bytes_of(found: Found) -> int:
+def bytes_of(found: ImageSource) -> int:
     """Size of the image files, or of the pixels of a store."""
     if isinstance(found, PackedStore):
         return found.manifest.files[PIXELS].bytes
@@ -114,7 +114,7 @@ def load_source(
     return Source(images, fingerprint(bare, contents), labels, classes)
 
 
-def _found(data: Sequence[Path], voc_image_set: str) -> Found:
+def _found(data: Sequence[Path], voc_image_set: str) -> ImageSource:
     stores = [root for root in data if is_store(root)]
     if not stores:
         return PhotoFiles(find_photos(data, voc_image_set))

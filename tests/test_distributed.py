@@ -11,7 +11,7 @@ import tiny_training
 import torch
 from tiny_training import Tiny, run_training
 
-from cebench.distributed import rows
+from cebench.distributed import local_slice
 from cebench.errors import InputError
 from cebench.models.sync_layers import BatchNorm2d, Dropout
 
@@ -48,7 +48,7 @@ def test_two_processes_take_the_steps_of_one_and_their_checkpoints_serve_either(
 def test_a_batch_that_does_not_divide_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cebench.distributed.process_count", lambda: 3)
     with pytest.raises(InputError, match="batch_size=4 does not divide among 3 processes"):
-        rows(4)
+        local_slice(4)
 
 
 def test_dropout_keeps_the_expected_share_and_scales_it() -> None:

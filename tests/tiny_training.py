@@ -9,17 +9,17 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from cebench.distributed import process_count, processes, rows, sum_gradients, total
+from cebench.distributed import all_reduce_sum, local_slice, process_count, processes, sum_gradients
 from cebench.models.sync_layers import BatchNorm2d, Dropout
 from cebench.randomness import numpy_generator
-from cebench.training.loop import train
+from cebench.training.loop import Schedule, train
 from cebench.training.run_directory import RunDirectory
 
 IDENTITY = {"run": {"verb": "test"}, "recipe": {}}
@@ -40,7 +40,7 @@ class Tiny:
 
     def batch(self, step: int) -> Tensor:
         pixels = numpy_generator(0, "batch", step).normal(size=(4, 3, 12, 12))
-        return torch.from_numpy(pixels[rows(4)]).float()
+        return torch.from_numpy(pixels[local_slice(4)]).float()
 
     def update(self, step: int, batch: Tensor) -> Mapping[str, Tensor]:
         loss = self.network(batch).square().mean() / process_count()
@@ -51,7 +51,7 @@ class Tiny:
         sum_gradients(self.network.parameters())
         self.adam.step()
         time.sleep(self.pause)
-        return {"loss": total(loss)}
+        return {"loss": all_reduce_sum(loss)}
 
     def digest(self) -> str:
         """SHA-256 over all weights, buffers and moments."""
@@ -71,19 +71,23 @@ def run_training(
     program: Tiny,
     log_every: int = 1,
     tensorboard: bool = False,
+    save_samples: Callable[[int], None] | None = None,
     **options: Any,
 ) -> str:
     with RunDirectory(folder, IDENTITY, tensorboard=tensorboard) as run:
         train(
             program,
             run,
-            label="tiny",
-            steps=steps,
-            seed=0,
-            data_fingerprint="fixed",
-            log_every=log_every,
-            checkpoint_every=2,
-            **options,
+            Schedule(
+                label="tiny",
+                steps=steps,
+                log_every=log_every,
+                checkpoint_every=2,
+                seed=0,
+                data_fingerprint="fixed",
+                **options,
+            ),
+            save_samples,
         )
     return program.digest()
 

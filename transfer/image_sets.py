@@ -7,7 +7,7 @@ from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 
 
-def refuse_shared(
+def check_disjoint(
     train_ids: Sequence[str], test_ids: Sequence[str], names: tuple[str, str]
 ) -> None:
     """InputError if the two sets, called `names`, have an image in common."""

@@ -11,20 +11,20 @@ import torch
 
 from cebench.config import Recipe, load_recipe, recipe_sha256
 from cebench.devices import choose_device, provenance
-from cebench.distributed import refuse_processes
+from cebench.distributed import check_single_process
 from cebench.errors import InputError
 from cebench.inpainting.networks import model_file
 from cebench.reporting.records import Record
 from cebench.training.run_directory import RunDirectory
-from cebench.weights.files import Weights, load_weights, random_weights, refuse_foreign
+from cebench.weights.files import Weights, check_is_caffenet, load_weights, random_weights
 
 from .classification import fine_tuning, linear_svm, low_shot_svm
 from .detection import task as detection
 from .detection.recipe import DetectionRecipe
 from .inpainting import task as inpainting
+from .run_context import Outcome, RunContext
 from .segmentation import task as segmentation
 from .segmentation.recipe import SegmentationRecipe
-from .setting import Outcome, Setting
 
 logger = logging.getLogger("cebench")
 
@@ -36,7 +36,7 @@ class Task:
     recipe: type[Recipe]
     find_images: Callable[[Any, Path], dict[str, list[Path]]]
     """What it would read, by the part it plays."""
-    measure: Callable[[Any, Setting], Outcome]
+    measure: Callable[[Any, RunContext], Outcome]
     table: str
     protocol: str
     protocol_version: int
@@ -143,13 +143,13 @@ class Request:
 
 def run_transfer(request: Request) -> list[Record]:
     """Carry out `request`, or continue it; returns its records."""
-    refuse_processes("cebench transfer")
+    check_single_process("cebench transfer")
     task = TASKS[request.task]
     recipe, recipe_name = request.resolve()
     device = choose_device(request.device)
     weights = request.load_weights()
     if not task.any_backbone:
-        refuse_foreign(weights)
+        check_is_caffenet(weights)
     run_table = _run_table(request, recipe_name, weights, device)
     identity = {"run": run_table, "recipe": recipe.model_dump(mode="json")}
     with RunDirectory(
@@ -159,7 +159,7 @@ def run_transfer(request: Request) -> list[Record]:
             logger.info(f"{run.path}: finished before, nothing to do")
             return run.records()
         began = monotonic()
-        setting = Setting(
+        run_context = RunContext(
             run=run,
             weights=weights,
             data=request.data,
@@ -167,7 +167,7 @@ def run_transfer(request: Request) -> list[Record]:
             device=device,
             engine=request.engine,
         )
-        outcome = task.measure(recipe, setting)
+        outcome = task.measure(recipe, run_context)
         facts = {
             "table": task.table,
             "protocol": task.protocol_name(recipe, request.engine),

@@ -83,7 +83,7 @@ def proposals(
     """
     from cebench.data.voc.devkit import VocYear
 
-    _refuse_idle_options(importing=bool(imported))
+    _check_unused_options(importing=bool(imported))
     voc = VocYear(devkit, year)
     sets = [voc.ids(image_set) for image_set in image_sets]
     ids = list(dict.fromkeys(image_id for members in sets for image_id in members))
@@ -100,7 +100,7 @@ def proposals(
     click.echo(json.dumps(_finite(result), indent=2) if as_json else _table(result, year, facts))
 
 
-def _refuse_idle_options(*, importing: bool) -> None:
+def _check_unused_options(*, importing: bool) -> None:
     """An option that says nothing to what is done would be a misunderstanding."""
     context = click.get_current_context()
     for name in _OF_SEARCH if importing else _OF_IMPORT:

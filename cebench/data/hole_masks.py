@@ -44,11 +44,11 @@ class Holes(Protocol):
     """A kind of hole."""
 
     @property
-    def draws(self) -> tuple[int, ...]:
+    def sample_shape(self) -> tuple[int, ...]:
         """Shape of the uniform numbers that one mask takes."""
 
     def __call__(self, uniforms: Tensor) -> Tensor:
-        """(N, *draws) float32 in [0, 1) to (N, size, size) bool, on the numbers' device."""
+        """(N, *sample_shape) float32 in [0, 1) to (N, size, size) bool, on the numbers' device."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class CentralHole:
 
     size: int
     side: int
-    draws: tuple[int, ...] = field(default=(0,), init=False)
+    sample_shape: tuple[int, ...] = field(default=(0,), init=False)
 
     def __call__(self, uniforms: Tensor) -> Tensor:
         """See Holes; nothing is left to chance."""
@@ -76,7 +76,7 @@ class RandomBlocks:
     """Possibly overlapping squares at uniform positions, until the next would hide over 1/4."""
 
     size: int
-    draws: tuple[int, ...] = field(default=(ATTEMPTS, 3), init=False)
+    sample_shape: tuple[int, ...] = field(default=(ATTEMPTS, 3), init=False)
 
     def __call__(self, uniforms: Tensor) -> Tensor:
         """See Holes; a block takes its side, row and column."""
@@ -104,7 +104,7 @@ class RandomRegions:
     """(K, 130, 130) uint8, each silhouette in the middle, its longer side 128; the frame is 0."""
     sides: Tensor
     """(K, 2) width and height of each, float32."""
-    draws: tuple[int, ...] = field(default=(ATTEMPTS, 8), init=False)
+    sample_shape: tuple[int, ...] = field(default=(ATTEMPTS, 8), init=False)
 
     @classmethod
     def from_shapes(cls, size: int, shapes: Sequence[np.ndarray]) -> "RandomRegions":
@@ -167,7 +167,7 @@ class NoisePattern:
     size: int
 
     @property
-    def draws(self) -> tuple[int, ...]:
+    def sample_shape(self) -> tuple[int, ...]:
         """For each window its two offsets from the nodes, and the nodes that it sees."""
         return (NOISE_WINDOWS, 2 + self._nodes**2)
 
@@ -215,7 +215,7 @@ class ScatteredPixels:
 
     size: int
     share: float
-    draws: tuple[int, ...] = field(default=(2,), init=False)
+    sample_shape: tuple[int, ...] = field(default=(2,), init=False)
 
     def __call__(self, uniforms: Tensor) -> Tensor:
         """See Holes; two numbers are the key of a hash that stands in for a number per pixel."""

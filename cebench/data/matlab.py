@@ -55,7 +55,7 @@ def uint8_matrix(content: bytes, variable: str, field: str) -> np.ndarray:
     raise ValueError(f"has no {variable}")
 
 
-def refuse_deep_nesting(content: bytes) -> None:
+def check_nesting(content: bytes) -> None:
     """ValueError where arrays lie in arrays so deep that scipy's reader might end the process.
 
     Or where the file unpacks to more than 1 GiB. One variable after the other is unpacked and

@@ -40,7 +40,7 @@ class PhotoIdentities:
     def __len__(self) -> int:
         return len(self.sha256)
 
-    def chosen(self, index: Sequence[int]) -> "PhotoIdentities":
+    def select(self, index: Sequence[int]) -> "PhotoIdentities":
         """Those of the photos `index`, in that order."""
         voc_ids, sha256 = ([words[i] for i in index] for words in (self.voc_ids, self.sha256))
         return PhotoIdentities(voc_ids, sha256, self.signatures[list(index)])

@@ -95,7 +95,7 @@ def random_holes(kind: str, seed: int, region_shapes: Path | None) -> HoleOf:
 
     def hole_of(file: Path, height: int, width: int) -> Hole:
         random = numpy_generator(seed, f"holes of {file.name}")
-        uniforms = torch.from_numpy(random.random((1, *holes.draws), dtype=np.float32))
+        uniforms = torch.from_numpy(random.random((1, *holes.sample_shape), dtype=np.float32))
         made = Image.fromarray(holes(uniforms)[0].numpy())
         stretched = np.asarray(made.resize((width, height), Image.Resampling.NEAREST))
         return _checked(stretched, f"{file}: the random hole")

@@ -43,7 +43,7 @@ def bootstrap_intervals(
         draws: number of draws.
         seed: of the draws.
     """
-    counts = np.insert(draw_counts(len(labels), draws, seed), 0, 1, axis=1)
+    counts = np.insert(sample_counts(len(labels), draws, seed), 0, 1, axis=1)
     found = np.full((len(DEFINITIONS), scores.shape[1], 1 + draws), np.nan)
     for c in range(scores.shape[1]):
         counted = labels[:, c] != 0
@@ -58,7 +58,7 @@ def bootstrap_intervals(
     }
 
 
-def draw_counts(images: int, draws: int, seed: int) -> np.ndarray:
+def sample_counts(images: int, draws: int, seed: int) -> np.ndarray:
     """How often each image is in each draw, (images, draws) int32; each column sums to `images`."""
     generator = numpy_generator(seed, "bootstrap")
     index = generator.integers(0, images, (images, draws), dtype=np.int64) * draws

@@ -22,9 +22,9 @@ POOL5_CHANNELS = 256
 POOL5_SIDE = 6
 POOL5_FEATURES = POOL5_CHANNELS * POOL5_SIDE**2
 
-HeadFiller = Literal["caffenet", "he", "data"]
+HeadInit = Literal["caffenet", "he", "data"]
 """Initial fc6 and fc7 of a transfer: the reference net's N(0, 0.005) with biases of 1, He's normals
-without biases, or these standardised on training images (`standardise`)."""
+without biases, or these standardised on training images (`data_dependent_init`)."""
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -150,10 +150,10 @@ def he_weights(trunk: CaffeNetTrunk, generator: torch.Generator | None) -> None:
 def fill_fc6_and_fc7(
     fc6: nn.Conv2d | nn.Linear,
     fc7: nn.Conv2d | nn.Linear,
-    filler: HeadFiller,
+    filler: HeadInit,
     generator: torch.Generator | None,
 ) -> None:
-    """Draw fc6 and fc7 anew; `standardise` must follow for `data`."""
+    """Draw fc6 and fc7 anew; `data_dependent_init` must follow for `data`."""
     for layer in (fc6, fc7):
         if filler == "caffenet":
             gaussian_filler(layer, 0.005, 1, generator)
@@ -162,7 +162,7 @@ def fill_fc6_and_fc7(
 
 
 @torch.no_grad()
-def standardise(
+def data_dependent_init(
     layers: Sequence[Layer],
     inputs: Sequence[Tensor],
     compute: Callable[[Layer, Tensor], Tensor],

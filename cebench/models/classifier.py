@@ -18,7 +18,7 @@ from cebench.models.sync_layers import Dropout
 Part = Literal["all", "fc6-8", "fc8", "pool5"]
 """What of a classifier is trained: everything, its three last layers, the last one, or the last one
 alone on pool5, without fc6 and fc7 between."""
-HeadFiller = Literal["voc-classification", "caffenet"]
+HeadInit = Literal["voc-classification", "caffenet"]
 """Initial fc6, fc7 and fc8: all N(0, 0.01) with biases of 0.1 in philkr/voc-classification
 (src/train_cls.py); N(0, 0.005), N(0, 0.005) and N(0, 0.01) with biases of 1, 1 and 0 in
 bvlc_reference_caffenet."""
@@ -47,7 +47,7 @@ class Classifier(nn.Module):
         *,
         fully_connected: bool = True,
         generator: torch.Generator | None = None,
-        filler: HeadFiller = "voc-classification",
+        filler: HeadInit = "voc-classification",
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -106,7 +106,7 @@ class CaffeNetClassifier(Classifier):
         self,
         num_classes: int = 20,
         generator: torch.Generator | None = None,
-        filler: HeadFiller = "voc-classification",
+        filler: HeadInit = "voc-classification",
     ) -> None:
         trunk = CaffeNetTrunk(generator=generator)
         super().__init__(trunk, POOL5_FEATURES, num_classes, generator=generator, filler=filler)

@@ -14,10 +14,10 @@ from cebench.models.caffenet import (
     POOL5_FEATURES,
     POOL5_SIDE,
     CaffeNetTrunk,
-    HeadFiller,
+    HeadInit,
+    data_dependent_init,
     fill_fc6_and_fc7,
     gaussian_filler,
-    standardise,
 )
 from cebench.models.roi_pooling import roi_pool
 
@@ -35,7 +35,7 @@ class FastRCNN(nn.Module):
         num_classes: number of object classes, without the background.
         generator: source of the initial weights (on the CPU); torch's global one if None.
         conv1_padding: 5 in the original, which centres conv5's pixel i on image pixel 16 * i.
-        head_filler: initial fc6 and fc7; `standardise` must follow for `data`.
+        head_init: initial fc6 and fc7; `data_dependent_init` must follow for `data`.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class FastRCNN(nn.Module):
         num_classes: int = 20,
         generator: torch.Generator | None = None,
         conv1_padding: int = 5,
-        head_filler: HeadFiller = "caffenet",
+        head_init: HeadInit = "caffenet",
     ) -> None:
         super().__init__()
         self.trunk = CaffeNetTrunk(conv1_padding, pool_padding=1, generator=generator)
@@ -52,7 +52,7 @@ class FastRCNN(nn.Module):
         self.cls_score = nn.Linear(4096, num_classes + 1)
         self.bbox_pred = nn.Linear(4096, 4 * (num_classes + 1))
         self.dropout = nn.Dropout(0.5)
-        fill_fc6_and_fc7(self.fc6, self.fc7, head_filler, generator)
+        fill_fc6_and_fc7(self.fc6, self.fc7, head_init, generator)
         gaussian_filler(self.cls_score, 0.01, 0, generator)
         gaussian_filler(self.bbox_pred, 0.001, 0, generator)
 
@@ -78,7 +78,7 @@ class FastRCNN(nn.Module):
         return self.cls_score(x), self.bbox_pred(x)
 
     @torch.no_grad()
-    def standardise(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+    def data_dependent_init(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
         """Standardise fc6 and fc7 on the regions of some training images and their rois."""
         pooled = [
             roi_pool(
@@ -86,7 +86,7 @@ class FastRCNN(nn.Module):
             ).flatten(1)
             for images, rois in batches
         ]
-        standardise((self.fc6, self.fc7), pooled, lambda layer, x: layer(x))
+        data_dependent_init((self.fc6, self.fc7), pooled, lambda layer, x: layer(x))
 
 
 def inclusive(rois: Tensor) -> Tensor:

@@ -25,9 +25,9 @@ from cebench.models.caffenet import (
     POOL5_CHANNELS,
     POOL5_SIDE,
     CaffeNetTrunk,
-    HeadFiller,
+    HeadInit,
+    data_dependent_init,
     fill_fc6_and_fc7,
-    standardise,
 )
 
 CONV1_PADDING = 100
@@ -49,7 +49,7 @@ class FCN(nn.Module):
     Args:
         num_classes: number of classes, background included.
         stride: pixels between two of the finest scores.
-        head_filler: initial fc6 and fc7; `FCNHead.standardise` must follow for `data`.
+        head_init: initial fc6 and fc7; `FCNHead.data_dependent_init` must follow for `data`.
         generator: source of the initial weights (on the CPU); torch's global one if None.
     """
 
@@ -57,13 +57,13 @@ class FCN(nn.Module):
         self,
         num_classes: int = 21,
         stride: Stride = 32,
-        head_filler: HeadFiller = "caffenet",
+        head_init: HeadInit = "caffenet",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.stride = stride
         self.trunk = CaffeNetTrunk(conv1_padding=CONV1_PADDING, generator=generator)
-        self.head = FCNHead(num_classes, stride, head_filler, generator)
+        self.head = FCNHead(num_classes, stride, head_init, generator)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) of `caffenet.preprocess` to raw scores (N, num_classes, H, W)."""
@@ -81,7 +81,7 @@ class FCNHead(nn.Module):
         self,
         num_classes: int,
         stride: Stride,
-        filler: HeadFiller,
+        filler: HeadInit,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
@@ -93,9 +93,9 @@ class FCNHead(nn.Module):
         self.dropout = nn.Dropout(0.5)
         fill_fc6_and_fc7(self.fc6, self.fc7, filler, generator)
 
-    def standardise(self, pool5: Sequence[Tensor]) -> None:
+    def data_dependent_init(self, pool5: Sequence[Tensor]) -> None:
         """Standardise fc6 and fc7 on the maps (N, 256, h, w) of some training images."""
-        standardise((self.fc6, self.fc7), pool5, _convolve)
+        data_dependent_init((self.fc6, self.fc7), pool5, _convolve)
 
     def forward(
         self, pool1: Tensor, pool2: Tensor, pool5: Tensor, height: int, width: int

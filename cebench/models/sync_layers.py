@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from cebench.distributed import differentiable_total, process_count, rows
+from cebench.distributed import all_reduce_sum_with_grad, local_slice, process_count
 
 
 class Dropout(nn.Dropout):
@@ -18,7 +18,7 @@ class Dropout(nn.Dropout):
             return input
         count = len(input) * process_count()
         kept = input.new_empty((count, *input.shape[1:])).bernoulli_(1 - self.p)
-        return input * kept[rows(count)] / (1 - self.p)
+        return input * kept[local_slice(count)] / (1 - self.p)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -29,9 +29,9 @@ class BatchNorm2d(nn.BatchNorm2d):
             return super().forward(input)
         dimensions = (0, 2, 3)
         count = input.numel() // input.shape[1] * process_count()
-        mean = differentiable_total(input.sum(dimensions)) / count
+        mean = all_reduce_sum_with_grad(input.sum(dimensions)) / count
         centred = input - mean[:, None, None]
-        variance = differentiable_total(centred.square().sum(dimensions)) / count
+        variance = all_reduce_sum_with_grad(centred.square().sum(dimensions)) / count
         self._follow(mean, variance * count / (count - 1))
         normalised = centred * (variance + self.eps).rsqrt()[:, None, None]
         return normalised * self.weight[:, None, None] + self.bias[:, None, None]

@@ -13,7 +13,7 @@ from cebench.errors import InputError
 from cebench.reporting.published import Column, Layout, load_published
 from cebench.reporting.records import Record, record_address
 
-Found = tuple[Path, Record]
+RecordFile = tuple[Path, Record]
 """A record and the file it was read from."""
 
 _CELL = ["row", "column", "metric"]
@@ -37,7 +37,7 @@ class Table:
     """
 
 
-def build_tables(found: Sequence[Found]) -> list[Table]:
+def build_tables(found: Sequence[RecordFile]) -> list[Table]:
     """The tables that `found` has records of, in the paper's order.
 
     Raises InputError, naming the files and the field, where records may not stand together: another
@@ -45,7 +45,7 @@ def build_tables(found: Sequence[Found]) -> list[Table]:
     a cell; two records of one number that disagree.
     """
     for path, record in found:
-        _refuse_unknown(path, record)
+        _check_known(path, record)
     found = _without_idle_times(found)
     return [
         _build_table(layout, [item for item in found if item[1].table == layout.id])
@@ -54,7 +54,7 @@ def build_tables(found: Sequence[Found]) -> list[Table]:
     ]
 
 
-def _without_idle_times(found: Sequence[Found]) -> list[Found]:
+def _without_idle_times(found: Sequence[RecordFile]) -> list[RecordFile]:
     """`found` without the pretraining times of weights that no transfer to the table's tasks used.
 
     A row may have been pretrained more than once (for inpainting on other images, say); its time
@@ -73,13 +73,13 @@ def _without_idle_times(found: Sequence[Found]) -> list[Found]:
     ]
 
 
-def unique_records(found: Sequence[Found]) -> list[Found]:
+def unique_records(found: Sequence[RecordFile]) -> list[RecordFile]:
     """`found` with each number once, whichever run directory or copy it was read from.
 
     Raises InputError where two records of one seed and number differ in more than when they were
     measured.
     """
-    unique: dict[Hashable, Found] = {}
+    unique: dict[Hashable, RecordFile] = {}
     for path, record in found:
         number = (record.table, record.row, record.column, record.metric, record.seed)
         first_path, first = unique.setdefault(number, (path, record))
@@ -96,15 +96,15 @@ def unique_records(found: Sequence[Found]) -> list[Found]:
     return list(unique.values())
 
 
-def _build_table(layout: Layout, found: Sequence[Found]) -> Table:
+def _build_table(layout: Layout, found: Sequence[RecordFile]) -> Table:
     unique = unique_records(found)
-    _refuse_mixture(unique, layout)
+    _check_comparable(unique, layout)
     # The order of the files they were read from must not show in the tables.
     records = tuple(sorted((record for _, record in unique), key=record_address))
     return Table(layout=layout, records=records, cells=_cells(layout, records))
 
 
-def _refuse_unknown(path: Path, record: Record) -> None:
+def _check_known(path: Path, record: Record) -> None:
     layout = load_published().layouts.get(record.table)
     column = next((c for c in layout.columns if c.id == record.column), None) if layout else None
     if layout is None or column is None:
@@ -123,27 +123,27 @@ def _layouts() -> list[Layout]:
     return list(load_published().layouts.values())
 
 
-def _refuse_mixture(found: Sequence[Found], layout: Layout) -> None:
+def _check_comparable(found: Sequence[RecordFile], layout: Layout) -> None:
     """Raise InputError if these records of one table, each number once, may not stand together."""
-    _refuse_differing(found, f"table {layout.id}", ("tier",))
+    _check_agreement(found, f"table {layout.id}", ("tier",))
     for column in layout.columns:
         inside = [item for item in found if item[1].column == column.id]
         whole = ("protocol", "protocol_version", "data_fingerprint", "recipe_sha256")
         if column.rows_share_recipe:
-            _refuse_differing(inside, f"table {layout.id}, column {column.id}", whole)
+            _check_agreement(inside, f"table {layout.id}, column {column.id}", whole)
         for row, cell in _grouped(inside, lambda record: record.row).items():
             place = f"table {layout.id}, column {column.id}, row {row}"
             if not column.rows_share_recipe:
-                _refuse_differing(cell, place, whole)
+                _check_agreement(cell, place, whole)
             for metric, numbers in _grouped(cell, lambda record: record.metric).items():
-                _refuse_differing(numbers, f"{place}, {metric}", ("unit", "higher_is_better"))
+                _check_agreement(numbers, f"{place}, {metric}", ("unit", "higher_is_better"))
                 if column.unit == "s":
                     # Wall-clock times of two machines have no common mean.
-                    _refuse_differing(numbers, f"{place}, {metric}", ("device", "threads"))
-            _refuse_two_metrics(cell, place, column)
+                    _check_agreement(numbers, f"{place}, {metric}", ("device", "threads"))
+            _check_one_headline(cell, place, column)
 
 
-def _refuse_differing(found: Sequence[Found], place: str, fields: Sequence[str]) -> None:
+def _check_agreement(found: Sequence[RecordFile], place: str, fields: Sequence[str]) -> None:
     for field in fields:
         for path, record in found[1:]:
             first_path, first = found[0]
@@ -155,7 +155,7 @@ def _refuse_differing(found: Sequence[Found], place: str, fields: Sequence[str])
                 )
 
 
-def _refuse_two_metrics(cell: Sequence[Found], place: str, column: Column) -> None:
+def _check_one_headline(cell: Sequence[RecordFile], place: str, column: Column) -> None:
     """Each seed of a cell has the headline, or none has: n counts the same thing in every cell."""
     headlines = {record.seed for _, record in cell if record.metric == column.metric}
     for path, record in cell:
@@ -175,8 +175,10 @@ def _named(record: Record, field: str) -> str:
     return repr(value)
 
 
-def _grouped(found: Sequence[Found], key: Callable[[Record], str]) -> dict[str, list[Found]]:
-    groups: dict[str, list[Found]] = {}
+def _grouped(
+    found: Sequence[RecordFile], key: Callable[[Record], str]
+) -> dict[str, list[RecordFile]]:
+    groups: dict[str, list[RecordFile]] = {}
     for item in found:
         groups.setdefault(key(item[1]), []).append(item)
     return groups

@@ -188,7 +188,7 @@ def draw_masks(toy: Path, picture: Path, seed: int) -> None:
     scenes = [np.asarray(Image.open(path).convert("RGB").resize((side, side))) for path in paths]
     columns = {"scene": scenes}
     for number, (name, holes) in enumerate(kinds.items()):
-        shape = (count, *holes.draws)
+        shape = (count, *holes.sample_shape)
         uniforms = numpy_generator(seed, "picture", number).random(shape, dtype=np.float32)
         missing = holes(torch.from_numpy(uniforms)).numpy()
         columns[name] = list(np.where(missing[..., None], np.uint8(255), scenes))

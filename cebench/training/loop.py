@@ -9,14 +9,16 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.distributed import any_process, leads, wait_for_all
+from cebench.config import TrainingRecipe
+from cebench.distributed import any_rank, barrier, is_main_process
 from cebench.errors import CebenchError, Interrupted
 from cebench.progress import progress
 from cebench.randomness import torch_seed
@@ -42,37 +44,58 @@ class Program(Protocol):
         """One optimizer step; returns losses to log: scalars, left on their device."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """How long a program trains, and what is written on the way."""
+
+    label: str
+    """Name of the program in messages."""
+    steps: int
+    log_every: int
+    """Steps between two lines of metrics.jsonl."""
+    checkpoint_every: int
+    """Steps between two checkpoints."""
+    seed: int
+    data_fingerprint: str
+    """A checkpoint of other data is refused."""
+    prefetch: int = 0
+    """Threads that make batches ahead of their step."""
+    samples_at: Collection[int] = ()
+    """Numbers of finished steps at which samples are saved."""
+
+    @classmethod
+    def of(cls, recipe: TrainingRecipe, **others: Any) -> Self:
+        """The schedule with the recipe's steps and intervals; `others` are the other fields."""
+        return cls(
+            steps=recipe.steps,
+            log_every=recipe.log_every,
+            checkpoint_every=recipe.checkpoint_every,
+            **others,
+        )
+
+
 def train(
     program: Program,
     run: RunDirectory,
-    *,
-    label: str,
-    steps: int,
-    seed: int,
-    data_fingerprint: str,
-    log_every: int,
-    checkpoint_every: int,
-    batches_ahead: int = 0,
-    pictures_at: Collection[int] = (),
-    draw: Callable[[int], None] | None = None,
+    schedule: Schedule,
+    save_samples: Callable[[int], None] | None = None,
 ) -> float:
-    """Take `program` from its newest checkpoint in `run` to `steps` finished steps.
+    """Take `program` from its newest checkpoint in `run` to the end of its schedule.
 
     Every step draws its randomness from (seed, step), so that a run which was killed and continued
     ends with the same bits; a checkpoint of other data is refused. SIGINT and SIGTERM save, then
     raise Interrupted. Losses are looked at when a line is logged and before each checkpoint: one
     that is not finite stops the run.
 
-    `label` names the program in messages; `log_every` and `checkpoint_every` are in steps. As many
-    threads as `batches_ahead` make batches ahead of their step. `draw` is called at the numbers of
-    finished steps in `pictures_at`, with the modules in eval mode.
+    `save_samples` is called with the number of finished steps, the modules in eval mode.
 
     Returns:
         The seconds of training, those before an interruption included.
     """
-    state = (program.modules, program.optimizers, data_fingerprint)
+    label, steps, seed = schedule.label, schedule.steps, schedule.seed
+    state = (program.modules, program.optimizers, schedule.data_fingerprint)
     step = load_checkpoint(run.checkpoints, *state)
-    run.forget_metrics_after(step)
+    run.truncate_metrics(step)
     if step:
         logger.info(f"{label}: continuing after step {step}")
     _set_training(program, True)
@@ -80,21 +103,21 @@ def train(
     began = time.monotonic() - seconds_so_far(run)
     with _signals() as received, progress(label) as report:
         report(step, steps)
-        for batch in _batches(program, range(step, steps), batches_ahead):
+        for batch in _batches(program, range(step, steps), schedule.prefetch):
             torch.manual_seed(torch_seed(seed, "step", step))
             unread.add(step, program.update(step, batch))
             step += 1
-            stopping = any_process(bool(received))
-            saving = step % checkpoint_every == 0 or step == steps or stopping
-            if step % log_every == 0 or step == steps:
+            stopping = any_rank(bool(received))
+            saving = step % schedule.checkpoint_every == 0 or step == steps or stopping
+            if step % schedule.log_every == 0 or step == steps:
                 values = unread.read()
                 run.log_metrics(step, {**values, "seconds": round(time.monotonic() - began, 3)})
             report(step, steps)
-            if draw and step in pictures_at and leads():
-                _draw(program, draw, step)
+            if save_samples and step in schedule.samples_at and is_main_process():
+                _save_samples(program, save_samples, step)
             if saving:
                 unread.read()
-                if leads():
+                if is_main_process():
                     save_checkpoint(run.checkpoints, step, *state)
             if stopping:
                 _stop(run, step, steps, received)
@@ -143,9 +166,9 @@ def _batches(program: Program, steps: range, ahead: int) -> Iterator[Any]:
             yield waiting.popleft().result()
 
 
-def _draw(program: Program, draw: Callable[[int], None], step: int) -> None:
+def _save_samples(program: Program, save_samples: Callable[[int], None], step: int) -> None:
     _set_training(program, False)
-    draw(step)
+    save_samples(step)
     _set_training(program, True)
 
 
@@ -155,7 +178,7 @@ def _set_training(program: Program, training: bool) -> None:
 
 
 def _stop(run: RunDirectory, step: int, steps: int, received: list[int]) -> None:
-    wait_for_all()  # A process that ended earlier would have torchrun kill the one that saves.
+    barrier()  # A process that ended earlier would have torchrun kill the one that saves.
     raise Interrupted(
         f"stopped after step {step} of {steps}, state saved in {run.checkpoints}; "
         "run the same command to continue",

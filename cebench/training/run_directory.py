@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from cebench.config import to_toml
-from cebench.distributed import leads, wait_for_all
+from cebench.distributed import barrier, is_main_process
 from cebench.errors import InputError
 from cebench.files import write_atomically
 from cebench.reporting.records import Record, load_records, write_records
@@ -46,12 +46,12 @@ class RunDirectory:
         """
         self.path = path
         self._identity = identity
-        self._leads = leads()
-        self._events = _event_writers() if tensorboard and self._leads else None
+        self._is_main_process = is_main_process()
+        self._events = _event_writers() if tensorboard and self._is_main_process else None
         self._writer: SummaryWriter | None = None
-        if self._leads:
+        if self._is_main_process:
             self._claim(resume)
-        wait_for_all()
+        barrier()
         self.started = self._started()
 
     def _claim(self, resume: bool) -> None:
@@ -84,7 +84,7 @@ class RunDirectory:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._leads:
+        if not self._is_main_process:
             return
         if self._writer:
             self._writer.close()
@@ -120,7 +120,7 @@ class RunDirectory:
 
     def log_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line to metrics.jsonl: the number of finished steps and the values."""
-        if not self._leads:
+        if not self._is_main_process:
             return
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
@@ -140,9 +140,9 @@ class RunDirectory:
                 break
         return complete
 
-    def forget_metrics_after(self, step: int) -> None:
+    def truncate_metrics(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will do again."""
-        if not self._leads:
+        if not self._is_main_process:
             return
         kept = [line for line in self.metrics() if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
@@ -150,7 +150,7 @@ class RunDirectory:
         if self._events:
             self._writer = self._events(str(self.path / "tensorboard"), purge_step=step + 1)
 
-    def of_data(self, fingerprint: str) -> None:
+    def check_data_fingerprint(self, fingerprint: str) -> None:
         """Say on which data the stored predictions rest, before the first one is written.
 
         InputError if the run began with other data.

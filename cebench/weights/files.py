@@ -181,13 +181,13 @@ def random_weights(seed: int) -> Weights:
 
 def load_trunk(trunk: CaffeNetTrunk, weights: Weights) -> LoadProof:
     """Put `weights` into a CaffeNet trunk and prove it; InputError below full coverage of it."""
-    refuse_foreign(weights)
+    check_is_caffenet(weights)
     backbone, proof = load_backbone(weights)
     trunk.load_state_dict(backbone.trunk.state_dict())
     return proof
 
 
-def refuse_foreign(weights: Weights) -> None:
+def check_is_caffenet(weights: Weights) -> None:
     """InputError if `weights` are another library's network."""
     if is_foreign(weights.sidecar.architecture):
         raise InputError(

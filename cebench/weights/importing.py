@@ -121,7 +121,7 @@ def import_weights(
             "torchvision/alexnet"
         )
     description = _read_description(mapping)
-    _refuse_range_alone(description, architecture)
+    _check_range(description, architecture)
     backbone = build_backbone(architecture, side=description.side)
     state = _without_prefix(read_state_dict(file, inside), prefix, file)
     sources = _sources(state, backbone, description)
@@ -197,7 +197,7 @@ def _read_description(path: Path | None) -> Description:
         raise InputError(f"{path}: {where}: {first['msg']}; its keys are {known}") from None
 
 
-def _refuse_range_alone(description: Description, architecture: str) -> None:
+def _check_range(description: Description, architecture: str) -> None:
     """InputError for a range whose mean or std would be the usual one, of another range."""
     needed = ("mean", "std") if is_foreign(architecture) else ("mean",)
     absent = [key for key in needed if getattr(description, key) is None]

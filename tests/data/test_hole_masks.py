@@ -46,7 +46,7 @@ RANDOM: dict[str, Holes] = {
 
 
 def drawn(holes: Holes, count: int, seed: int = 0) -> Tensor:
-    shape = (count, *holes.draws)
+    shape = (count, *holes.sample_shape)
     return torch.from_numpy(numpy_generator(seed, "holes").random(shape, dtype=np.float32))
 
 
@@ -137,13 +137,13 @@ def test_a_silhouette_lands_where_opencv_would_warp_it() -> None:
     uniforms[0, 0] = torch.tensor([index, x, y, extent, mirror, stretch, first, second])
     (mask,) = regions(uniforms)
 
-    def turned(turns: float) -> np.ndarray:
+    def rotation(turns: float) -> np.ndarray:
         angle = 2 * np.pi * turns
         return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
     scale = (0.15 + 0.35 * extent) * size / 128
     ratio = 2 ** (stretch - 0.5)
-    linear = turned(second) @ np.diag([-ratio * scale, scale / ratio]) @ turned(first)
+    linear = rotation(second) @ np.diag([-ratio * scale, scale / ratio]) @ rotation(first)
     # OpenCV counts from pixel centres: pixel i is at i + 0.5 here.
     middle = np.array([130, 130]) / 2 - 0.5
     shift = np.array([x, y]) * size - 0.5 - linear @ middle
@@ -185,7 +185,7 @@ def test_noise_hides_between_a_fifth_and_three_tenths() -> None:
 
 def test_noise_without_an_acceptable_window_takes_the_nearest_share() -> None:
     holes = NoisePattern(128)
-    uniforms = torch.ones(1, *holes.draws) * 0.9  # Nothing falls below the threshold...
+    uniforms = torch.ones(1, *holes.sample_shape) * 0.9  # Nothing falls below the threshold...
     uniforms[0, 5, 2:] = 0.1  # ... in one window everything does, 0.75 away against 0.25,
     uniforms[0, 7, 2 : 2 + 3 * 12] = 0.1  # ... and in one the three upper rows of nodes do.
     (mask,) = holes(uniforms)

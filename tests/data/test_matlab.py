@@ -9,7 +9,7 @@ import scipy.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cebench.data.matlab import LIMIT, refuse_deep_nesting, uint8_matrix
+from cebench.data.matlab import LIMIT, check_nesting, uint8_matrix
 
 LABELS = np.arange(60, dtype=np.uint8).reshape(6, 10)
 HEADER = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x0100) + b"IM"
@@ -96,11 +96,11 @@ def test_five_thousand_nested_cells_are_stepped_over_or_refused() -> None:
 
 def test_deep_nesting_is_refused_before_scipy_sees_it() -> None:
     with pytest.raises(ValueError, match="at most 4 deep"):
-        refuse_deep_nesting(five_thousand_nested_cells())
+        check_nesting(five_thousand_nested_cells())
     boxes = np.empty((2, 1), dtype=object)
     boxes[:] = [[np.zeros((3, 4))], [np.ones((1, 4))]]
     for compressed in (True, False):
-        refuse_deep_nesting(mat_file({"boxes": boxes, "images": boxes}, compressed=compressed))
+        check_nesting(mat_file({"boxes": boxes, "images": boxes}, compressed=compressed))
 
 
 def test_no_file_unpacks_to_more_than_the_limit() -> None:
@@ -127,14 +127,14 @@ def test_a_file_for_scipy_is_unpacked_within_bounds_one_variable_at_a_time(
     content = packed(*[numbers(1 << 20)] * 40)
     tracemalloc.start()
     try:
-        refuse_deep_nesting(content)
+        check_nesting(content)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 8 << 20
     monkeypatch.setattr("cebench.data.matlab._LARGEST", 20 << 20)
     with pytest.raises(ValueError, match="below 20 MiB in all"):
-        refuse_deep_nesting(content)
+        check_nesting(content)
 
 
 @pytest.mark.parametrize("shape", [(60000, 60000), (-6, -10), (0, 60), (6, 11)])

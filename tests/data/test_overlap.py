@@ -72,7 +72,7 @@ def test_identities_do_what_the_files_did(tmp_path, held_out):
     candidates = [tmp_path / name for name in ("new.png", "small.jpg", "copy.png")]
     known, wanted = (identify([Photo(p) for p in paths]) for paths in (candidates, held_out))
     assert same_identities(known, wanted) == {1: 1, 2: 0}
-    assert same_identities(known.chosen([2, 0]), wanted) == {0: 0}
+    assert same_identities(known.select([2, 0]), wanted) == {0: 0}
 
 
 def test_no_held_out_photos_no_overlap(held_out):

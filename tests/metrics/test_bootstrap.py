@@ -5,8 +5,8 @@ from cebench.metrics.average_precision import multilabel_scores
 from cebench.metrics.bootstrap import (
     DEFINITIONS,
     bootstrap_intervals,
-    draw_counts,
     resampled_average_precisions,
+    sample_counts,
 )
 
 
@@ -20,7 +20,7 @@ def lists(seed: int, images: int = 60, grades: int = 12) -> tuple[np.ndarray, np
 def test_resampled_scores_equal_those_of_the_written_out_resample(seed: int) -> None:
     scores, positive = lists(seed)
     positive[0] = True
-    counts = draw_counts(len(scores), 40, seed)
+    counts = sample_counts(len(scores), 40, seed)
     found = resampled_average_precisions(scores, positive, counts)
     for b in range(counts.shape[1]):
         again = np.repeat(np.arange(len(scores)), counts[:, b])
@@ -38,12 +38,12 @@ def test_positives_that_tie_with_each_other_and_with_the_penalty_of_a_negative()
 
 
 def test_each_draw_has_as_many_images_as_there_are() -> None:
-    counts = draw_counts(50, 200, seed=0)
+    counts = sample_counts(50, 200, seed=0)
     np.testing.assert_array_equal(counts.sum(axis=0), 50)
     assert counts.mean() == 1.0
     assert (counts == 0).mean() == pytest.approx(np.exp(-1), abs=0.02)
-    np.testing.assert_array_equal(counts, draw_counts(50, 200, seed=0))
-    assert (counts != draw_counts(50, 200, seed=1)).any()
+    np.testing.assert_array_equal(counts, sample_counts(50, 200, seed=0))
+    assert (counts != sample_counts(50, 200, seed=1)).any()
 
 
 def test_the_interval_holds_the_score_and_shrinks_with_more_images() -> None:

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from cebench.models.classifier import CaffeNetClassifier, HeadFiller, sigmoid_cross_entropy_sum
+from cebench.models.classifier import CaffeNetClassifier, HeadInit, sigmoid_cross_entropy_sum
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_parameter_count_and_shapes(model: CaffeNetClassifier) -> None:
     ],
 )
 def test_fillers_of_the_head(
-    filler: HeadFiller, deviations: tuple[float, ...], biases: tuple[float, ...]
+    filler: HeadInit, deviations: tuple[float, ...], biases: tuple[float, ...]
 ) -> None:
     model = CaffeNetClassifier(20, torch.Generator().manual_seed(0), filler)
     layers = (model.fc6, model.fc7, model.fc8)

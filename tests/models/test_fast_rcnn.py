@@ -103,14 +103,14 @@ def test_random_initialisation_is_a_function_of_the_seed(model: FastRCNN) -> Non
 
 def test_a_head_scaled_to_the_data_has_standard_units_on_its_regions() -> None:
     generator = torch.Generator().manual_seed(0)
-    network = FastRCNN(generator=generator, head_filler="data").eval()
+    network = FastRCNN(generator=generator, head_init="data").eval()
     assert not network.fc6.bias.any()
     images = 50 * torch.randn(2, 3, 160, 160, generator=generator)
     corners = 80 * torch.rand(60, 2, generator=generator)
     sides = 16 + 60 * torch.rand(60, 2, generator=generator)
     index = torch.arange(60)[:, None] % 2
     rois = torch.cat([index, corners, corners + sides], dim=1)
-    network.standardise([(images, rois[:40]), (images, rois[40:])])
+    network.data_dependent_init([(images, rois[:40]), (images, rois[40:])])
     units: list[Tensor] = []
     for layer in (network.fc6, network.fc7):
         layer.register_forward_hook(lambda _, __, output: units.append(output))

@@ -39,7 +39,7 @@ def test_fillers_of_the_head(model: FCN) -> None:
     for layer in (model.head.fc6, model.head.fc7):
         assert layer.weight.std().item() == pytest.approx(0.005, rel=0.01)
         assert layer.bias.unique().tolist() == [1]
-    he = FCN(head_filler="he", generator=seeded()).head
+    he = FCN(head_init="he", generator=seeded()).head
     assert he.fc6.weight.std().item() == pytest.approx((2 / 9216) ** 0.5, rel=0.01)
     assert he.fc7.weight.std().item() == pytest.approx((2 / 4096) ** 0.5, rel=0.01)
     assert not he.fc6.bias.any()
@@ -53,9 +53,9 @@ def test_every_score_layer_starts_at_zero(stride: Stride) -> None:
 
 
 def test_standardised_units_have_mean_0_and_variance_1_over_the_maps() -> None:
-    head = FCN(head_filler="data", generator=seeded()).head
+    head = FCN(head_init="data", generator=seeded()).head
     maps = [1 + 0.1 * torch.rand(1, 256, 9, width, generator=seeded(width)) for width in (8, 11)]
-    head.standardise(maps)
+    head.data_dependent_init(maps)
     with torch.no_grad():
         for layer in (head.fc6, head.fc7):
             units = torch.cat([layer(x)[0].flatten(1) for x in maps], dim=1)

@@ -26,7 +26,7 @@ from cebench.pretrain.context_gan import (
     visible_context,
 )
 from cebench.pretrain.crops import Crops
-from cebench.pretrain.setting import Pretrained, Setting
+from cebench.pretrain.run_context import Pretrained, RunContext
 from cebench.training.run_directory import RunDirectory
 
 TINY = {
@@ -222,7 +222,7 @@ def run(photos: Path, out: Path, **changes: object) -> Pretrained:
     recipe = tiny_recipe(**changes)
     identity = {"run": {"verb": "test"}, "recipe": recipe.model_dump(mode="json")}
     with RunDirectory(out, identity) as directory:
-        setting = Setting(
+        run_context = RunContext(
             run=directory,
             data=(photos,),
             exclude=(),
@@ -230,7 +230,7 @@ def run(photos: Path, out: Path, **changes: object) -> Pretrained:
             seed=0,
             device=torch.device("cpu"),
         )
-        return pretrain(recipe, setting)
+        return pretrain(recipe, run_context)
 
 
 def test_a_broken_off_run_ends_with_the_same_bits(

@@ -110,7 +110,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
 
 def test_batches_made_ahead_change_no_bit(tmp_path: Path) -> None:
     straight = run_training(tmp_path / "straight", 6, Tiny())
-    assert run_training(tmp_path / "ahead", 6, Tiny(), batches_ahead=3) == straight
+    assert run_training(tmp_path / "ahead", 6, Tiny(), prefetch=3) == straight
 
 
 def test_pictures_are_drawn_at_the_chosen_steps_in_evaluation_mode(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_pictures_are_drawn_at_the_chosen_steps_in_evaluation_mode(tmp_path: Pat
     def draw(step: int) -> None:
         drawn.append((step, program.network.training))
 
-    digest = run_training(tmp_path / "run", 5, program, pictures_at=(2, 5), draw=draw)
+    digest = run_training(tmp_path / "run", 5, program, samples_at=(2, 5), draw=draw)
     assert drawn == [(2, False), (5, False)]
     assert digest == run_training(tmp_path / "straight", 5, Tiny())
 

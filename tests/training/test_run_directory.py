@@ -65,7 +65,7 @@ def test_metrics_after_a_checkpoint_are_forgotten_and_a_torn_line_is_left_out(
         with (run.path / "metrics.jsonl").open("a") as file:
             file.write('{"step": 4, "lo')
         assert [line["step"] for line in run.metrics()] == [1, 2, 3]
-        run.forget_metrics_after(2)
+        run.truncate_metrics(2)
         run.log_metrics(3, {"loss": 30.0})
         assert [line["loss"] for line in run.metrics()] == [1.0, 2.0, 30.0]
 
@@ -88,10 +88,10 @@ def test_a_mistake_leaves_no_claim_on_the_folder(tmp_path: Path) -> None:
 
 def test_stored_predictions_belong_to_the_data_that_the_run_began_with(tmp_path: Path) -> None:
     with RunDirectory(tmp_path / "a", IDENTITY) as run:
-        run.of_data("abc")
+        run.check_data_fingerprint("abc")
     with RunDirectory(tmp_path / "a", IDENTITY) as run:
-        run.of_data("abc")
+        run.check_data_fingerprint("abc")
         with pytest.raises(InputError, match="the data changed since this run began; restore them"):
-            run.of_data("abd")
+            run.check_data_fingerprint("abd")
     with RunDirectory(tmp_path / "a", IDENTITY, resume=False) as run:
-        run.of_data("abd")
+        run.check_data_fingerprint("abd")

@@ -32,7 +32,7 @@ class Places(NamedTuple):
         return Places(*(values[rows] for values in self))
 
 
-def draw_scaled(
+def sample_scaled(
     sizes: np.ndarray, side: int, scales: tuple[float, float], generator: np.random.Generator
 ) -> Places:
     """The scale is uniform in `scales`, its upper end lowered to what the image holds.
@@ -52,11 +52,11 @@ def draw_scaled(
     return Places(x0, y0, scale, generator.random(len(sizes)) < 0.5)
 
 
-def draw_by_area(sizes: np.ndarray, side: int, generator: np.random.Generator) -> Places:
+def sample_by_area(sizes: np.ndarray, side: int, generator: np.random.Generator) -> Places:
     """Whole-pixel squares whose share of the image is uniform in AREAS.
 
     As torchvision's RandomResizedCrop with ratio 1: of ten squares the first one that fits, the
-    central square of the shorter side if none does. Arguments are those of `draw_scaled`.
+    central square of the shorter side if none does. Arguments are those of `sample_scaled`.
     """
     shares = generator.uniform(*AREAS, (len(sizes), _TRIALS))
     squares = np.rint(np.sqrt(shares * sizes.prod(axis=1, keepdims=True)))

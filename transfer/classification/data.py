@@ -14,7 +14,7 @@ from cebench.data.voc.devkit import VOC_CLASSES, VocYear
 from cebench.errors import InputError
 from cebench.progress import progress
 
-from ..image_sets import photographs, refuse_shared
+from ..image_sets import check_disjoint, photographs
 
 logger = logging.getLogger("cebench")
 
@@ -90,7 +90,7 @@ def _decoded(voc: VocYear, ids: list[str], short_side: int | None, label: str) -
 
 def _ids(recipe: ImageSetsRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
     train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
-    refuse_shared(train_ids, test_ids, (recipe.train_set, recipe.test_set))
+    check_disjoint(train_ids, test_ids, (recipe.train_set, recipe.test_set))
     return train_ids, test_ids
 
 

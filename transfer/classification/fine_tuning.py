@@ -14,26 +14,28 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from cebench.config import TrainingRecipe
 from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.results import read_scores_csv, write_scores_csv
-from cebench.devices import Precision, autocast
+from cebench.devices import autocast
 from cebench.errors import CebenchError, InputError
 from cebench.models.backbones import Backbone
 from cebench.models.classifier import (
     Classifier,
-    HeadFiller,
+    HeadInit,
     Part,
     sigmoid_cross_entropy_sum,
 )
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
-from cebench.training.loop import train
+from cebench.training.loop import Schedule, train
+from cebench.training.options import PrecisionOptions, SgdOptions
 from cebench.weights.files import Preprocessing, Weights, fc6_and_fc7, load_backbone
 
-from ..setting import Outcome, Setting
-from .crops import CropRule, Places, crops_at, draw_by_area, draw_scaled
+from ..run_context import Outcome, RunContext
+from .crops import CropRule, Places, crops_at, sample_by_area, sample_scaled
 from .data import ImageSetsRecipe, LabelledImages, find_images, read_sets
 from .report import measurements, write_report
 
@@ -46,25 +48,21 @@ SCALES = (0.5, 2.0)
 TEST_BATCH = 32
 
 
-class ClassificationRecipe(ImageSetsRecipe):
+class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, SgdOptions, PrecisionOptions):
     """How the classifier is fine-tuned and scored (protocol ledger: classification)."""
 
     train_from: Part = "all"
     """What is trained: `all`, `fc6-8`, `fc8`, or `pool5`: fc8 alone, put directly on pool5."""
     random_from: Literal["pool5", "drop7"] = "pool5"
     """Which layers are drawn anew: fc6, fc7 and fc8, or fc8 alone (the weights bring fc6, fc7)."""
-    head_filler: HeadFiller = "voc-classification"
+    head_init: HeadInit = "voc-classification"
     """How they are drawn: as the authors' code does, or as CaffeNet's reference does."""
-    steps: PositiveInt
-    """Optimizer steps."""
     batch_size: PositiveInt = 16
     """Crops per step."""
     learning_rate: PositiveFloat = 1e-3
     """Of SGD at the first step; biases learn twice as fast."""
     halve_every: PositiveInt = 10_000
     """Steps after which the learning rate is halved."""
-    momentum: NonNegativeFloat = 0.9
-    """Of SGD."""
     weight_decay: NonNegativeFloat = 1e-6
     """Of weights and biases."""
     clip_gradients: PositiveFloat = 10.0
@@ -77,8 +75,6 @@ class ClassificationRecipe(ImageSetsRecipe):
     """Greatest number of source pixels per pixel of a crop, where the image is large enough."""
     test_crops: PositiveInt = 10
     """Random crops per test image; their raw scores are added."""
-    precision: Precision = "fp32"
-    """Of matrix products and convolutions, in training and at test."""
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -110,11 +106,11 @@ class ClassificationRecipe(ImageSetsRecipe):
         ]
         return "-".join(part for part in parts if part)
 
-    def draw_places(self, sizes: np.ndarray, side: int, generator: np.random.Generator) -> Places:
+    def sample_places(self, sizes: np.ndarray, side: int, generator: np.random.Generator) -> Places:
         """A random crop of `side` pixels for each image of `sizes` (N, 2)."""
         if self.crop_rule == "area":
-            return draw_by_area(sizes, side, generator)
-        return draw_scaled(sizes, side, (self.min_scale, self.max_scale), generator)
+            return sample_by_area(sizes, side, generator)
+        return sample_scaled(sizes, side, (self.min_scale, self.max_scale), generator)
 
 
 class Classification:
@@ -137,7 +133,7 @@ class Classification:
         self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
         self.modules: dict[str, nn.Module] = {"network": network}
         self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
-        self.images, self.sizes = data.images.near(device), _sizes(data.images)
+        self.images, self.sizes = data.images.to_if_fits(device), _sizes(data.images)
         self.labels = torch.from_numpy(data.labels).to(device)
         self.order = EpochOrder(len(data.ids), seed)
 
@@ -146,7 +142,7 @@ class Classification:
         count, side = self.recipe.batch_size, self.preprocessing.side
         index = self.order.indices(step * count, count)
         generator = numpy_generator(self.seed, "crop", step)
-        places = self.recipe.draw_places(self.sizes[index], side, generator)
+        places = self.recipe.sample_places(self.sizes[index], side, generator)
         crops = crops_at(self.images, index, places, side).to(self.device)
         return crops, self.labels[torch.from_numpy(index).to(self.device)]
 
@@ -184,7 +180,7 @@ def build_classifier(
         len(VOC_CLASSES),
         fully_connected=between,
         generator=torch.Generator().manual_seed(torch_seed(seed, "classifier")),
-        filler=recipe.head_filler,
+        filler=recipe.head_init,
     )
     if recipe.random_from == "drop7":
         network.load_state_dict({**network.state_dict(), **fc6_and_fc7(weights)})
@@ -195,29 +191,34 @@ def build_classifier(
     return network
 
 
-def measure(recipe: ClassificationRecipe, setting: Setting) -> Outcome:
+def measure(recipe: ClassificationRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, score random crops of each test image."""
-    backbone, proof = load_backbone(setting.weights)
-    logger.info(f"{setting.weights.name}: {proof}")
-    network = build_classifier(backbone, recipe, setting.weights, setting.seed)
-    sets = read_sets(recipe, setting.data)
-    preprocessing = setting.weights.sidecar.preprocessing
+    backbone, proof = load_backbone(run_context.weights)
+    logger.info(f"{run_context.weights.name}: {proof}")
+    network = build_classifier(backbone, recipe, run_context.weights, run_context.seed)
+    sets = read_sets(recipe, run_context.data)
+    preprocessing = run_context.weights.sidecar.preprocessing
     program = Classification(
-        network.to(setting.device), preprocessing, sets.train, recipe, setting.seed, setting.device
+        network.to(run_context.device),
+        preprocessing,
+        sets.train,
+        recipe,
+        run_context.seed,
+        run_context.device,
     )
     train(
         program,
-        setting.run,
-        label="classification",
-        steps=recipe.steps,
-        seed=setting.seed,
-        data_fingerprint=sets.fingerprint,
-        log_every=recipe.log_every,
-        checkpoint_every=recipe.checkpoint_every,
+        run_context.run,
+        Schedule.of(
+            recipe,
+            label="classification",
+            seed=run_context.seed,
+            data_fingerprint=sets.fingerprint,
+        ),
     )
-    scores = predict(network, preprocessing, sets.test, recipe, setting)
-    write_scores_csv(setting.run.path / "predictions.csv", sets.test.ids, scores.sum(axis=0))
-    summaries = write_report(setting.run, sets.test, scores)
+    scores = predict(network, preprocessing, sets.test, recipe, run_context)
+    write_scores_csv(run_context.run.path / "predictions.csv", sets.test.ids, scores.sum(axis=0))
+    summaries = write_report(run_context.run, sets.test, scores)
     return Outcome(
         measurements=measurements(summaries, recipe.column, len(sets.test.ids)),
         data_fingerprint=sets.fingerprint,
@@ -229,7 +230,7 @@ def predict(
     preprocessing: Preprocessing,
     test: LabelledImages,
     recipe: ClassificationRecipe,
-    setting: Setting,
+    run_context: RunContext,
 ) -> np.ndarray:
     """Raw scores of the random crops of each image, (crops, N, 20) float64.
 
@@ -237,22 +238,22 @@ def predict(
     finished pass stands in predictions/crop-<number>.csv: a run that was broken off goes on behind
     it. CebenchError if the training left a network whose scores are not finite.
     """
-    images, sizes = test.images.near(setting.device), _sizes(test.images)
+    images, sizes = test.images.to_if_fits(run_context.device), _sizes(test.images)
     scores = np.empty((recipe.test_crops, len(images), len(VOC_CLASSES)))
     with torch.inference_mode(), progress("classification test", "crops") as report:
         for crop in range(recipe.test_crops):
-            path = setting.run.path / "predictions" / f"crop-{crop}.csv"
+            path = run_context.run.path / "predictions" / f"crop-{crop}.csv"
             if path.exists():
                 scores[crop] = read_scores_csv(path, test.ids)
                 continue
-            generator = numpy_generator(setting.seed, "test-crop", crop)
-            places = recipe.draw_places(sizes, preprocessing.side, generator)
+            generator = numpy_generator(run_context.seed, "test-crop", crop)
+            places = recipe.sample_places(sizes, preprocessing.side, generator)
             for start in range(0, len(images), TEST_BATCH):
                 rows = slice(start, min(start + TEST_BATCH, len(images)))
                 index = np.arange(rows.start, rows.stop)
                 pixels = crops_at(images, index, places.of(rows), preprocessing.side)
-                with autocast(setting.device, recipe.precision):
-                    found = network(preprocessing(pixels.to(setting.device)))
+                with autocast(run_context.device, recipe.precision):
+                    found = network(preprocessing(pixels.to(run_context.device)))
                 scores[crop, rows] = found.float().cpu().numpy()
                 report(crop * len(images) + rows.stop, recipe.test_crops * len(images))
             if not np.isfinite(scores[crop]).all():

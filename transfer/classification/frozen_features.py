@@ -73,7 +73,7 @@ def layer_features(
     return {layer: torch.cat(part).numpy() for layer, part in parts.items()}
 
 
-def refuse_unknown_layers(layers: Sequence[str], backbone: Backbone, name: str) -> None:
+def check_layers(layers: Sequence[str], backbone: Backbone, name: str) -> None:
     """InputError if the backbone has no such layer."""
     for layer in layers:
         if layer not in backbone.layer_names:
@@ -81,7 +81,7 @@ def refuse_unknown_layers(layers: Sequence[str], backbone: Backbone, name: str) 
             raise InputError(f"{name}: has no layer {layer!r}; it has {known}")
 
 
-def turned(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def project_onto_train_span(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both sets in coordinates of the span of `train`: fewer numbers, the same SVMs.
 
     A linear SVM's weights lie in the span of its training features, and turning the axes changes

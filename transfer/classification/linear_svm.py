@@ -13,23 +13,23 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.results import read_scores_csv, write_scores_csv
-from cebench.devices import Precision
 from cebench.metrics.classification import classification_summary
 from cebench.progress import progress
+from cebench.training.options import PrecisionOptions
 from cebench.weights.files import load_backbone
 
-from ..setting import Measurement, Outcome, Setting
+from ..run_context import Measurement, Outcome, RunContext
 from .data import ImageSetsRecipe, TrainAndTest, find_images, read_sets
 from .frozen_features import (
     COSTS,
     AllDifferent,
     best_cost,
+    check_layers,
     cross_validated_scores,
     layer_features,
     learnable,
-    refuse_unknown_layers,
+    project_onto_train_span,
     svm_scores,
-    turned,
 )
 from .report import measurements, write_per_class
 
@@ -38,7 +38,7 @@ __all__ = ["LinearSvmRecipe", "find_images", "measure"]
 logger = logging.getLogger("cebench")
 
 
-class LinearSvmRecipe(ImageSetsRecipe):
+class LinearSvmRecipe(ImageSetsRecipe, PrecisionOptions):
     """Which layers, and how the SVMs are chosen (protocol ledger: linear classification)."""
 
     layers: Annotated[tuple[str, ...], AllDifferent] = ()
@@ -49,20 +49,18 @@ class LinearSvmRecipe(ImageSetsRecipe):
     """From which each class takes its own, by cross-validation on the train set."""
     folds: int = Field(3, ge=2)
     """Of the cross-validation."""
-    precision: Precision = "fp32"
-    """Of the frozen network's matrix products and convolutions."""
 
 
-def measure(recipe: LinearSvmRecipe, setting: Setting) -> Outcome:
+def measure(recipe: LinearSvmRecipe, run_context: RunContext) -> Outcome:
     """An SVM per class and layer; a finished layer stands in predictions/<layer>.csv."""
-    backbone, proof = load_backbone(setting.weights)
-    logger.info(f"{setting.weights.name}: {proof}")
+    backbone, proof = load_backbone(run_context.weights)
+    logger.info(f"{run_context.weights.name}: {proof}")
     layers = recipe.layers or backbone.layer_names
-    refuse_unknown_layers(layers, backbone, setting.weights.name)
-    preprocessing = setting.weights.sidecar.preprocessing
-    sets = read_sets(recipe, setting.data, max(recipe.short_side, preprocessing.side))
-    setting.run.of_data(sets.fingerprint)
-    folder = setting.run.path / "predictions"
+    check_layers(layers, backbone, run_context.weights.name)
+    preprocessing = run_context.weights.sidecar.preprocessing
+    sets = read_sets(recipe, run_context.data, max(recipe.short_side, preprocessing.side))
+    run_context.run.check_data_fingerprint(sets.fingerprint)
+    folder = run_context.run.path / "predictions"
     missing = [layer for layer in layers if not (folder / f"{layer}.csv").exists()]
     if missing:
         train, test = (
@@ -71,18 +69,18 @@ def measure(recipe: LinearSvmRecipe, setting: Setting) -> Outcome:
                 preprocessing,
                 part.images,
                 missing,
-                setting.device,
+                run_context.device,
                 recipe.precision,
                 name,
             )
             for name, part in (("train features", sets.train), ("test features", sets.test))
         )
         for layer in missing:
-            features = turned(train.pop(layer), test.pop(layer))
+            features = project_onto_train_span(train.pop(layer), test.pop(layer))
             scores = _scores(features, sets.train.labels, recipe, layer)
             write_scores_csv(folder / f"{layer}.csv", sets.test.ids, scores)
     found = {layer: _scored(folder / f"{layer}.csv", sets, layer) for layer in layers}
-    write_per_class(setting.run.path / "per_class.csv", {f"_{k}": v for k, v in found.items()})
+    write_per_class(run_context.run.path / "per_class.csv", {f"_{k}": v for k, v in found.items()})
     return Outcome(
         measurements=[m for layer in layers for m in _measured(layer, found[layer])],
         data_fingerprint=sets.fingerprint,

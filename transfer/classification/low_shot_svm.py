@@ -13,26 +13,26 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.results import read_scores_csv, write_scores_csv
-from cebench.devices import Precision
 from cebench.files import write_csv
 from cebench.metrics.average_precision import multilabel_scores
 from cebench.metrics.bootstrap import DEFINITIONS
 from cebench.progress import progress
 from cebench.randomness import numpy_generator
+from cebench.training.options import PrecisionOptions
 from cebench.weights.files import load_backbone
 
-from ..setting import Measurement, Outcome, Setting
+from ..run_context import Measurement, Outcome, RunContext
 from .data import ImageSetsRecipe, TrainAndTest, find_images, read_sets
 from .frozen_features import (
     COSTS,
     AllDifferent,
     best_cost,
+    check_layers,
     cross_validated_scores,
     layer_features,
     learnable,
-    refuse_unknown_layers,
+    project_onto_train_span,
     svm_scores,
-    turned,
 )
 
 __all__ = ["LowShotSvmRecipe", "find_images", "measure"]
@@ -42,7 +42,7 @@ logger = logging.getLogger("cebench")
 SHOTS = (1, 2, 4, 8, 16, 32, 64, 96)
 
 
-class LowShotSvmRecipe(ImageSetsRecipe):
+class LowShotSvmRecipe(ImageSetsRecipe, PrecisionOptions):
     """Which layer, how many positives, how many draws (protocol ledger: linear classification)."""
 
     layer: str = "pool5"
@@ -57,8 +57,6 @@ class LowShotSvmRecipe(ImageSetsRecipe):
     """From which each number of shots takes its own, by cross-validation on the drawn images."""
     folds: int = Field(3, ge=2)
     """Of the cross-validation; a single shot has none and takes the largest cost."""
-    precision: Precision = "fp32"
-    """Of the frozen network's matrix products and convolutions."""
 
     @property
     def variant(self) -> str:
@@ -66,41 +64,43 @@ class LowShotSvmRecipe(ImageSetsRecipe):
         return "-".join(part for part in (self.layer, super().variant) if part)
 
 
-def measure(recipe: LowShotSvmRecipe, setting: Setting) -> Outcome:
+def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
     """SVMs from few images; finished ones stand in predictions/<shots>-shot-draw-<draw>.csv."""
-    backbone, proof = load_backbone(setting.weights)
-    logger.info(f"{setting.weights.name}: {proof}")
-    refuse_unknown_layers([recipe.layer], backbone, setting.weights.name)
-    preprocessing = setting.weights.sidecar.preprocessing
-    sets = read_sets(recipe, setting.data, max(recipe.short_side, preprocessing.side))
-    setting.run.of_data(sets.fingerprint)
+    backbone, proof = load_backbone(run_context.weights)
+    logger.info(f"{run_context.weights.name}: {proof}")
+    check_layers([recipe.layer], backbone, run_context.weights.name)
+    preprocessing = run_context.weights.sidecar.preprocessing
+    sets = read_sets(recipe, run_context.data, max(recipe.short_side, preprocessing.side))
+    run_context.run.check_data_fingerprint(sets.fingerprint)
     _say_what_lacks(recipe, sets.train.labels)
-    folder = setting.run.path / "predictions"
+    folder = run_context.run.path / "predictions"
     missing = [shots for shots in recipe.shots if not _finished(folder, shots, recipe.draws)]
     if missing:
         train, test = (
             layer_features(
                 *(backbone, preprocessing, part.images, [recipe.layer]),
-                *(setting.device, recipe.precision, name),
+                *(run_context.device, recipe.precision, name),
             )[recipe.layer]
             for name, part in (("train features", sets.train), ("test features", sets.test))
         )
-        features = turned(train, test)
+        features = project_onto_train_span(train, test)
         with progress("low-shot SVMs", "numbers of shots") as report:
             for done, shots in enumerate(missing, start=1):
-                found = _scores_of_draws(features, sets.train.labels, shots, recipe, setting.seed)
+                found = _scores_of_draws(
+                    features, sets.train.labels, shots, recipe, run_context.seed
+                )
                 for draw, scores in enumerate(found):
                     write_scores_csv(_path(folder, shots, draw), sets.test.ids, scores)
                 report(done, len(missing))
     values = {shots: _draws_scored(folder, shots, recipe.draws, sets) for shots in recipe.shots}
-    _write_draws(setting.run.path / "draws.csv", values)
+    _write_draws(run_context.run.path / "draws.csv", values)
     return Outcome(
         measurements=list(_measurements(values, len(sets.test.ids))),
         data_fingerprint=sets.fingerprint,
     )
 
 
-def drawn_images(labels: np.ndarray, shots: int, generator: np.random.Generator) -> np.ndarray:
+def sample_images(labels: np.ndarray, shots: int, generator: np.random.Generator) -> np.ndarray:
     """Train images of one class: `shots` positives and 19 times as many negatives, int64.
 
     All of them where there are fewer. labels: (N,), 1, 0 (never drawn) and -1.
@@ -126,7 +126,7 @@ def _scores_of_draws(
     """
     train, test = features
     drawn = {
-        (draw, c): drawn_images(
+        (draw, c): sample_images(
             labels[:, c], shots, numpy_generator(seed, "low-shot", shots, draw, c)
         )
         for draw in range(recipe.draws)

@@ -16,7 +16,7 @@ from cebench.metrics.classification import classification_summary
 from cebench.plots.sheets import Cell, plot_curves, save_contact_sheet
 from cebench.training.run_directory import RunDirectory
 
-from ..setting import Measurement
+from ..run_context import Measurement
 from .data import LabelledImages
 
 MISTAKES = 4
@@ -40,7 +40,7 @@ def write_report(run: RunDirectory, test: LabelledImages, scores: np.ndarray) ->
     plot_curves(run.metrics(), run.path / "curves.png", title="classification")
     (run.path / "samples").mkdir(exist_ok=True)
     plot_precision_recall(scores.sum(axis=0), test.labels, run.path / "precision_recall.png")
-    draw_mistakes(test, scores.sum(axis=0), run.path / "samples" / "mistakes.png")
+    plot_mistakes(test, scores.sum(axis=0), run.path / "samples" / "mistakes.png")
     return summaries
 
 
@@ -101,7 +101,7 @@ def plot_precision_recall(scores: np.ndarray, labels: np.ndarray, path: Path) ->
     replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=100))
 
 
-def draw_mistakes(test: LabelledImages, scores: np.ndarray, path: Path) -> None:
+def plot_mistakes(test: LabelledImages, scores: np.ndarray, path: Path) -> None:
     """Write a PNG with two classes a row: the images without one that score highest for it."""
     rows = []
     for c, name in enumerate(VOC_CLASSES):

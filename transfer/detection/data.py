@@ -102,7 +102,7 @@ def proposals_of(
         found = _searched(voc, ids, folder, search)
     else:
         found = proposals_of_file(voc, ids, source)
-        refuse_damaged(voc, ids)
+        check_readable(voc, ids)
     return found.first(limit) if limit else found
 
 
@@ -119,11 +119,11 @@ def proposals_of_file(voc: VocYear, ids: Sequence[str], source: str) -> Proposal
         )
     found = load_proposals(Path(source), ids)
     sizes = {image_id: image_size(voc.image_path(image_id)) for image_id in ids}
-    found.refuse_outside(sizes, Path(source))
+    found.check_inside(sizes, Path(source))
     return found
 
 
-def refuse_damaged(voc: VocYear, ids: Sequence[str]) -> None:
+def check_readable(voc: VocYear, ids: Sequence[str]) -> None:
     """Decode every photograph once; InputError that names the first bad one.
 
     Met in training it would cost the whole training: another file makes other data.

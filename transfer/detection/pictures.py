@@ -32,10 +32,10 @@ def save_detection_sheet(
         pixels, rows, objects = test.pixels(index), shown[index], test.annotations[index]
         scores = zip(detections.labels[rows], detections.scores[rows], strict=True)
         titles = [f"{VOC_CLASSES[label]} {score:.2f}" for label, score in scores]
-        left.append(draw_boxes(pixels, detections.boxes[rows], detections.labels[rows], titles))
+        left.append(plot_boxes(pixels, detections.boxes[rows], detections.labels[rows], titles))
         flags = zip(objects.labels, objects.difficult, strict=True)
         titles = [VOC_CLASSES[label] + "*" * int(difficult) for label, difficult in flags]
-        right.append(draw_boxes(pixels, objects.boxes, objects.labels, titles))
+        right.append(plot_boxes(pixels, objects.boxes, objects.labels, titles))
         share = f"objects overlapped by {100 * overlap[index]:.0f} %"
         captions.append(f"{which}: {test.ids[index]}, {share}")
     path.parent.mkdir(exist_ok=True)
@@ -69,7 +69,7 @@ def _best_rows(detections: Detections, image: int) -> np.ndarray:
     return rows[np.argsort(-detections.scores[rows], kind="stable")][:SHOWN_BOXES]
 
 
-def draw_boxes(
+def plot_boxes(
     pixels: np.ndarray, boxes: np.ndarray, labels: np.ndarray, titles: list[str]
 ) -> np.ndarray:
     """A copy of `pixels` (H, W, 3) with half-open boxes in their class's colour, first on top."""

@@ -33,7 +33,7 @@ LEAST_SCORE = 0.05
 """py-faster-rcnn: lower scores are dropped."""
 
 
-class Found(NamedTuple):
+class ImageDetections(NamedTuple):
     """Detections of one image, on the CPU."""
 
     labels: Tensor
@@ -43,9 +43,9 @@ class Found(NamedTuple):
     boxes: Tensor
     """(D, 4) float32, half-open, in pixels of the stored image."""
 
-    def take(self, index: Tensor) -> "Found":
+    def select(self, index: Tensor) -> "ImageDetections":
         """The rows that `index` (positions or bool) selects."""
-        return Found(self.labels[index], self.scores[index], self.boxes[index])
+        return ImageDetections(self.labels[index], self.scores[index], self.boxes[index])
 
 
 def predict(
@@ -121,7 +121,7 @@ def classify(
     return logits.softmax(dim=1)[rows], decoded[rows]
 
 
-def candidates(probability: Tensor, boxes: Tensor, caps: Caps) -> Found:
+def candidates(probability: Tensor, boxes: Tensor, caps: Caps) -> ImageDetections:
     """What one image puts forward: the original's best 100 of each class, or all above 0.05.
 
     Args:
@@ -136,10 +136,10 @@ def candidates(probability: Tensor, boxes: Tensor, caps: Caps) -> Found:
         rows = order.flatten()
     else:
         rows, labels = (scores > LEAST_SCORE).nonzero(as_tuple=True)
-    return Found(labels, scores[rows, labels], per_class[rows, labels])
+    return ImageDetections(labels, scores[rows, labels], per_class[rows, labels])
 
 
-def cap_classes(found: Sequence[Found]) -> list[Found]:
+def cap_classes(found: Sequence[ImageDetections]) -> list[ImageDetections]:
     """Keep, of every class, what scores above its (40 x images)-th best of the whole set.
 
     The original does so online with a heap and a threshold that rises; the outcome is this one.
@@ -152,24 +152,24 @@ def cap_classes(found: Sequence[Found]) -> list[Found]:
         of_class = scores[labels == label]
         if len(of_class) > most:
             threshold[label] = of_class.topk(most).values[-1]
-    return [one.take(one.scores > threshold[one.labels]) for one in found]
+    return [one.select(one.scores > threshold[one.labels]) for one in found]
 
 
-def suppress(found: Found) -> Found:
+def suppress(found: ImageDetections) -> ImageDetections:
     """Greedy suppression within each class at an overlap of 0.3."""
     kept = [torch.zeros(0, dtype=torch.int64)]
     for label in found.labels.unique():
         rows = (found.labels == label).nonzero().squeeze(1)
         kept.append(rows[nms(found.boxes[rows], found.scores[rows])])
-    return found.take(torch.cat(kept))
+    return found.select(torch.cat(kept))
 
 
-def best(found: Found, count: int) -> Found:
+def best(found: ImageDetections, count: int) -> ImageDetections:
     """The `count` highest scores of one image, over all classes."""
-    return found.take(found.scores.argsort(descending=True, stable=True)[:count])
+    return found.select(found.scores.argsort(descending=True, stable=True)[:count])
 
 
-def _join(kept: Sequence[Found]) -> Detections:
+def _join(kept: Sequence[ImageDetections]) -> Detections:
     counts = torch.tensor([len(one.scores) for one in kept])
     return Detections(
         images=torch.arange(len(kept)).repeat_interleave(counts).numpy(),

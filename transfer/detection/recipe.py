@@ -2,23 +2,23 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from cebench.config import Recipe
+from cebench.config import TrainingRecipe
 from cebench.data.proposals.selective_search import MIN_SIDE
-from cebench.devices import Precision
-from cebench.models.caffenet import HeadFiller
+from cebench.models.caffenet import HeadInit
+from cebench.training.options import PrecisionOptions, SgdOptions
 
 from .prediction import Caps
 
 Scales = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
-class DetectionRecipe(Recipe):
+class DetectionRecipe(TrainingRecipe, SgdOptions, PrecisionOptions):
     """How Fast R-CNN is trained and scored (protocol ledger: detection)."""
 
     # The boxes are part of the data's fingerprint, wherever their file lies.
-    idle: ClassVar[frozenset[str]] = Recipe.idle | {
+    excluded_from_hash: ClassVar[frozenset[str]] = TrainingRecipe.excluded_from_hash | {
         "proposals",
         "proposal_max_side",
         "proposal_min_side",
@@ -55,8 +55,6 @@ class DetectionRecipe(Recipe):
     is closest to 224 x 224."""
     test_max_side: PositiveInt = 1000
     """Longer side that it never exceeds."""
-    steps: PositiveInt
-    """Optimizer steps."""
     images_per_step: PositiveInt = 2
     """Images per step."""
     rois_per_image: PositiveInt = 64
@@ -65,15 +63,9 @@ class DetectionRecipe(Recipe):
     """Of SGD at the first step; biases learn twice as fast."""
     tenth_every: PositiveInt = 30_000
     """Steps after which the learning rate falls to a tenth."""
-    momentum: NonNegativeFloat = 0.9
-    """Of SGD."""
-    weight_decay: NonNegativeFloat = 5e-4
-    """Of weights; biases do not decay."""
-    precision: Precision = "fp32"
-    """bf16 computes products and convolutions in bfloat16, in training and test."""
     conv1_padding: NonNegativeInt = 5
     """5 in Fast R-CNN's network, 0 in the one that was pretrained."""
-    head_filler: HeadFiller = "caffenet"
+    head_init: HeadInit = "caffenet"
     """Initial fc6 and fc7: `caffenet`, N(0, 0.005) and biases of 1; `he`, He's normals without
     biases; `data`, these scaled so that each unit has mean 0 and variance 1 on training regions."""
     train_conv1: bool = True

@@ -50,7 +50,7 @@ def report(
     truth = stack_objects((a.boxes, a.labels, a.difficult) for a in test.annotations)
     scores = detection_scores(detections, truth, len(VOC_CLASSES))
     _write_per_class(scores, folder / "per_class.csv")
-    _draw_curves(detections, truth, scores, folder / "precision_recall.png")
+    _plot_curves(detections, truth, scores, folder / "precision_recall.png")
     _report_errors(detections, truth, folder)
     sheet = folder / "samples" / "detections.png"
     save_detection_sheet(detections, truth, test, pictures, sheet)
@@ -77,7 +77,7 @@ def _write_per_class(scores: DetectionScores, path: Path) -> None:
     write_csv(path, header, ((name, *astuple(of_class)) for name, of_class in classes))
 
 
-def _draw_curves(
+def _plot_curves(
     detections: Detections, truth: Objects, scores: DetectionScores, path: Path
 ) -> None:
     curves = class_curves(detections, truth, len(VOC_CLASSES))

@@ -25,11 +25,11 @@ from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, sample_rois
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
-from cebench.training.loop import train
+from cebench.training.loop import Schedule, train
 from cebench.weights.files import load_trunk
 
-from ..image_sets import photographs, refuse_shared
-from ..setting import Measurement, Outcome, Setting
+from ..image_sets import check_disjoint, photographs
+from ..run_context import Measurement, Outcome, RunContext
 from .data import (
     DetectionSet,
     fingerprint,
@@ -47,8 +47,8 @@ from .report import report
 
 logger = logging.getLogger("cebench")
 
-FILLER_BATCHES = 8
-"""Batches of training regions that `head_filler=data` looks at."""
+INIT_BATCHES = 8
+"""Batches of training regions that `head_init=data` looks at."""
 
 
 class Batch(NamedTuple):
@@ -170,7 +170,7 @@ def target_statistics(
 def _ids(recipe: DetectionRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
     """Ids that are learned from and scored; the whole sets share no image."""
     train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
-    refuse_shared(train_ids, test_ids, (recipe.train_set, recipe.test_set))
+    check_disjoint(train_ids, test_ids, (recipe.train_set, recipe.test_set))
     return subset(train_ids, recipe.train_images), subset(test_ids, recipe.test_images)
 
 
@@ -183,9 +183,9 @@ def find_images(recipe: DetectionRecipe, data: Path) -> dict[str, list[Path]]:
     return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
 
 
-def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
+def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, detect on the test set, score by both definitions of AP."""
-    voc = VocYear(setting.data, recipe.year)
+    voc = VocYear(run_context.data, recipe.year)
     train_ids, test_ids = _ids(recipe, voc)
     data = read_set(voc, recipe.train_set, train_ids)
     test = read_set(voc, recipe.test_set, test_ids)
@@ -193,14 +193,14 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
     proposals = proposals_of(
         voc,
         ids,
-        setting.run.path.parent,
+        run_context.run.path.parent,
         source=recipe.proposals,
         search=_search(recipe),
         limit=recipe.max_proposals,
     )
     data_fingerprint = fingerprint(voc, ids, proposals)
-    program = build(recipe, setting, data, [proposals.boxes[image_id] for image_id in data.ids])
-    _train(program, setting, data_fingerprint)
+    program = build(recipe, run_context, data, [proposals.boxes[image_id] for image_id in data.ids])
+    _train(program, run_context, data_fingerprint)
     detections = predict(
         program.network,
         test,
@@ -210,9 +210,9 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
         max_side=recipe.test_max_side,
         caps=recipe.caps,
         precision=recipe.precision,
-        device=setting.device,
+        device=run_context.device,
     )
-    run = setting.run
+    run = run_context.run
     plot_curves(run.metrics(), run.path / "curves.png", title="detection")
     scores = report(detections, test, recipe.test_set, recipe.pictures, run.path)
     return Outcome(
@@ -230,19 +230,19 @@ def measure(recipe: DetectionRecipe, setting: Setting) -> Outcome:
     )
 
 
-def _train(program: Detection, setting: Setting, data_fingerprint: str) -> None:
+def _train(program: Detection, run_context: RunContext, data_fingerprint: str) -> None:
     recipe = program.recipe
     train(
         program,
-        setting.run,
-        label="detection",
-        steps=recipe.steps,
-        seed=setting.seed,
-        data_fingerprint=data_fingerprint,
-        log_every=recipe.log_every,
-        checkpoint_every=recipe.checkpoint_every,
-        # A GPU's step is shorter than the decoding of its two photographs.
-        batches_ahead=(os.cpu_count() or 1) if setting.device.type == "cuda" else 0,
+        run_context.run,
+        Schedule.of(
+            recipe,
+            label="detection",
+            seed=run_context.seed,
+            data_fingerprint=data_fingerprint,
+            # A GPU's step is shorter than the decoding of its two photographs.
+            prefetch=(os.cpu_count() or 1) if run_context.device.type == "cuda" else 0,
+        ),
     )
 
 
@@ -253,19 +253,22 @@ def _search(recipe: DetectionRecipe) -> SelectiveSearch:
 
 
 def build(
-    recipe: DetectionRecipe, setting: Setting, data: DetectionSet, proposals: Sequence[np.ndarray]
+    recipe: DetectionRecipe,
+    run_context: RunContext,
+    data: DetectionSet,
+    proposals: Sequence[np.ndarray],
 ) -> Detection:
     """What trains the weights' trunk, on the device, under a head that is drawn from the seed."""
-    generator = torch.Generator().manual_seed(torch_seed(setting.seed, "fast-rcnn"))
-    network = FastRCNN(len(VOC_CLASSES), generator, recipe.conv1_padding, recipe.head_filler)
-    logger.info(f"{setting.weights.name}: {load_trunk(network.trunk, setting.weights)}")
-    network.to(setting.device)
-    program = Detection(network, data, proposals, recipe, setting.seed, setting.device)
-    if recipe.head_filler == "data":
-        network.standardise([program.batch(step)[:2] for step in range(FILLER_BATCHES)])
-    if setting.engine == "native":
+    generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fast-rcnn"))
+    network = FastRCNN(len(VOC_CLASSES), generator, recipe.conv1_padding, recipe.head_init)
+    logger.info(f"{run_context.weights.name}: {load_trunk(network.trunk, run_context.weights)}")
+    network.to(run_context.device)
+    program = Detection(network, data, proposals, recipe, run_context.seed, run_context.device)
+    if recipe.head_init == "data":
+        network.data_dependent_init([program.batch(step)[:2] for step in range(INIT_BATCHES)])
+    if run_context.engine == "native":
         return program
-    if setting.device.type == "cuda":
+    if run_context.device.type == "cuda":
         raise InputError(
             "--engine detectron2: the gradient of its pooling is not repeatable on CUDA; add "
             "--device cpu"
@@ -273,4 +276,4 @@ def build(
     from .engine_detectron2 import Detectron2FastRCNN
 
     twin = Detectron2FastRCNN(network)
-    return Detection(twin, data, proposals, recipe, setting.seed, setting.device)
+    return Detection(twin, data, proposals, recipe, run_context.seed, run_context.device)

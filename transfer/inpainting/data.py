@@ -38,7 +38,7 @@ def read_images(gallery: Sequence[Path], test: Sequence[Path], mirrored: bool) -
             gallery.
     """
     stems = _unique_stems(test)
-    _refuse_shared_photos(test, gallery)
+    _check_disjoint_photos(test, gallery)
     squares = load_squares(gallery, "gallery images")
     views = np.concatenate([squares, squares[:, :, ::-1]]) if mirrored else squares
     targets = load_squares(test, "test images")
@@ -75,7 +75,7 @@ def _unique_stems(files: Sequence[Path]) -> list[str]:
     return list(by_stem)
 
 
-def _refuse_shared_photos(test: Sequence[Path], gallery: Sequence[Path]) -> None:
+def _check_disjoint_photos(test: Sequence[Path], gallery: Sequence[Path]) -> None:
     shared = same_photos(test, gallery)
     if shared:
         path, twin = next(iter(shared.items()))

@@ -23,7 +23,7 @@ from cebench.inpainting.networks import (
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores, inpainting_sums
 from cebench.weights.files import load_weights
 
-from ..setting import Measurement, Outcome, Setting
+from ..run_context import Measurement, Outcome, RunContext
 from .data import InpaintingImages, central_hole, images_in, read_images
 from .features import Descriptor, nearest_images
 from .report import save_fillings, save_retrieval, write_memorisation, write_table
@@ -83,37 +83,37 @@ def find_images(recipe: InpaintingRecipe, data: Path) -> dict[str, list[Path]]:
     }
 
 
-def measure(recipe: InpaintingRecipe, setting: Setting) -> Outcome:
+def measure(recipe: InpaintingRecipe, run_context: RunContext) -> Outcome:
     """Fill the hole of every test image in every way, and score each way.
 
     The 8-bit images in predictions/ and targets/ are what is scored, so that
     `cebench score inpainting --hole center:56 --size 128` on them gives these very numbers.
     """
-    network = load_context_features(setting.weights, setting.device)
-    descriptors = describe_contexts(recipe, setting, network, central_hole())
-    gallery_files, test_files = find_images(recipe, setting.data).values()
+    network = load_context_features(run_context.weights, run_context.device)
+    descriptors = describe_contexts(recipe, run_context, network, central_hole())
+    gallery_files, test_files = find_images(recipe, run_context.data).values()
     images = read_images(gallery_files, test_files, recipe.gallery_views == "mirrored-too")
     neighbours = {
-        row: nearest_images(descriptor, images, setting.run.path.parent, setting.device)
+        row: nearest_images(descriptor, images, run_context.run.path.parent, run_context.device)
         for row, descriptor in descriptors.items()
     }
-    fillings = fill_every_way(recipe.rows, setting, network, neighbours, images)
+    fillings = fill_every_way(recipe.rows, run_context, network, neighbours, images)
     sums = {row: _sums_per_image(f.images, images) for row, f in fillings.items()}
     _require_errors(sums, images.stems)
-    _write(setting, images, fillings, neighbours, sums)
-    sidecar = setting.weights.sidecar
+    _write(run_context, images, fillings, neighbours, sums)
+    sidecar = run_context.weights.sidecar
     of_weights = (prediction_row(sidecar), features_row(sidecar))
     return Outcome(
         measurements=[m for row in sums for m in _measurements(row, sums[row], row in of_weights)],
-        data_fingerprint=fingerprint_files([*gallery_files, *test_files], setting.data),
+        data_fingerprint=fingerprint_files([*gallery_files, *test_files], run_context.data),
     )
 
 
 def describe_contexts(
-    recipe: InpaintingRecipe, setting: Setting, network: ContextFeatures, hole: Hole
+    recipe: InpaintingRecipe, run_context: RunContext, network: ContextFeatures, hole: Hole
 ) -> dict[str, Descriptor]:
     """Row that pastes, or `nn-features-` of the other weights, -> its way to describe contexts."""
-    weights, device, distance = setting.weights, setting.device, recipe.features_distance
+    weights, device, distance = run_context.weights, run_context.device, recipe.features_distance
     found = {}
     if "nn-features" in recipe.rows:
         layer = recipe.features_layer
@@ -135,13 +135,13 @@ def describe_contexts(
 
 def fill_every_way(
     rows: Sequence[Row],
-    setting: Setting,
+    run_context: RunContext,
     network: ContextFeatures,
     neighbours: Mapping[str, NDArray[np.int64]],
     images: InpaintingImages,
 ) -> dict[str, Filling]:
     """Row of Table 1 -> the test images filled its way; what is in their hole never matters."""
-    sidecar = setting.weights.sidecar
+    sidecar = run_context.weights.sidecar
     fillings = {}
     for row in rows:
         if row == "prediction":
@@ -152,31 +152,31 @@ def fill_every_way(
             name = features_row(sidecar) if row == "nn-features" else row
             fillings[name] = paste_nearest(neighbours[name], images)
         else:
-            fillings[row] = fill_classically(row, images, setting.seed)
+            fillings[row] = fill_classically(row, images, run_context.seed)
     if not fillings:
         raise InputError(
-            f"{setting.weights.name}: a {sidecar.architecture} predicts no pixels; "
+            f"{run_context.weights.name}: a {sidecar.architecture} predicts no pixels; "
             """--set 'rows=["nn-features"]' pastes by its features"""
         )
     return fillings
 
 
 def _write(
-    setting: Setting,
+    run_context: RunContext,
     images: InpaintingImages,
     fillings: Mapping[str, Filling],
     neighbours: Mapping[str, NDArray[np.int64]],
     sums: Mapping[str, Sequence[InpaintingSums]],
 ) -> None:
     """Everything that a run leaves beside its numbers."""
-    folder = setting.run.path
+    folder = run_context.run.path
     for i, stem in enumerate(images.stems):
         write_png(folder / "targets" / f"{stem}.png", images.targets[i])
         for row, filling in fillings.items():
             write_png(folder / "predictions" / row / f"{stem}.png", filling.images[i])
     filled = {row: filling.images for row, filling in fillings.items()}
     patches = {
-        row: nearest_patches(batch, images, setting.device)
+        row: nearest_patches(batch, images, run_context.device)
         for row, batch in {**filled, "truth": images.targets}.items()
     }
     write_table(folder / "per_image.csv", images, fillings, sums, patches)

@@ -138,7 +138,7 @@ def load(labelled: SegmentationSet, short_side: int) -> LabelledImages:
     return LabelledImages(labelled, images, labels)
 
 
-def refuse_smaller(data: LabelledImages, side: int) -> None:
+def check_sides(data: LabelledImages, side: int) -> None:
     """InputError naming the first image that has no square of `side` pixels."""
     sizes = zip(data.images.heights.tolist(), data.images.widths.tolist(), strict=True)
     for index, (height, width) in enumerate(sizes):
@@ -159,7 +159,7 @@ def margin_of(shape: Sequence[int], multiple: int) -> tuple[int, int, int, int]:
     return 0, -shape[-1] % multiple, 0, -shape[-2] % multiple
 
 
-def draw(
+def sample_crops(
     images: Sequence[Tensor], labels: Sequence[Tensor], count: int, crop: int, seed: int, step: int
 ) -> list[tuple[Tensor, Tensor]]:
     """The images of a step, drawn uniformly with replacement, and their labels.

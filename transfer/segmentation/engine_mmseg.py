@@ -29,8 +29,8 @@ from cebench.progress import Report, progress
 from cebench.randomness import torch_seed
 from cebench.training.run_directory import RunDirectory
 
-from ..setting import Measurement, Setting
-from .data import LabelledImages, draw
+from ..run_context import Measurement, RunContext
+from .data import LabelledImages, sample_crops
 from .recipe import SegmentationRecipe, parameter_groups
 from .report import NUM_CLASSES, write_label_png
 
@@ -135,7 +135,9 @@ class DrawnImages(IterableDataset[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         count, crop = self.recipe.accumulate, self.recipe.crop
         for step in range(self.recipe.steps):
-            for image, labels in draw(self.images, self.labels, count, crop, self.seed, step):
+            for image, labels in sample_crops(
+                self.images, self.labels, count, crop, self.seed, step
+            ):
                 yield sample(image, labels)
 
 
@@ -196,7 +198,7 @@ class StepLog(Hook):  # type: ignore[misc]
         self.run, self.recipe, self.report = run, recipe, report
         self.losses: list[float] = []
         self.began = time.monotonic()
-        run.forget_metrics_after(0)
+        run.truncate_metrics(0)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: object = None, outputs: Any = None
@@ -215,7 +217,7 @@ class StepLog(Hook):  # type: ignore[misc]
         self.report(step, self.recipe.steps)
 
 
-def refuse_unsupported(recipe: SegmentationRecipe) -> None:
+def check_supported(recipe: SegmentationRecipe) -> None:
     """InputError for options that only the native engine has."""
     if recipe.precision != "fp32" or recipe.compile:
         raise InputError('--engine mmseg computes with precision="fp32" and compile=false only')
@@ -226,7 +228,7 @@ def train_and_predict(
     data: LabelledImages,
     test: LabelledImages,
     recipe: SegmentationRecipe,
-    setting: Setting,
+    run_context: RunContext,
     data_fingerprint: str,
 ) -> tuple[np.ndarray, list[Measurement]]:
     """Let mmsegmentation's runner train a copy of `network`, label the test images and score them.
@@ -236,17 +238,23 @@ def train_and_predict(
         metric, which it rounds to hundredths of a percent.
     """
     # mmsegmentation's loss has no repeatable form on CUDA.
-    torch.use_deterministic_algorithms(setting.device.type == "cpu")
-    run = setting.run
+    torch.use_deterministic_algorithms(run_context.device.type == "cpu")
+    run = run_context.run
     predictions = run.path / "predictions"
     predictions.mkdir(exist_ok=True)
-    mean = setting.weights.sidecar.preprocessing.mean_rgb
+    mean = run_context.weights.sidecar.preprocessing.mean_rgb
     # mmengine's log goes to what stdout is when it first speaks; stdout is for the result.
     with redirect_stdout(sys.stderr), progress("segmentation by mmsegmentation") as report:
         ours = StoredPredictions(test, predictions)
         model = segmentor(network, mean, recipe.size_multiple)
         runner = runner_of(
-            model.to(setting.device), data, test, recipe, run.path / "mmseg", [ours], setting.seed
+            model.to(run_context.device),
+            data,
+            test,
+            recipe,
+            run.path / "mmseg",
+            [ours],
+            run_context.seed,
         )
         runner.register_hook(StepLog(run, recipe, report))
         runner.train()

@@ -3,7 +3,6 @@
 from typing import Any
 
 from pydantic import (
-    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -11,16 +10,16 @@ from pydantic import (
 )
 from torch import nn
 
-from cebench.config import Recipe
-from cebench.devices import Precision
-from cebench.models.caffenet import HeadFiller
+from cebench.config import TrainingRecipe
+from cebench.models.caffenet import HeadInit
 from cebench.models.fcn import Stride
 from cebench.models.parameter_groups import caffe_parameter_groups
+from cebench.training.options import ComputingOptions, SgdOptions
 
 from .data import TrainData
 
 
-class SegmentationRecipe(Recipe):
+class SegmentationRecipe(TrainingRecipe, SgdOptions, ComputingOptions):
     """How FCN is fine-tuned and scored (protocol ledger: segmentation)."""
 
     year: int = 2012
@@ -46,11 +45,9 @@ class SegmentationRecipe(Recipe):
     below: few sizes for `compile`. 1: not at all, as in the original."""
     stride: Stride = 32
     """Pixels between two of the finest scores: 32 is FCN-32s, the original's only AlexNet."""
-    head_filler: HeadFiller = "caffenet"
+    head_init: HeadInit = "caffenet"
     """Initial fc6 and fc7: `caffenet`, N(0, 0.005) and biases of 1; `he`, He's normals without
     biases; `data`, these scaled so that each unit has mean 0 and variance 1 on training images."""
-    steps: PositiveInt
-    """Optimizer steps."""
     accumulate: PositiveInt = 20
     """Images per step, which takes the mean of their gradients."""
     images_per_pass: PositiveInt = 1
@@ -63,17 +60,6 @@ class SegmentationRecipe(Recipe):
     """Learning rate of the other layers' biases as a multiple of their weights'."""
     decay_biases: bool = True
     """Whether the other layers' biases decay; those of the score layers never do."""
-    momentum: NonNegativeFloat = 0.9
-    """Of SGD."""
-    weight_decay: NonNegativeFloat = 5e-4
-    """Of weights."""
-    precision: Precision = "fp32"
-    """bf16 computes products and convolutions in bfloat16, in training and test."""
-    compile: bool = False
-    """Whether torch.compile translates the network, once for every size of image, of which a
-    `size_multiple` of 64 leaves about a dozen."""
-    cuda_graphs: bool = False
-    """Whether a compiled pass is replayed as one CUDA graph: for a GPU."""
 
     @property
     def variant(self) -> str:
@@ -82,8 +68,6 @@ class SegmentationRecipe(Recipe):
 
     @model_validator(mode="after")
     def _options_agree(self) -> "SegmentationRecipe":
-        if self.cuda_graphs and not self.compile:
-            raise ValueError("cuda_graphs=true needs compile=true")
         if self.compile and self.size_multiple == 1:
             raise ValueError("compile=true needs a size_multiple, e.g. 64: few sizes of image")
         if self.images_per_pass > 1 and not self.crop:

@@ -18,7 +18,7 @@ from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.caffenet import preprocess
 from cebench.progress import progress
 
-from ..setting import Measurement
+from ..run_context import Measurement
 from .data import LabelledImages, as_batch, margin_of
 from .pictures import save_confusion, save_samples
 

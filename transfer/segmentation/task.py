@@ -23,20 +23,20 @@ from cebench.models.fcn import FCN, segmentation_cross_entropy
 from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training.loop import train
+from cebench.training.loop import Schedule, train
 from cebench.weights.files import FC_TENSORS, load_trunk
 
-from ..setting import Measurement, Outcome, Setting
+from ..run_context import Measurement, Outcome, RunContext
 from .data import (
     LabelledImages,
     SegmentationSet,
     as_batch,
-    draw,
+    check_sides,
     find_sets,
     fingerprint,
     load,
     margin_of,
-    refuse_smaller,
+    sample_crops,
 )
 from .recipe import SegmentationRecipe, parameter_groups
 from .report import Predictor, predict, report
@@ -44,12 +44,12 @@ from .report import Predictor, predict, report
 logger = logging.getLogger("cebench")
 
 Engine = Callable[
-    [FCN, LabelledImages, LabelledImages, SegmentationRecipe, Setting, str],
+    [FCN, LabelledImages, LabelledImages, SegmentationRecipe, RunContext, str],
     tuple[np.ndarray, list[Measurement]],
 ]
 
 FILLER_IMAGES = 32
-"""Training images, evenly spaced, that `head_filler=data` looks at, or fewer."""
+"""Training images, evenly spaced, that `head_init=data` looks at, or fewer."""
 
 
 class Segmentation:
@@ -76,7 +76,9 @@ class Segmentation:
     def batch(self, step: int) -> list[tuple[Tensor, Tensor]]:
         """Mean-subtracted images (P, 3, H, W) and labels (P, H, W) uint8 of each pass."""
         crop, count = self.recipe.crop, self.recipe.images_per_pass
-        drawn = draw(self.images, self.labels, self.recipe.accumulate, crop, self.seed, step)
+        drawn = sample_crops(
+            self.images, self.labels, self.recipe.accumulate, crop, self.seed, step
+        )
         return [self._stacked(drawn[i : i + count]) for i in range(0, len(drawn), count)]
 
     def _stacked(self, drawn: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -131,17 +133,19 @@ def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]
     return {"train": train_part.photographs(), "test": test_part.photographs()}
 
 
-def measure(recipe: SegmentationRecipe, setting: Setting) -> Outcome:
+def measure(recipe: SegmentationRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, label every pixel of the test images, score."""
-    train_and_predict = _engine(recipe, setting.engine)
-    sets = _sets(recipe, setting.data)
+    train_and_predict = _engine(recipe, run_context.engine)
+    sets = _sets(recipe, run_context.data)
     data_fingerprint = fingerprint(*sets)
     data, test = (load(part, recipe.short_side) for part in sets)
-    refuse_smaller(data, recipe.crop)
-    network = build(recipe, setting, data)
-    per_image, others = train_and_predict(network, data, test, recipe, setting, data_fingerprint)
+    check_sides(data, recipe.crop)
+    network = build(recipe, run_context, data)
+    per_image, others = train_and_predict(
+        network, data, test, recipe, run_context, data_fingerprint
+    )
     return Outcome(
-        measurements=[*report(per_image, test, setting.run.path), *others],
+        measurements=[*report(per_image, test, run_context.run.path), *others],
         data_fingerprint=data_fingerprint,
     )
 
@@ -154,7 +158,7 @@ def _engine(recipe: SegmentationRecipe, name: str) -> Engine:
         warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
         from . import engine_mmseg
 
-    engine_mmseg.refuse_unsupported(recipe)
+    engine_mmseg.check_supported(recipe)
     return engine_mmseg.train_and_predict
 
 
@@ -163,44 +167,46 @@ def train_and_predict(
     data: LabelledImages,
     test: LabelledImages,
     recipe: SegmentationRecipe,
-    setting: Setting,
+    run_context: RunContext,
     data_fingerprint: str,
 ) -> tuple[np.ndarray, list[Measurement]]:
     """Train `network` on `data`; confusion matrices (N, 21, 21) of `test`, and no other number."""
-    run, mean = setting.run, setting.weights.sidecar.preprocessing.mean_rgb
+    run, mean = run_context.run, run_context.weights.sidecar.preprocessing.mean_rgb
     train(
-        Segmentation(network, data, recipe, mean, setting.seed, setting.device),
+        Segmentation(network, data, recipe, mean, run_context.seed, run_context.device),
         run,
-        label="segmentation",
-        steps=recipe.steps,
-        seed=setting.seed,
-        data_fingerprint=data_fingerprint,
-        log_every=recipe.log_every,
-        checkpoint_every=recipe.checkpoint_every,
+        Schedule.of(
+            recipe,
+            label="segmentation",
+            seed=run_context.seed,
+            data_fingerprint=data_fingerprint,
+        ),
     )
     plot_curves(run.metrics(), run.path / "curves.png", title="segmentation")
     predictor = Predictor(
         compiled(network, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs),
         mean,
-        setting.device,
+        run_context.device,
         recipe.precision,
         recipe.size_multiple,
     )
     return predict(predictor, test, run.path / "predictions"), []
 
 
-def build(recipe: SegmentationRecipe, setting: Setting, data: LabelledImages) -> FCN:
+def build(recipe: SegmentationRecipe, run_context: RunContext, data: LabelledImages) -> FCN:
     """The weights' trunk under a head that is drawn from the seed, on the device."""
-    generator = torch.Generator().manual_seed(torch_seed(setting.seed, "fcn"))
-    network = FCN(len(SEGMENTATION_CLASSES), recipe.stride, recipe.head_filler, generator)
-    logger.info(f"{setting.weights.name}: {load_trunk(network.trunk, setting.weights)}")
-    if set(FC_TENSORS) & set(setting.weights.tensors):
+    generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fcn"))
+    network = FCN(len(SEGMENTATION_CLASSES), recipe.stride, recipe.head_init, generator)
+    logger.info(f"{run_context.weights.name}: {load_trunk(network.trunk, run_context.weights)}")
+    if set(FC_TENSORS) & set(run_context.weights.tensors):
         logger.info("fc6 and fc7 of the weights are not used: segmentation draws them anew")
-    network.to(setting.device)
-    if recipe.head_filler == "data":
-        mean, count = setting.weights.sidecar.preprocessing.mean_rgb, len(data.images)
+    network.to(run_context.device)
+    if recipe.head_init == "data":
+        mean, count = run_context.weights.sidecar.preprocessing.mean_rgb, len(data.images)
         chosen = range(0, count, -(-count // FILLER_IMAGES))
-        images = (as_batch(data.images.image(i)).to(setting.device) for i in chosen)
+        images = (as_batch(data.images.image(i)).to(run_context.device) for i in chosen)
         with torch.no_grad():
-            network.head.standardise([network.trunk(preprocess(image, mean)) for image in images])
+            network.head.data_dependent_init(
+                [network.trunk(preprocess(image, mean)) for image in images]
+            )
     return network

@@ -47,7 +47,7 @@ class Proposals:
         boxes = {image_id: boxes[:count] for image_id, boxes in self.boxes.items()}
         return Proposals(f"{self.name}-first{count}", boxes)
 
-    def refuse_outside(self, sizes: Mapping[str, tuple[int, int]], source: Path) -> None:
+    def check_inside(self, sizes: Mapping[str, tuple[int, int]], source: Path) -> None:
         """InputError, naming the file `source`, if a box is empty or reaches out of its image.
 
         sizes: (width, height) of each image in pixels.

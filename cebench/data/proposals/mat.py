@@ -16,7 +16,7 @@ import numpy as np
 import scipy.io
 from numpy.typing import NDArray
 
-from cebench.data.matlab import refuse_deep_nesting
+from cebench.data.matlab import check_nesting
 from cebench.data.voc.devkit import checked_id
 from cebench.errors import InputError
 
@@ -79,7 +79,7 @@ def read_mat(path: Path, ids: Sequence[str] = ()) -> dict[str, NDArray[np.float6
         InputError: not such a file, or `ids` are as many as its images are not.
     """
     try:
-        refuse_deep_nesting(path.read_bytes())
+        check_nesting(path.read_bytes())
         content = scipy.io.loadmat(path)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; expected a .mat file of proposals") from error

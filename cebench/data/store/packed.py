@@ -30,14 +30,14 @@ class PackedStore:
     def __len__(self) -> int:
         return len(self.names)
 
-    def chosen(self, index: Sequence[int]) -> "PackedStore":
+    def select(self, index: Sequence[int]) -> "PackedStore":
         """The store as if it held the images `index` only; nothing is copied."""
         return PackedStore(
             manifest=self.manifest,
-            images=self.images.chosen(np.array(index)),
+            images=self.images.select(np.array(index)),
             names=[self.names[i] for i in index],
             categories=[self.categories[i] for i in index],
-            identities=self.identities.chosen(index),
+            identities=self.identities.select(index),
         )
 
 

@@ -53,7 +53,7 @@ class RaggedImages:
         tensors = (self.pixels, self.heights, self.widths, self.offsets)
         return RaggedImages(*(tensor.to(device) for tensor in tensors))
 
-    def near(self, device: torch.device) -> "RaggedImages":
+    def to_if_fits(self, device: torch.device) -> "RaggedImages":
         """On `device` if that leaves it 40 % of its free memory, else as they are.
 
         Crops are asked for in the same way in both cases: `integer_crops(..., device=device)`.
@@ -63,7 +63,7 @@ class RaggedImages:
         free, _ = torch.cuda.mem_get_info(device)
         return self.to(device) if self.nbytes <= _SHARE_OF_FREE_MEMORY * free else self
 
-    def chosen(self, index: np.ndarray) -> "RaggedImages":
+    def select(self, index: np.ndarray) -> "RaggedImages":
         """The images `index`, (M,) int64, in that order; the pixels are shared."""
         layout = (self.heights, self.widths, self.offsets)
         return RaggedImages(self.pixels, *(values[torch.from_numpy(index)] for values in layout))

@@ -100,7 +100,7 @@ def test_a_crop_that_reaches_out_of_its_image_is_an_error():
 
 def test_chosen_images_come_in_the_order_asked_for():
     images = arrays((5, 8), (1, 1), (7, 3))
-    chosen = RaggedImages.from_arrays(images).chosen(np.array([2, 0]))
+    chosen = RaggedImages.from_arrays(images).select(np.array([2, 0]))
     assert len(chosen) == 2
     for i, image in enumerate((images[2], images[0])):
         np.testing.assert_array_equal(chosen.image(i).numpy(), image)

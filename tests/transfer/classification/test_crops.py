@@ -5,7 +5,7 @@ from torchvision.transforms import RandomResizedCrop
 
 from cebench.data.store.ragged import RaggedImages
 from cebench.randomness import numpy_generator
-from cebench.transfer.classification.crops import AREAS, crops_at, draw_by_area, draw_scaled
+from cebench.transfer.classification.crops import AREAS, crops_at, sample_by_area, sample_scaled
 
 
 def gradient_image(height: int, width: int) -> np.ndarray:
@@ -24,7 +24,7 @@ def test_scaled_crops_have_the_recovered_geometry() -> None:
     """Scale uniform in [0.5, min(2, side / 227)], inside the image, mirrored half of the time."""
     height, width, count = 240, 250, 400
     images = RaggedImages.from_arrays([gradient_image(height, width)])
-    places = draw_scaled(sizes(height, width, count), 227, (0.5, 2.0), numpy_generator(0, "t"))
+    places = sample_scaled(sizes(height, width, count), 227, (0.5, 2.0), numpy_generator(0, "t"))
     crops = crops_at(images, np.zeros(count, np.int64), places, 227)
     assert crops.shape == (count, 3, 227, 227)
     red, green = crops[:, 0, :, 113], crops[:, 1, 113]
@@ -43,7 +43,7 @@ def test_scaled_crops_have_the_recovered_geometry() -> None:
 def test_an_image_smaller_than_the_crop_is_enlarged_whole() -> None:
     """60 x 80: the largest scale is 60 / 227 < 0.5, so the crop's side is the shorter side."""
     images = RaggedImages.from_arrays([gradient_image(60, 80)])
-    places = draw_scaled(sizes(60, 80, 8), 227, (0.5, 2.0), numpy_generator(0, "t"))
+    places = sample_scaled(sizes(60, 80, 8), 227, (0.5, 2.0), numpy_generator(0, "t"))
     crops = crops_at(images, np.zeros(8, np.int64), places, 227)
     assert crops[:, 0, 0].max() <= 0.5
     assert crops[:, 0, -1].min() >= 58.5
@@ -52,7 +52,7 @@ def test_an_image_smaller_than_the_crop_is_enlarged_whole() -> None:
 def test_crops_by_area_have_the_distribution_of_torchvisions_random_resized_crop() -> None:
     """Position and side of 4,000 crops of 300 x 500, against torchvision's own draws."""
     count, height, width = 4000, 300, 500
-    places = draw_by_area(sizes(height, width, count), 224, numpy_generator(0, "t"))
+    places = sample_by_area(sizes(height, width, count), 224, numpy_generator(0, "t"))
     side = places.scale * 224
     torch.manual_seed(0)
     image = torch.zeros(3, height, width)
@@ -71,7 +71,7 @@ def test_crops_by_area_have_the_distribution_of_torchvisions_random_resized_crop
 
 def test_where_no_square_fits_the_central_one_is_taken() -> None:
     # 100 x 4000: a tenth of the area is a square of 200 pixels, which is too high.
-    places = draw_by_area(sizes(100, 4000, 5), 224, numpy_generator(0, "t"))
+    places = sample_by_area(sizes(100, 4000, 5), 224, numpy_generator(0, "t"))
     np.testing.assert_array_equal(places.scale * 224, 100)
     np.testing.assert_array_equal(places.x0, 1950)
     np.testing.assert_array_equal(places.y0, 0)

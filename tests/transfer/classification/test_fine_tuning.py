@@ -26,7 +26,7 @@ from cebench.transfer.classification.fine_tuning import (
     predict,
 )
 from cebench.transfer.run import TASKS
-from cebench.transfer.setting import Outcome, Setting
+from cebench.transfer.run_context import Outcome, RunContext
 from cebench.weights.files import Preprocessing, Weights, load_backbone, random_weights
 
 
@@ -48,14 +48,14 @@ def run(
     weights: Weights | None = None,
 ) -> Outcome:
     with RunDirectory(out, {"recipe": chosen.model_dump()}) as directory:
-        setting = Setting(
+        run_context = RunContext(
             run=directory,
             weights=weights or random_weights(0),
             data=devkit,
             seed=seed,
             device=torch.device("cpu"),
         )
-        return measure(chosen, setting)
+        return measure(chosen, run_context)
 
 
 @pytest.fixture
@@ -276,11 +276,11 @@ def test_scores_that_are_not_finite_end_the_run_before_anything_is_written(
     one = RaggedImages.from_arrays([np.zeros((60, 80, 3), np.uint8)])
     labelled = LabelledImages(["a"], one, np.ones((1, 20), np.int8))
     with RunDirectory(tmp_path / "run", {"recipe": {}}) as directory:
-        setting = Setting(
+        run_context = RunContext(
             run=directory, weights=drawn, data=devkit, seed=0, device=torch.device("cpu")
         )
         with pytest.raises(CebenchError, match="scores are not finite; lower the learning rate"):
-            predict(network, Preprocessing(), labelled, recipe(), setting)
+            predict(network, Preprocessing(), labelled, recipe(), run_context)
     assert not (tmp_path / "run" / "predictions").exists()
 
 
@@ -447,7 +447,7 @@ def test_the_paper_recipe_is_the_authors_solver() -> None:
     assert paper.model_dump() == {
         "tier": "paper", "log_every": 100, "checkpoint_every": 2000,
         "year": 2007, "train_set": "trainval", "test_set": "test",
-        "train_from": "all", "random_from": "pool5", "head_filler": "voc-classification",
+        "train_from": "all", "random_from": "pool5", "head_init": "voc-classification",
         "steps": 80_000, "batch_size": 16, "learning_rate": 1e-3, "halve_every": 10_000,
         "momentum": 0.9, "weight_decay": 1e-6, "clip_gradients": 10.0,
         "crop_rule": "scale", "min_scale": 0.5, "max_scale": 2.0, "test_crops": 10,
@@ -465,7 +465,7 @@ def test_a_wrong_picture_stands_under_its_own_title(
     labels = np.ones((2, 20), np.int8)
     labels[0, 0] = labels[:, 1] = -1
     test = LabelledImages(["a", "b"], images, labels)
-    report.draw_mistakes(test, np.zeros((2, 20)), tmp_path / "mistakes.png")
+    report.plot_mistakes(test, np.zeros((2, 20)), tmp_path / "mistakes.png")
     ((titles, (row,), _),) = sheets
     said = [cell.lines[0] if cell.lines else "" for cell in row]
     assert dict(zip(titles[4:], said[4:], strict=False)) == {

@@ -14,8 +14,8 @@ from cebench.transfer.classification.frozen_features import (
     cross_validated_scores,
     layer_features,
     learnable,
+    project_onto_train_span,
     svm_scores,
-    turned,
 )
 from cebench.weights.files import Preprocessing
 
@@ -32,7 +32,9 @@ def clouds(count: int, size: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray
 def test_turned_features_give_the_scores_of_the_features_themselves(size: int) -> None:
     train, signs = clouds(60, size)
     test, _ = clouds(25, size, seed=1)
-    short_train, short_test = turned(train.astype(np.float32), test.astype(np.float32))
+    short_train, short_test = project_onto_train_span(
+        train.astype(np.float32), test.astype(np.float32)
+    )
     assert short_train.shape == (60, min(60, size))
     np.testing.assert_allclose(short_train @ short_train.T, train @ train.T, atol=1e-6)
     exact = {"max_iter": 100_000, "tol": 1e-10, "random_state": 0}

@@ -19,8 +19,8 @@ from cebench.toy.world import write_toy_world
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.classification import linear_svm, low_shot_svm
 from cebench.transfer.classification.linear_svm import LinearSvmRecipe
-from cebench.transfer.classification.low_shot_svm import LowShotSvmRecipe, drawn_images
-from cebench.transfer.setting import Outcome, Setting
+from cebench.transfer.classification.low_shot_svm import LowShotSvmRecipe, sample_images
+from cebench.transfer.run_context import Outcome, RunContext
 from cebench.weights.files import random_weights
 
 
@@ -33,14 +33,14 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def measured(task: object, recipe: Recipe, devkit: Path, out: Path, seed: int = 0) -> Outcome:
     with RunDirectory(out, {"recipe": recipe.model_dump(mode="json")}) as directory:
-        setting = Setting(
+        run_context = RunContext(
             run=directory,
             weights=random_weights(0),
             data=devkit,
             seed=seed,
             device=torch.device("cpu"),
         )
-        return task.measure(recipe, setting)  # type: ignore[attr-defined, no-any-return]
+        return task.measure(recipe, run_context)  # type: ignore[attr-defined, no-any-return]
 
 
 def smoke(kind: type[Recipe], task: str, *changes: str) -> Recipe:
@@ -204,10 +204,10 @@ def test_low_shot_goes_on_behind_the_finished_numbers_of_shots(
 def test_a_draw_holds_the_shots_and_nineteen_negatives_each() -> None:
     labels = np.array([1] * 10 + [0] * 5 + [-1] * 100)
     generator = np.random.default_rng(0)
-    index = drawn_images(labels, 3, generator)
+    index = sample_images(labels, 3, generator)
     assert np.bincount(labels[index] + 1, minlength=3).tolist() == [57, 0, 3]
     assert len({*index.tolist()}) == 60
-    everything = drawn_images(labels, 96, generator)
+    everything = sample_images(labels, 96, generator)
     assert np.bincount(labels[everything] + 1, minlength=3).tolist() == [100, 0, 10]
 
 

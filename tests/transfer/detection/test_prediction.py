@@ -10,7 +10,7 @@ from cebench.models.fast_rcnn import FastRCNN
 from cebench.models.roi_sampling import network_rois, pyramid_rois
 from cebench.transfer.detection.data import pyramid
 from cebench.transfer.detection.prediction import (
-    Found,
+    ImageDetections,
     best,
     candidates,
     cap_classes,
@@ -61,7 +61,7 @@ def test_caps_of_the_original_equal_its_heap(rng: np.random.Generator) -> None:
     for _ in range(12):
         labels = torch.tensor([0] * 100 + [1] * 20)
         scores = torch.from_numpy(rng.permutation(100_000)[:120].astype(np.float32))
-        found.append(Found(labels, scores, torch.zeros(120, 4)))
+        found.append(ImageDetections(labels, scores, torch.zeros(120, 4)))
     kept = cap_classes(found)
     threshold = -np.inf
     top: list[float] = []
@@ -90,7 +90,7 @@ def test_candidates_follow_the_chosen_caps() -> None:
 
 def test_suppression_works_within_a_class_and_the_best_are_kept() -> None:
     boxes = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [1, 0, 11, 10], [30, 30, 40, 40]])
-    found = Found(torch.tensor([0, 0, 1, 0]), torch.tensor([0.5, 0.9, 0.3, 0.2]), boxes)
+    found = ImageDetections(torch.tensor([0, 0, 1, 0]), torch.tensor([0.5, 0.9, 0.3, 0.2]), boxes)
     kept = suppress(found)
     assert sorted(kept.scores.tolist()) == pytest.approx([0.2, 0.3, 0.9])
     assert best(kept, 2).scores.tolist() == pytest.approx([0.9, 0.3])

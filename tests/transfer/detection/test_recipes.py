@@ -15,7 +15,7 @@ from cebench.transfer.detection import prediction, task
 from cebench.transfer.detection.data import read_set
 from cebench.transfer.detection.recipe import DetectionRecipe
 from cebench.transfer.detection.task import Detection, measure
-from cebench.transfer.setting import Setting
+from cebench.transfer.run_context import RunContext
 from cebench.weights.files import random_weights
 
 PAPER = {
@@ -44,7 +44,7 @@ PAPER = {
     "weight_decay": 0.0005,
     "precision": "fp32",
     "conv1_padding": 5,
-    "head_filler": "caffenet",
+    "head_init": "caffenet",
     "train_conv1": True,
     "train_difficult": True,
     "caps": "original",
@@ -68,7 +68,7 @@ SHORT = {
     "steps": 800,
     "learning_rate": 0.0002,
     "tenth_every": 600,
-    "head_filler": "data",
+    "head_init": "data",
     "precision": "bf16",
 }
 
@@ -158,7 +158,7 @@ def test_the_test_has_its_own_scales_longest_side_and_caps(
     recipe = RECIPE.model_copy(update={**changes, "steps": 1, "max_side": 456})
     with open_run(tmp_path / "run") as run, pytest.raises(Reached):
         measure(
-            recipe, Setting(run=run, weights=random_weights(0), data=devkit, seed=0, device=CPU)
+            recipe, RunContext(run=run, weights=random_weights(0), data=devkit, seed=0, device=CPU)
         )
     assert given == {
         "scales": (60, 90),

@@ -27,7 +27,7 @@ from cebench.transfer.detection.task import (
     target_statistics,
 )
 from cebench.transfer.run import Request, run_transfer
-from cebench.transfer.setting import Outcome, Setting
+from cebench.transfer.run_context import Outcome, RunContext
 from cebench.weights.files import random_weights
 
 
@@ -35,7 +35,7 @@ def run(recipe: DetectionRecipe, devkit: Path, path: Path) -> Outcome:
     with open_run(path) as opened:
         return measure(
             recipe,
-            Setting(run=opened, weights=random_weights(0), data=devkit, seed=0, device=CPU),
+            RunContext(run=opened, weights=random_weights(0), data=devkit, seed=0, device=CPU),
         )
 
 

@@ -33,7 +33,7 @@ from cebench.transfer.inpainting.rows import (
     prediction_row,
 )
 from cebench.transfer.inpainting.task import InpaintingRecipe, measure
-from cebench.transfer.setting import Outcome, Setting
+from cebench.transfer.run_context import Outcome, RunContext
 from cebench.weights.files import Weights, random_weights, save_weights
 
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def run(data: Path, weights: Weights, out: Path, **changes: Any) -> Outcome:
     with RunDirectory(out, {"run": {"verb": "transfer"}}) as run_directory:
         return measure(
             recipe,
-            Setting(run=run_directory, weights=weights, data=data, seed=0, device=CPU),
+            RunContext(run=run_directory, weights=weights, data=data, seed=0, device=CPU),
         )
 
 

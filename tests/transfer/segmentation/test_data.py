@@ -9,12 +9,12 @@ from cebench.data.images import read_label_image
 from cebench.data.voc.sbd import Sbd
 from cebench.errors import InputError
 from cebench.transfer.segmentation.data import (
-    draw,
+    check_sides,
     find_sets,
     fingerprint,
     load,
-    refuse_smaller,
     resize_labels,
+    sample_crops,
 )
 from cebench.transfer.segmentation.report import write_label_png
 
@@ -22,7 +22,7 @@ from cebench.transfer.segmentation.report import write_label_png
 def test_crops_are_squares_of_image_and_labels_alike(devkit: Path) -> None:
     data = train_data(devkit)
     labels = data.labels_as_seen()
-    pairs = draw(data.images_as_seen(CPU), labels, 40, 32, 0, 3)
+    pairs = sample_crops(data.images_as_seen(CPU), labels, 40, 32, 0, 3)
     bright = torch.stack([image[:, :, 0] > 125 for image, _ in pairs])
     dogs = torch.stack([labels for _, labels in pairs])
     sure = dogs != 255
@@ -32,15 +32,15 @@ def test_crops_are_squares_of_image_and_labels_alike(devkit: Path) -> None:
     edges = [(d[:, 0] == 12).all() != (d[:, -1] == 12).all() for d in dogs]
     left = [bool((d[:, 0] == 12).all()) for d, edge in zip(dogs, edges, strict=True) if edge]
     assert 0 < sum(left) < len(left)
-    again = draw(data.images_as_seen(CPU), labels, 40, 32, 0, 3)
+    again = sample_crops(data.images_as_seen(CPU), labels, 40, 32, 0, 3)
     assert all(
         torch.equal(a, b)
         for one, two in zip(pairs, again, strict=True)
         for a, b in zip(one, two, strict=True)
     )
-    refuse_smaller(data, 64)
+    check_sides(data, 64)
     with pytest.raises(InputError, match=r"000002\.jpg is seen at 64 x 128 and has no crop of 70"):
-        refuse_smaller(data, 70)
+        check_sides(data, 70)
 
 
 def test_labels_are_resized_to_the_image_without_mixing() -> None:

@@ -19,11 +19,11 @@ from cebench.metrics.segmentation import segmentation_scores
 from cebench.models.fcn import FCN, Stride
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.command import transfer
+from cebench.transfer.run_context import RunContext
 from cebench.transfer.segmentation.data import LabelledImages, SegmentationSet
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
 from cebench.transfer.segmentation.report import Predictor, write_label_png
 from cebench.transfer.segmentation.task import Segmentation, measure
-from cebench.transfer.setting import Setting
 from cebench.weights.files import random_weights
 
 with warnings.catch_warnings():
@@ -138,7 +138,7 @@ def test_two_steps_of_its_runner_are_two_of_ours(tmp_path: Path) -> None:
 def test_a_run_is_scored_alike_by_both_metrics(devkit: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     with RunDirectory(run, {"run": {"verb": "transfer"}, "recipe": {"tier": "smoke"}}) as directory:
-        setting = Setting(
+        run_context = RunContext(
             run=directory,
             weights=random_weights(0),
             data=devkit,
@@ -146,7 +146,7 @@ def test_a_run_is_scored_alike_by_both_metrics(devkit: Path, tmp_path: Path) -> 
             device=CPU,
             engine="mmseg",
         )
-        outcome = measure(recipe(steps=1, head_filler="he", learning_rate=0.02), setting)
+        outcome = measure(recipe(steps=1, head_init="he", learning_rate=0.02), run_context)
     values = {m.metric: m.value for m in outcome.measurements}
     assert values["mean_iou"] > 0
     assert values["mean_iou_mmseg"] == pytest.approx(values["mean_iou"], abs=0.5e-4)
@@ -193,4 +193,4 @@ def test_both_metrics_agree_on_confusions_of_many_classes(tmp_path: Path) -> Non
 @pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True, "size_multiple": 64}])
 def test_options_of_the_native_engine_are_refused(change: dict[str, object]) -> None:
     with pytest.raises(InputError, match="--engine mmseg"):
-        engine_mmseg.refuse_unsupported(recipe(**change))
+        engine_mmseg.check_supported(recipe(**change))

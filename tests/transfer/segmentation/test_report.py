@@ -12,10 +12,10 @@ from cebench.data.voc.devkit import VocYear, voc_palette
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.fcn import FCN
 from cebench.training.run_directory import RunDirectory
+from cebench.transfer.run_context import Outcome, RunContext
 from cebench.transfer.segmentation.pictures import legend
 from cebench.transfer.segmentation.report import Predictor
 from cebench.transfer.segmentation.task import measure
-from cebench.transfer.setting import Outcome, Setting
 from cebench.weights.files import random_weights
 
 
@@ -40,8 +40,10 @@ def test_predictions_have_the_size_of_the_truth_whatever_the_network_sees() -> N
 def run_measure(devkit: Path, run: Path) -> Outcome:
     chosen = recipe(steps=1, accumulate=2, short_side=32)
     with RunDirectory(run, IDENTITY) as directory:
-        setting = Setting(run=directory, weights=random_weights(0), data=devkit, seed=0, device=CPU)
-        return measure(chosen, setting)
+        run_context = RunContext(
+            run=directory, weights=random_weights(0), data=devkit, seed=0, device=CPU
+        )
+        return measure(chosen, run_context)
 
 
 def test_the_stored_predictions_score_as_recorded(devkit: Path, tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ def test_three_images_are_learned_by_heart_from_a_random_trunk() -> None:
     network.head.dropout.p = 0
     pixels = preprocess(torch.stack([images.image(i).permute(2, 0, 1) for i in range(3)]), MEAN)
     with torch.no_grad():
-        network.head.standardise([network.trunk(pixels)])
+        network.head.data_dependent_init([network.trunk(pixels)])
     subject = Segmentation(network, data, chosen, MEAN, 0, CPU)
     for step in range(25):
         subject.update(step, [(pixels, torch.from_numpy(np.stack(labels)))])
@@ -191,7 +191,7 @@ def test_the_paper_recipe_is_the_published_schedule() -> None:
         "crop": 0,
         "size_multiple": 1,
         "stride": 32,
-        "head_filler": "caffenet",
+        "head_init": "caffenet",
         "steps": 100_000,
         "accumulate": 20,
         "images_per_pass": 1,

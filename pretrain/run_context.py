@@ -5,30 +5,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from cebench.config import Recipe
-from cebench.devices import Precision
+from cebench.config import TrainingRecipe
+from cebench.training.options import ComputingOptions
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import Preprocessing
 
 
-class PretrainingRecipe(Recipe):
+class PretrainingRecipe(TrainingRecipe, ComputingOptions):
     """The options of every method that trains."""
 
-    steps: PositiveInt
-    """Optimizer steps."""
     batch_size: PositiveInt
     """Images per step, those of all processes together."""
     learning_rate: PositiveFloat
     """At the first step."""
-    precision: Precision = "fp32"
-    """`bf16`: convolutions and matrix products in bfloat16, weights and sums in float32."""
-    compile: bool = False
-    """Whether torch.compile translates the network; costs a minute at the start."""
-    cuda_graphs: bool = False
-    """Whether a compiled step is replayed as one CUDA graph: for small batches on a GPU."""
     voc_image_set: str = "train"
     """Image set taken from a VOC year folder given as --data."""
     held_out_images: NonNegativeInt = 6
@@ -36,15 +28,9 @@ class PretrainingRecipe(Recipe):
     samples_at: tuple[PositiveInt, ...] = ()
     """Numbers of finished steps at which samples/ gets a picture; the last step always does."""
 
-    @model_validator(mode="after")
-    def _graphs_are_compiled(self) -> "PretrainingRecipe":
-        if self.cuda_graphs and not self.compile:
-            raise ValueError("cuda_graphs=true needs compile=true")
-        return self
-
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class RunContext:
     """Everything besides the recipe."""
 
     run: RunDirectory

@@ -11,7 +11,7 @@ from cebench.weights.files import Weights
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class RunContext:
     """Everything besides the recipe."""
 
     run: RunDirectory
