@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cebench.data.voc.devkit import VOC_CLASSES, voc_palette
+from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.data.voc.palette import voc_palette
 
 # The three images of `tiny_voc`, height x width.
 TINY_SIZES = {"000001": (60, 80), "000002": (48, 64), "000003": (50, 50)}

@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,9 +154,9 @@ def _search(
     from cebench.progress import progress
 
     search = SelectiveSearch(mode, min_side, max_side)
-    images = [(image_id, partial(voc.image, image_id)) for image_id in ids]
+    photographs = {image_id: voc.image_path(image_id) for image_id in ids}
     with progress("proposals", "images") as report:
-        return compute_proposals(images, out, search, report=report)
+        return compute_proposals(photographs, out, search, report=report)
 
 
 def _import(
@@ -177,7 +176,7 @@ def _import(
     from cebench.data.proposals.mat import import_files
 
     def size_of(image_id: str) -> tuple[int, int]:
-        return image_size(voc.image_path(image_id))
+        return image_size(voc.image_path(image_id), upright=False)
 
     files = import_files(paths, sets, size_of, columns, first_pixel)
     boxes = {image_id: of_image for file in files for image_id, of_image in file.boxes.items()}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cebench.data.voc.devkit import VocYear
     from cebench.inpainting.pairs import InpaintingPair
     from cebench.metrics.detection import Objects
-    from cebench.metrics.inpainting import InpaintingSums
+    from cebench.metrics.inpainting import InpaintingSums, SsimWindow
 
 _PATH = click.Path(path_type=Path)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -144,8 +144,8 @@ def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_js
 
 
 def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
-    from cebench.data.images import read_label_image
     from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
+    from cebench.data.voc.label_images import read_label_image
     from cebench.errors import InputError
     from cebench.metrics.segmentation import confusion_matrix
 
@@ -171,14 +171,28 @@ def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
 @click.option("--targets", type=_PATH, required=True, help="Folder of true images, same stems.")
 @click.option("--hole", metavar="center:SIDE", help="A centred square hole of SIDE pixels.")
 @click.option("--masks", type=_PATH, help="Folder of hole masks, same stems; black = visible.")
+@click.option(
+    "--mask-threshold",
+    type=click.IntRange(1, 255),
+    help="Least brightness (0..255) of a missing pixel of masks with soft edges.  [default: 128]",
+)
 @click.option("--size", type=click.IntRange(min=7), help="Shrink everything to SIZE x SIZE first.")
+@click.option(
+    "--ssim-window",
+    type=click.Choice(["uniform", "gaussian"]),
+    default="uniform",
+    show_default=True,
+    help="uniform: scikit-image's default; gaussian: that of Wang et al., 2004.",
+)
 @_JSON
 def inpainting(
     predictions: Path,
     targets: Path,
     hole: str | None,
     masks: Path | None,
+    mask_threshold: int | None,
     size: int | None,
+    ssim_window: "SsimWindow",
     as_json: bool,
 ) -> None:
     """L1, L2, PSNR and SSIM of predicted images, in the hole and over the whole image.
@@ -195,8 +209,9 @@ def inpainting(
 
     region = _region(hole, masks)
     by_tenth: dict[int, InpaintingSums] = defaultdict(InpaintingSums)
-    for pair in read_inpainting_pairs(predictions, targets, region, size):
-        by_tenth[_tenth(pair.hole)] += _pair_sums(pair)
+    for pair in read_inpainting_pairs(predictions, targets, region, size, mask_threshold):
+        _warn_of_inverted_mask(pair)
+        by_tenth[_tenth(pair.hole)] += _pair_sums(pair, ssim_window)
     result = asdict(inpainting_scores(sum(by_tenth.values(), InpaintingSums())))
     if masks is not None:
         result["by_missing_share"] = [
@@ -222,7 +237,18 @@ def _tenth(hole: "np.ndarray") -> int:
     return (10 * int(hole.sum()) - 1) // hole.size
 
 
-def _pair_sums(pair: "InpaintingPair") -> "InpaintingSums":
+def _warn_of_inverted_mask(pair: "InpaintingPair") -> None:
+    """One line on stderr where the prediction is perfect in the hole and wrong around it."""
+    differs = (pair.prediction != pair.target).any(axis=2)
+    if differs.any() and not differs[pair.hole].any():
+        click.echo(
+            f"warning: {pair.path} differs from its target outside the hole only; is the mask "
+            "inverted? White is missing",
+            err=True,
+        )
+
+
+def _pair_sums(pair: "InpaintingPair", ssim_window: "SsimWindow") -> "InpaintingSums":
     from cebench.errors import InputError
     from cebench.metrics.inpainting import inpainting_sums
 
@@ -230,7 +256,7 @@ def _pair_sums(pair: "InpaintingPair") -> "InpaintingSums":
         image.transpose(2, 0, 1)[None] / 255 for image in (pair.prediction, pair.target)
     )
     try:
-        return inpainting_sums(prediction, target, pair.hole[None])
+        return inpainting_sums(prediction, target, pair.hole[None], ssim_window)
     except ValueError as error:
         raise InputError(f"{pair.path}: {error}") from error
 

@@ -1,18 +1,17 @@
 """Images as people edit them: turned upright, grey and transparent ones kept so.
 
-Data sets are read otherwise, as stored (`cebench.data.images`).
+The same door as every photograph's (`cebench.data.images`), with what RGB does not hold.
 """
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from cebench.data.images import open_rgb
+from cebench.data.images import decode, open_rgb, turn_upright
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,14 @@ class Photo:
 
 def read_photo(path: Path) -> Photo:
     """Read an image, turned as its EXIF orientation says; InputError as `open_rgb`."""
-    rgb = open_rgb(path, upright=True)
-    with Image.open(path) as stored:
+    rgb = open_rgb(path)
+    with decode(path) as stored:
         mode = stored.mode
         same_colours = mode in ("RGB", "RGBA", "L", "LA")
         return Photo(
             np.asarray(rgb),
             grey=mode in ("1", "L", "LA") or mode.startswith("I"),
-            alpha=opacity(stored) if stored.has_transparency_data else None,
+            alpha=_opacity(turn_upright(stored, path)) if stored.has_transparency_data else None,
             icc_profile=stored.info.get("icc_profile") if same_colours else None,
         )
 
@@ -55,9 +54,5 @@ def toned(photo: Photo, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).convert("L").convert("RGB")) if photo.grey else pixels
 
 
-def opacity(stored: Image.Image) -> NDArray[np.uint8]:
-    """(H, W) alpha channel of an opened image, turned upright."""
-    alpha = stored.convert("RGBA").getchannel("A")
-    with contextlib.suppress(Exception):  # an EXIF block that cannot be read counts as none
-        alpha = ImageOps.exif_transpose(alpha)
-    return np.asarray(alpha)
+def _opacity(image: Image.Image) -> NDArray[np.uint8]:
+    return np.asarray(image.convert("RGBA").getchannel("A"))

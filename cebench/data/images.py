@@ -1,7 +1,9 @@
-"""Image files in and out: one decoder (Pillow), one layout, every bad file named.
+"""Photographs in and out: one decoder (Pillow), one layout, every bad file named.
 
-What becomes of odd files is the same for a folder, a VOC tree, an archive and a packed store:
-the content decides the format, not the suffix; grey, palette and CMYK become RGB; transparency is
+What becomes of odd files is the same for every verb, and for a folder, a VOC tree, an archive and a
+packed store. A photograph is turned upright as its EXIF orientation says (VOC's own are not: boxes
+and label images refer to the pixels as stored). Every byte is checked, a PNG's against its CRCs.
+The content decides the format, not the suffix; grey, palette and CMYK become RGB; transparency is
 dropped (the stored colours stay, nothing is composited); 16-bit channels keep their high byte,
 which undoes the usual widening of 8 bits; of an animation the first frame counts. Empty, truncated
 and damaged files, files that are no image, channels of 32 bits (whose range nothing states) and
@@ -9,6 +11,8 @@ more pixels than Pillow's limit against decompression bombs are errors.
 """
 
 import warnings
+import zlib
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePath
 
@@ -17,10 +21,14 @@ from PIL import Image, UnidentifiedImageError
 
 from cebench.errors import InputError
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (
+    ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
+)  # fmt: skip
 
 _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 """Nothing else is tried: Pillow would run Ghostscript on PostScript named .jpg."""
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -40,19 +48,22 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Decode to (H, W, 3) uint8 RGB; the EXIF orientation is not applied.
+def read_image(path: Path, *, upright: bool = True) -> np.ndarray:
+    """Decode to (H, W, 3) uint8 RGB.
 
-    VOC boxes and masks refer to the raster as stored.
+    Args:
+        path: the file.
+        upright: turn it as the EXIF orientation says; VOC's boxes and label images refer to the
+            pixels as stored.
 
     Raises:
         InputError: the file is absent or bad (see the top of this module).
     """
-    return np.array(open_rgb(path))
+    return np.array(open_rgb(path, upright=upright))
 
 
 def open_rgb(
-    path: Path, at_least: int | None = None, *, upright: bool = False, content: bytes | None = None
+    path: Path, at_least: int | None = None, *, upright: bool = True, content: bytes | None = None
 ) -> Image.Image:
     """Decode to a Pillow RGB image.
 
@@ -67,79 +78,98 @@ def open_rgb(
         InputError: the file is absent or bad (see the top of this module).
     """
     with _opened(path, content) as image:
-        turn = _UPRIGHT.get(_orientation(image)) if upright else None
-        _load(image, path, at_least)
-        rgb = _eight_bits(image, path)
-        return rgb if turn is None else rgb.transpose(turn)
+        orientation = _orientation(image, path) if upright else 1
+        return _rgb(image, path, orientation, at_least)
 
 
 def open_resized(
-    path: Path, short_side: int | None, *, upright: bool = False, content: bytes | None = None
+    path: Path, short_side: int | None, *, upright: bool = True, content: bytes | None = None
 ) -> Image.Image:
     """`open_rgb`, then bilinear with antialias to the size that `image_size` tells.
 
     A JPEG is decoded no smaller than twice that, which changes nothing that the eye can see.
     """
-    size = image_size(path, short_side, upright=upright, content=content)
-    at_least = None if short_side is None else 2 * short_side
-    image = open_rgb(path, at_least, upright=upright, content=content)
-    return image if image.size == size else image.resize(size, Image.Resampling.BILINEAR)
+    with _opened(path, content) as image:
+        orientation = _orientation(image, path) if upright else 1
+        size = _resized_size(_upright_size(image, orientation), short_side)
+        rgb = _rgb(image, path, orientation, None if short_side is None else 2 * short_side)
+    return rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR)
 
 
 def image_size(
     path: Path,
     short_side: int | None = None,
     *,
-    upright: bool = False,
+    upright: bool = True,
     content: bytes | None = None,
 ) -> tuple[int, int]:
-    """(width, height), from the header alone; InputError if there is no readable header.
+    """(width, height), of most formats from the header alone; InputError if it is unreadable.
 
     With `short_side`, the size at which the shorter side has this many pixels, aspect kept.
     `upright` and `content` are those of `open_rgb`.
     """
     with _opened(path, content) as image:
-        width, height = image.size
-        if upright and _orientation(image) >= 5:
-            width, height = height, width
-    if short_side is None:
-        return width, height
-    factor = short_side / min(width, height)
-    return max(short_side, round(width * factor)), max(short_side, round(height * factor))
+        orientation = _orientation(image, path) if upright else 1
+        return _resized_size(_upright_size(image, orientation), short_side)
 
 
-def read_label_image(path: Path) -> np.ndarray:
-    """The indices of a palette PNG or the values of a grey one, (H, W) uint8."""
-    with _opened(path) as image:
-        if image.mode not in ("P", "L"):
-            raise InputError(
-                f"{path} has mode {image.mode}; a label image is a PNG of palette indices or of "
-                "8-bit grey values"
-            )
-        _load(image, path)
-        return np.array(image)
+def decode(path: Path, content: bytes | None = None) -> Image.Image:
+    """The image in the mode and orientation that it is stored in, decoded to its last byte."""
+    image = _opened(path, content)
+    _load(image, path)
+    return image
+
+
+def is_upright(image: Image.Image, path: Path) -> bool:
+    """Whether the EXIF orientation leaves an opened image as it is stored."""
+    return _UPRIGHT.get(_orientation(image, path)) is None
+
+
+def turn_upright(image: Image.Image, path: Path) -> Image.Image:
+    """An opened image turned as its EXIF orientation says."""
+    turn = _UPRIGHT.get(_orientation(image, path))
+    return image if turn is None else image.transpose(turn)
 
 
 def image_files(root: Path) -> list[Path]:
     """Every image file below `root`, sorted by path; `root` may also be one image file.
 
-    Hidden files and folders are left out.
+    Linked files and folders are followed. Hidden files and folders are left out.
 
     Raises:
-        InputError: there is no such folder, or no file in it has one of IMAGE_SUFFIXES.
+        InputError: there is no such folder, a link leads nowhere or back to a folder above it, or
+            no file has one of IMAGE_SUFFIXES.
     """
     root = Path(root)
     if root.is_file() and root.suffix.lower() in IMAGE_SUFFIXES:
         return [root]
     if not root.is_dir():
         raise InputError(f"{root} is no folder of images ({', '.join(IMAGE_SUFFIXES)})")
-    files = [path for path in root.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES]
-    visible = [p for p in files if not is_hidden(p.relative_to(root)) and p.is_file()]
-    if not visible:
+    files = [path for path in files_below(root) if path.suffix.lower() in IMAGE_SUFFIXES]
+    if not files:
         raise InputError(
             f"found no images below {root}; supported files end in {', '.join(IMAGE_SUFFIXES)}"
         )
-    return sorted(visible)
+    return sorted(files)
+
+
+def files_below(root: Path) -> Iterator[Path]:
+    """Every file below `root` that is not hidden, links followed; InputError as `image_files`."""
+    pending = [(root, frozenset({root.resolve()}))]
+    while pending:
+        folder, above = pending.pop()
+        for entry in sorted(folder.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                real = entry.resolve()
+                if real in above:
+                    raise InputError(f"{entry}: the link leads back to {real}; remove it")
+                pending.append((entry, above | {real}))
+            elif entry.is_file():
+                yield entry
+            elif entry.is_symlink():
+                raise InputError(f"{entry}: the link leads nowhere; mend or remove it")
 
 
 def write_png(path: Path, image: np.ndarray) -> None:
@@ -166,17 +196,44 @@ def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
     return image.convert("RGB")
 
 
-def _orientation(image: Image.Image) -> int:
+def _rgb(image: Image.Image, path: Path, orientation: int, at_least: int | None) -> Image.Image:
+    _load(image, path, at_least)
+    rgb = _eight_bits(image, path)
+    turn = _UPRIGHT.get(orientation)
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
+    width, height = image.size
+    return (height, width) if orientation >= 5 else (width, height)
+
+
+def _resized_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+    if short_side is None:
+        return size
+    factor = short_side / min(size)
+    width, height = (max(short_side, round(side * factor)) for side in size)
+    return width, height
+
+
+def _orientation(image: Image.Image, path: Path) -> int:
     """The EXIF orientation, 1 (as stored) where there is none or none that can be read."""
+    # Pillow decodes a PNG to look for its EXIF block, which may stand behind the pixels, and would
+    # keep a black image if that failed inside getexif.
+    if image.format == "PNG":
+        _load(image, path)
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:
+        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # Pillow's reader of EXIF blocks raises almost anything; nothing is decoded.
         return 1
+    return orientation if orientation in _UPRIGHT else 1
 
 
 def _opened(path: Path, content: bytes | None = None) -> Image.Image:
     try:
-        return Image.open(path if content is None else BytesIO(content), formats=_FORMATS)
+        data = path.read_bytes() if content is None else content
+        _check_png_chunks(data, path)
+        return Image.open(BytesIO(data), formats=_FORMATS)
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist") from error
     except UnidentifiedImageError as error:
@@ -185,6 +242,20 @@ def _opened(path: Path, content: bytes | None = None) -> Image.Image:
         raise InputError(f"{path} is too large: {error}; make it smaller") from error
     except (OSError, ValueError, SyntaxError) as error:
         raise InputError(f"cannot open the image {path}: {error}; replace it") from error
+
+
+def _check_png_chunks(data: bytes, path: Path) -> None:
+    """InputError if a chunk of a PNG does not have its CRC: Pillow skips those of the pixels."""
+    if not data.startswith(_PNG_SIGNATURE):
+        return
+    view, place, kind = memoryview(data), len(_PNG_SIGNATURE), b""
+    while kind != b"IEND":
+        length, kind = int.from_bytes(view[place : place + 4]), bytes(view[place + 4 : place + 8])
+        end = place + 12 + length
+        crc = int.from_bytes(view[end - 4 : end])
+        if end > len(data) or zlib.crc32(view[place + 4 : end - 4]) != crc:
+            raise InputError(f"{path} is truncated or damaged (at byte {place}); replace it")
+        place = end
 
 
 def _load(image: Image.Image, path: Path, at_least: int | None = None) -> None:

@@ -4,6 +4,7 @@ Nothing is unpacked: a photo in an archive is read from where its bytes stand in
 """
 
 import hashlib
+import logging
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,13 +19,15 @@ from cebench.data.images import (
     is_hidden,
     open_resized,
 )
-from cebench.data.voc.devkit import VocYear
+from cebench.data.voc.devkit import VocYear, devkit_years
 from cebench.errors import InputError
 
 LARGEST_MEMBER = 2**28
 """Bytes of an archive's member; it is read into memory whole, and no photograph is larger."""
 
 _LARGEST_CLASS_NAME = 100
+
+logger = logging.getLogger("cebench")
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,11 @@ def _photos_of(source: Path, voc_image_set: str) -> Iterator[Photo]:
         for image_id in voc.ids(voc_image_set):
             path = voc.image_path(image_id)
             yield Photo(path, name=path.relative_to(voc.root).as_posix())
-    elif shards := sorted(source.glob("*.tar")):
+    elif years := devkit_years(source):
+        # Its label images lie below it too, and its test photographs.
+        shown = " or ".join(str(years[year]) for year in sorted(years))
+        raise InputError(f"{source}: holds VOC years; give one of them: {shown}")
+    elif shards := sorted(p for p in source.glob("*.tar") if not p.name.startswith(".")):
         for shard in shards:
             yield from _members(shard)
     else:
@@ -136,7 +143,7 @@ def _first_folder(name: Path | PurePosixPath) -> str:
 
 
 def _members(archive: Path) -> list[Photo]:
-    """The images of an uncompressed tar.
+    """The images of an uncompressed tar, one for each WebDataset key.
 
     Links, devices, sparse and too large members, and names that lead out of the archive, become
     photos with a `problem`: never read, never silently dropped.
@@ -148,20 +155,49 @@ def _members(archive: Path) -> list[Photo]:
             while (member := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # it would keep millions of them
                 name = PurePosixPath(member.name)
+                if _hidden(member):
+                    continue
                 if name.suffix.lower() in IMAGE_SUFFIXES and not member.isdir():
                     images.append(member)
                 elif name.suffix == ".cls" and not _problem(member):
                     classes[_key(name)] = _class_name(tar, member)
+            whole = archive.stat().st_size > tar.offset  # Blocks of zeros mark the end.
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise InputError(
             f"{archive} is no uncompressed tar file, or a damaged one ({error}); make it anew"
         ) from error
     except OSError as error:
         raise InputError(f"cannot read {archive}: {error.strerror or error}") from error
-    photos = [_member_photo(archive, image, classes) for image in images if not _hidden(image)]
+    if not whole:
+        raise InputError(f"{archive} ends without its end mark: a part of a tar; fetch it again")
+    photos = [_member_photo(archive, image, classes) for image in _one_per_key(archive, images)]
     if not photos:
         raise InputError(f"found no images in {archive}; give tar files that hold some")
     return photos
+
+
+def _one_per_key(archive: Path, images: Sequence[tarfile.TarInfo]) -> list[tarfile.TarInfo]:
+    """The photograph of each sample: of 00.jpg and 00.seg.png the first, in the archive's order.
+
+    A key ends at the first dot of a base name, as WebDataset has it. InputError where that leaves
+    it open which of two images is the photograph.
+    """
+    samples: dict[str, list[tarfile.TarInfo]] = {}
+    for image in images:
+        samples.setdefault(_key(PurePosixPath(image.name)), []).append(image)
+    chosen = []
+    for key, members in samples.items():
+        plain = [m for m in members if PurePosixPath(m.name).name.count(".") == 1] or members
+        if len(plain) > 1:
+            names = " and ".join(member.name for member in plain[:2])
+            raise InputError(
+                f"{archive}: {names} have one key, {PurePosixPath(key).name!r} (a key ends at the "
+                "first dot); keep one of them, or name them without dots"
+            )
+        chosen += plain
+    if left_out := len(images) - len(chosen):
+        logger.info(f"{archive}: {left_out} images beside a photograph of their key are left out")
+    return chosen
 
 
 def _member_photo(archive: Path, member: tarfile.TarInfo, classes: dict[str, str]) -> Photo:

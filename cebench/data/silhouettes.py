@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from cebench.data.images import read_label_image
 from cebench.data.voc.devkit import VOC_CLASSES, VocYear
+from cebench.data.voc.label_images import read_label_image
 from cebench.errors import InputError
 
 SMALLEST_OBJECT = 0.002

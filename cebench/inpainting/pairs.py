@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from cebench.data.images import image_files, open_rgb
+from cebench.data.images import image_files, read_image
+from cebench.data.masks import masks_by_stem, read_mask
 from cebench.data.resize import resize
 from cebench.errors import InputError
 
@@ -24,24 +24,28 @@ class InpaintingPair(NamedTuple):
 
 
 def read_inpainting_pairs(
-    predictions: Path, targets: Path, region: Path | int, size: int | None = None
+    predictions: Path,
+    targets: Path,
+    region: Path | int,
+    size: int | None = None,
+    mask_threshold: int | None = None,
 ) -> Iterator[InpaintingPair]:
     """Pair the images of two folders by name without suffix, in the order of the targets' names.
 
     Args:
         predictions: folder of predicted images, as large as their targets unless `size` is given.
         targets: folder of true images.
-        region: folder of hole masks of black and one other colour, which is missing; or the side
-            in pixels of a centred square hole.
+        region: folder of hole masks; or the side in pixels of a centred square hole.
         size: if given, what is not size x size is resized to it: images by averaging areas
             and rounding (`cebench.data.resize`), masks by NEAREST.
+        mask_threshold: see `cebench.data.masks.read_mask`.
 
     Raises:
-        InputError: names or sizes do not match, an image cannot be read, or a mask is empty, full
-            or of more than two colours.
+        InputError: names or sizes do not match, an image cannot be read, or a mask is empty or
+            full.
     """
     true_files, guessed_files = _by_stem(targets), _by_stem(predictions)
-    masks = {} if isinstance(region, int) else _by_stem(region)
+    masks = {} if isinstance(region, int) else masks_by_stem(region)
     _require_partners(true_files, targets, guessed_files, predictions)
     _require_partners(guessed_files, predictions, true_files, targets)
     if not isinstance(region, int):
@@ -53,9 +57,8 @@ def read_inpainting_pairs(
         if isinstance(region, int):
             hole = _central_hole(target, region, path)
         else:
-            mask = np.array(_nearest(masks[stem], size))
-            _require_size(mask, masks[stem], target)
-            hole = _hole_of(mask, masks[stem])
+            hole = read_mask(masks[stem], size, mask_threshold)
+            _require_size(hole, masks[stem], target)
         yield InpaintingPair(guessed_files[stem], prediction, target, hole)
 
 
@@ -80,41 +83,19 @@ def _require_partners(
 
 
 def _averaged(path: Path, size: int | None) -> np.ndarray:
-    image = np.array(open_rgb(path))
+    image = read_image(path)
     if size is None or image.shape[:2] == (size, size):
         return image
     return np.rint(resize(image, size, size)).astype(np.uint8)
 
 
-def _nearest(path: Path, size: int | None) -> Image.Image:
-    mask = open_rgb(path)
-    return mask if size is None else mask.resize((size, size), Image.Resampling.NEAREST)
-
-
 def _require_size(image: np.ndarray, path: Path, target: np.ndarray) -> None:
-    if image.shape != target.shape:
-        (height, width, _), (true_height, true_width, _) = image.shape, target.shape
+    (height, width), (true_height, true_width) = image.shape[:2], target.shape[:2]
+    if (height, width) != (true_height, true_width):
         raise InputError(
             f"{path} is {width} x {height}, its target {true_width} x {true_height}; give --size "
             "to compare at one size"
         )
-
-
-def _hole_of(mask: np.ndarray, path: Path) -> np.ndarray:
-    colours = np.unique(mask.reshape(-1, 3), axis=0)
-    hole = np.asarray(mask.any(axis=2))
-    if colours.any(axis=1).sum() > 1:
-        raise InputError(
-            f"{path} has {len(colours)} colours; a mask is black where the image is visible and "
-            "one other colour where it is missing: threshold it, and save it as PNG"
-        )
-    if hole.all() or not hole.any():
-        found, all_of = ("missing", "visible") if hole.all() else ("visible", "missing")
-        raise InputError(
-            f"{path} marks every pixel as {found}; in a mask black is visible and another colour "
-            f"is missing, and some pixel must be {all_of}"
-        )
-    return hole
 
 
 def _central_hole(target: np.ndarray, side: int, path: Path) -> np.ndarray:

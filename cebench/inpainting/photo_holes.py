@@ -5,18 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
-from cebench.data.editing import opacity
 from cebench.data.hole_masks import Holes, NoisePattern, RandomBlocks, RandomRegions
-from cebench.data.images import image_files, image_size, open_rgb
+from cebench.data.images import image_size
+from cebench.data.masks import Hole, masks_by_stem, read_mask
 from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 from cebench.randomness import numpy_generator
 
-Hole = NDArray[np.bool_]
-"""(H, W), True = missing."""
 HoleOf = Callable[[Path, int, int], Hole]
 """The hole of an image file of this height and width, upright."""
 
@@ -58,24 +55,24 @@ def rectangular_holes(rectangles: Sequence[tuple[int, int, int, int]]) -> HoleOf
 def painted_holes(masks: Path, files: Sequence[Path]) -> HoleOf:
     """One mask for all images, or a folder with a mask of each one's name.
 
-    White is missing, black is kept, of greys and colours the nearer one; transparent is kept.
+    What is missing is told by `cebench.data.masks.read_mask`.
 
     Raises:
         InputError: an image has no mask, or one of another size; the holes that are returned: a
             mask is empty or full.
     """
-    by_stem = {path.stem: path for path in image_files(masks)} if masks.is_dir() else {}
+    by_stem = masks_by_stem(masks) if masks.is_dir() else {}
     if alone := [file for file in files if masks.is_dir() and file.stem not in by_stem]:
         raise InputError(
             f"{masks}: has no mask named {alone[0].stem} for {alone[0]} ({len(alone)} of "
-            f"{len(files)} images lack one); masks must be named like their images"
+            f"{len(files)} images lack one); a mask is named like its image, or like it with _mask"
         )
     mask_of = {file: by_stem.get(file.stem, masks) for file in files}
     for file, mask in mask_of.items():
-        _require_size(mask, image_size(mask, upright=True), file, image_size(file, upright=True))
+        _require_size(mask, image_size(mask), file, image_size(file))
 
     def hole_of(file: Path, height: int, width: int) -> Hole:
-        return _checked(_read_mask(mask_of[file]), f"{mask_of[file]}: the mask")
+        return read_mask(mask_of[file])
 
     return hole_of
 
@@ -101,14 +98,6 @@ def random_holes(kind: str, seed: int, region_shapes: Path | None) -> HoleOf:
         return _checked(stretched, f"{file}: the random hole")
 
     return hole_of
-
-
-def _read_mask(path: Path) -> Hole:
-    hole: Hole = np.asarray(open_rgb(path, upright=True).convert("L")) >= 128
-    with Image.open(path) as stored:
-        if stored.has_transparency_data:
-            hole &= opacity(stored) >= 128
-    return hole
 
 
 def _checked(hole: Hole, what: str) -> Hole:

@@ -15,7 +15,7 @@ SIDE = 128
 
 
 def load_squares(files: Sequence[Path], label: str) -> NDArray[np.uint8]:
-    """(N, 128, 128, 3): each file, resized by `cebench.data.resize` and rounded."""
+    """(N, 128, 128, 3): each file, upright, resized by `cebench.data.resize` and rounded."""
     squares = np.empty((len(files), SIDE, SIDE, 3), np.uint8)
     with progress(label, "images") as report:
         for i, path in enumerate(files):

@@ -6,11 +6,14 @@ Pixels are in [0, 1] and all arithmetic is float64. Table 1 of the paper prints 
 
 import math
 from dataclasses import astuple, dataclass
+from typing import Literal
 
 import numpy as np
 
-SSIM_WINDOW = 7
-"""Pixels; images must be at least this wide and high."""
+SsimWindow = Literal["uniform", "gaussian"]
+"""`uniform`: scikit-image's default; `gaussian`: that of Wang et al., 2004 (sigma 1.5)."""
+SSIM_SIDES: dict[SsimWindow, int] = {"uniform": 7, "gaussian": 11}
+"""Side of each window in pixels; images must be at least as wide and high."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class RegionScores:
     psnr_pooled_db: float
     """PSNR of `mean_l2`: never above the mean of the images' if their regions are equally large."""
     ssim: float
-    """Mean over the images of the mean over the region and channels of the SSIM map."""
+    """Mean over the images. Of the whole image scikit-image's number, which leaves out the border
+    where the window reaches beyond the image; of the hole the mean of the map inside it."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +70,22 @@ class InpaintingScores:
 
 
 def inpainting_sums(
-    predictions: np.ndarray, targets: np.ndarray, holes: np.ndarray
+    predictions: np.ndarray,
+    targets: np.ndarray,
+    holes: np.ndarray,
+    ssim_window: SsimWindow = "uniform",
 ) -> InpaintingSums:
     """Compare a batch; the prediction is judged as it is, in the hole and over the whole image.
 
-    SSIM is scikit-image's map (7 x 7 uniform window, K1 = 0.01, K2 = 0.03, sample covariance, one
-    map per channel), so that windows at the hole's edge also see the prediction around it.
+    SSIM is scikit-image's (K1 = 0.01, K2 = 0.03, one map per channel; 7 x 7 pixels of equal weight
+    and sample covariance, or an 11 x 11 Gaussian and population covariance), so that windows at the
+    hole's edge also see the prediction around it.
 
     Args:
         predictions: (N, C, H, W); clip to [0, 1] first what will be shown clipped.
         targets: (N, C, H, W) in [0, 1].
         holes: (N, H, W) bool, True = missing; each at least one pixel.
+        ssim_window: which pixels SSIM compares at once.
 
     Raises:
         ValueError: shapes that do not fit, images smaller than the SSIM window, targets outside
@@ -90,7 +99,9 @@ def inpainting_sums(
         raise ValueError(f"expected bool holes (N, H, W), got {holes.dtype} {holes.shape}")
     sums = InpaintingSums()
     for prediction, target, hole in zip(predictions, targets, holes, strict=True):
-        sums += _image_sums(prediction.astype(np.float64), target.astype(np.float64), hole)
+        sums += _image_sums(
+            prediction.astype(np.float64), target.astype(np.float64), hole, ssim_window
+        )
     return sums
 
 
@@ -104,25 +115,44 @@ def psnr_db(mean_squared_error: float) -> float:
     return -10 * math.log10(mean_squared_error) if mean_squared_error != 0 else math.inf
 
 
-def _image_sums(prediction: np.ndarray, target: np.ndarray, hole: np.ndarray) -> InpaintingSums:
-    from skimage.metrics import structural_similarity
-
-    if min(hole.shape) < SSIM_WINDOW:
-        raise ValueError(f"expected images of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels")
+def _image_sums(
+    prediction: np.ndarray, target: np.ndarray, hole: np.ndarray, ssim_window: SsimWindow
+) -> InpaintingSums:
+    side = SSIM_SIDES[ssim_window]
+    if min(hole.shape) < side:
+        raise ValueError(f"expected images of at least {side} x {side} pixels")
     if not hole.any():
         raise ValueError("expected a hole of at least one pixel, got none")
     if not (target.min() >= 0 and target.max() <= 1 and np.isfinite(prediction).all()):
         raise ValueError("expected targets in [0, 1] and finite predictions")
-    _, ssim = structural_similarity(  # type: ignore[no-untyped-call]
-        prediction, target, win_size=SSIM_WINDOW, data_range=1.0, channel_axis=0, full=True
-    )
+    image_ssim, ssim_map = _ssim(prediction, target, ssim_window)
     difference = prediction - target
-    everywhere = np.ones_like(hole)
-    return InpaintingSums(_region(difference, ssim, hole), _region(difference, ssim, everywhere))
+    return InpaintingSums(
+        _region(difference[:, hole], float(ssim_map[:, hole].mean())),
+        _region(difference.reshape(len(difference), -1), image_ssim),
+    )
 
 
-def _region(difference: np.ndarray, ssim: np.ndarray, region: np.ndarray) -> RegionSums:
-    inside = difference[:, region]
+def _ssim(
+    prediction: np.ndarray, target: np.ndarray, window: SsimWindow
+) -> tuple[float, np.ndarray]:
+    """The SSIM of two images (C, H, W) and its map."""
+    from skimage.metrics import structural_similarity
+
+    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    mean, ssim_map = structural_similarity(  # type: ignore[no-untyped-call]
+        prediction,
+        target,
+        win_size=SSIM_SIDES[window],
+        data_range=1.0,
+        channel_axis=0,
+        full=True,
+        **(gaussian if window == "gaussian" else {}),
+    )
+    return float(mean), ssim_map
+
+
+def _region(inside: np.ndarray, ssim: float) -> RegionSums:
     squared = float(np.sum(inside**2))
     return RegionSums(
         images=1,
@@ -130,7 +160,7 @@ def _region(difference: np.ndarray, ssim: np.ndarray, region: np.ndarray) -> Reg
         absolute=float(np.sum(np.abs(inside))),
         squared=squared,
         psnr_db=psnr_db(squared / inside.size),
-        ssim=float(ssim[:, region].mean()),
+        ssim=ssim,
     )
 
 

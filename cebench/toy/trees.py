@@ -10,7 +10,8 @@ from PIL import Image, ImageFilter
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
 
-from cebench.data.voc.devkit import VOC_CLASSES, VOID_LABEL, voc_palette
+from cebench.data.voc.devkit import VOC_CLASSES, VOID_LABEL
+from cebench.data.voc.palette import voc_palette
 from cebench.toy.scenes import ToyImage, ToyObject
 
 Labels = npt.NDArray[np.uint8]

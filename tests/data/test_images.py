@@ -12,7 +12,6 @@ from cebench.data.images import (
     open_resized,
     open_rgb,
     read_image,
-    read_label_image,
     write_png,
 )
 from cebench.errors import InputError
@@ -59,11 +58,41 @@ def test_transparency_is_dropped(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), rgba[:, :, :3])
 
 
-def test_exif_orientation_is_not_applied(tmp_path):
+def test_exif_orientation_is_applied_unless_the_file_is_vocs(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # a viewer would turn it by a quarter
+    exif[0x0112] = 6  # a viewer turns it by a quarter
     Image.fromarray(noise(20, 30, 3)).save(tmp_path / "turned.jpg", exif=exif)
-    assert read_image(tmp_path / "turned.jpg").shape == (20, 30, 3)
+    assert read_image(tmp_path / "turned.jpg").shape == (30, 20, 3)
+    assert read_image(tmp_path / "turned.jpg", upright=False).shape == (20, 30, 3)
+
+
+def png_bytes():
+    buffer = io.BytesIO()
+    Image.fromarray(noise(60, 80, 3)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_every_damaged_byte_of_a_png_is_found(tmp_path):
+    """Pillow alone decodes a third of these without a word: it skips the CRC of pixel chunks."""
+    whole = png_bytes()
+    for place in np.linspace(8, len(whole) - 1, 60).astype(int):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x5A
+        path = tmp_path / f"{place}.png"
+        path.write_bytes(bytes(damaged))
+        for read in (read_image, image_size, lambda p: open_resized(p, 20)):
+            if read is image_size and place > 40:
+                continue
+            with pytest.raises(InputError, match=rf"{place}\.png"):
+                read(path)
+
+
+def test_a_png_that_ends_early_is_damaged(tmp_path):
+    path = tmp_path / "a.png"
+    for end in (20, 40, -13, -1):
+        path.write_bytes(png_bytes()[:end])
+        with pytest.raises(InputError, match=r"a\.png"):
+            read_image(path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
@@ -133,11 +162,11 @@ def test_upright_is_what_a_viewer_shows(tmp_path, orientation):
     exif[0x0112] = orientation
     path = tmp_path / "turned.png"
     Image.fromarray(np.ascontiguousarray(raster)).save(path, exif=exif)
-    np.testing.assert_array_equal(np.asarray(open_rgb(path, upright=True)), shown)
-    assert image_size(path, upright=True) == (24, 16)
-    assert image_size(path, 8, upright=True) == (12, 8)
-    assert open_resized(path, 8, upright=True).size == (12, 8)
-    np.testing.assert_array_equal(read_image(path), raster)
+    np.testing.assert_array_equal(read_image(path), shown)
+    assert image_size(path) == (24, 16)
+    assert image_size(path, 8) == (12, 8)
+    assert open_resized(path, 8).size == (12, 8)
+    np.testing.assert_array_equal(read_image(path, upright=False), raster)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -195,22 +224,6 @@ def test_reduced_decoding_keeps_enough_pixels(tmp_path):
     assert open_rgb(path, at_least=81).size == (240, 160)
 
 
-def test_label_images_keep_their_indices(tmp_path):
-    labels = noise(6, 7)
-    palette = Image.fromarray(labels)
-    palette.putpalette(noise(768).tobytes())
-    palette.save(tmp_path / "palette.png")
-    write_png(tmp_path / "grey.png", labels)
-    np.testing.assert_array_equal(read_label_image(tmp_path / "palette.png"), labels)
-    np.testing.assert_array_equal(read_label_image(tmp_path / "grey.png"), labels)
-
-
-def test_a_colour_picture_is_no_label_image(tmp_path):
-    write_png(tmp_path / "rgb.png", noise(4, 4, 3))
-    with pytest.raises(InputError, match="has mode RGB; a label image is"):
-        read_label_image(tmp_path / "rgb.png")
-
-
 def test_image_files_are_found_below_sorted_and_not_hidden(tmp_path):
     for name in ("b/2.JPEG", "a.png", "b/1.jpg", "notes.txt", ".thumbs/c.png", "b/._1.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -226,3 +239,18 @@ def test_a_folder_without_images_is_a_mistake(tmp_path):
         image_files(tmp_path)
     with pytest.raises(InputError, match="is no folder of images"):
         image_files(tmp_path / "absent")
+
+
+def test_linked_folders_are_followed_and_loops_and_dead_links_named(tmp_path):
+    (tmp_path / "store" / "n01").mkdir(parents=True)
+    (tmp_path / "store" / "n01" / "a.jfif").touch()
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    (chosen / "n01").symlink_to(tmp_path / "store" / "n01")
+    assert image_files(chosen) == [chosen / "n01" / "a.jfif"]
+    (tmp_path / "store" / "n01" / "up").symlink_to(tmp_path / "store")
+    with pytest.raises(InputError, match=r"n01/up: the link leads back to .*store"):
+        image_files(tmp_path / "store")
+    (chosen / "n02").symlink_to(tmp_path / "gone")
+    with pytest.raises(InputError, match=r"n02: the link leads nowhere"):
+        image_files(chosen)

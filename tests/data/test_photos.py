@@ -78,6 +78,32 @@ def test_a_webdataset_says_the_class_beside_the_image(tmp_path: Path) -> None:
     assert [photo.category for photo in found] == ["7", "n"]
 
 
+def test_one_photograph_for_each_key_of_a_webdataset(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "cebench")
+    masked = write_tar(tmp_path / "a.tar", {"0.seg.png": png(1), "0.png": png(9), "0.cls": b"3"})
+    found = find_photos([masked], "train")
+    assert [(red(photo), photo.category) for photo in found] == [(9, "3")]
+    assert "1 images beside a photograph of their key are left out" in caplog.text
+    for names in (("0.png", "0.jpg"), ("img.v1.0.png", "img.v1.1.png")):
+        archive = write_tar(tmp_path / "b.tar", dict.fromkeys(names, png(1)))
+        with pytest.raises(InputError, match=rf"{names[0]} and {names[1]} have one key"):
+            find_photos([archive], "train")
+
+
+def test_a_voc_devkit_is_no_folder_of_images(tiny_voc: Path) -> None:
+    with pytest.raises(InputError, match=r"holds VOC years; give one of them: .*VOC2007"):
+        find_photos([tiny_voc], "train")
+
+
+def test_a_tar_without_its_end_mark_is_a_part(tmp_path: Path) -> None:
+    path = write_tar(tmp_path / "a.tar", {"a.png": png(1), "b.png": png(2)})
+    path.write_bytes(path.read_bytes()[: 2 * (512 + 512)])
+    with pytest.raises(InputError, match=r"a\.tar ends without its end mark"):
+        find_photos([path], "train")
+
+
 def test_hostile_members_are_never_read_and_never_dropped_silently(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,8 +75,8 @@ def test_masks_of_a_folder_are_found_by_name_and_turned_like_photos(tmp_path: Pa
 @pytest.mark.parametrize(
     ("mask", "message"),
     [
-        (np.zeros((4, 6), np.uint8), r"mask\.png: the mask leaves no pixel missing"),
-        (np.full((4, 6), 255, np.uint8), r"mask\.png: the mask covers the whole image"),
+        (np.zeros((4, 6), np.uint8), r"mask\.png: the mask marks every pixel as visible"),
+        (np.full((4, 6), 255, np.uint8), r"mask\.png: the mask marks every pixel as missing"),
         (np.full((6, 4), 255, np.uint8), r"mask\.png: the mask is 4 x 6 pixels and .* is 6 x 4"),
     ],
 )

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,12 +66,12 @@ def test_errors_equal_numpy_float64_and_scikit_image() -> None:
     assert scores.image.psnr_per_image_mean_db == pytest.approx(np.mean(whole), abs=1e-12)
 
 
-def test_ssim_is_the_mean_of_scikit_images_map_over_the_region() -> None:
+def test_ssim_is_scikit_images_and_its_map_inside_the_hole() -> None:
     predictions, targets, holes = _batch(1)
     scores = inpainting_scores(inpainting_sums(predictions, targets, holes))
     in_hole, everywhere = [], []
     for prediction, target, hole in zip(predictions, targets, holes, strict=True):
-        _, ssim = structural_similarity(
+        mean, ssim = structural_similarity(
             prediction.transpose(1, 2, 0),
             target.transpose(1, 2, 0),
             data_range=1,
@@ -78,9 +79,29 @@ def test_ssim_is_the_mean_of_scikit_images_map_over_the_region() -> None:
             full=True,
         )
         in_hole.append(ssim[hole].mean())
-        everywhere.append(ssim.mean())
+        everywhere.append(mean)
     assert scores.hole.ssim == pytest.approx(np.mean(in_hole), abs=1e-12)
     assert scores.image.ssim == pytest.approx(np.mean(everywhere), abs=1e-12)
+
+
+def test_gaussian_ssim_is_that_of_the_original_paper() -> None:
+    predictions, targets, holes = _batch(1)
+    scores = inpainting_scores(inpainting_sums(predictions, targets, holes, "gaussian"))
+    each = [
+        structural_similarity(
+            p,
+            t,
+            data_range=1,
+            channel_axis=0,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+        for p, t in zip(predictions, targets, strict=True)
+    ]
+    assert scores.image.ssim == pytest.approx(np.mean(each), abs=1e-12)
+    with pytest.raises(ValueError, match="at least 11 x 11"):
+        inpainting_sums(*(a[..., :8, :8] for a in (predictions, targets, holes)), "gaussian")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
@@ -127,7 +148,7 @@ def test_pooled_psnr_never_exceeds_the_mean_of_equal_holes() -> None:
         inpainting_sums(predictions, targets, np.ones((5, 20, 24), np.bool_))
     )
     assert scores.hole.psnr_pooled_db <= scores.hole.psnr_per_image_mean_db
-    assert scores.hole == scores.image
+    assert replace(scores.hole, ssim=scores.image.ssim) == scores.image
 
 
 def test_no_images_is_nan() -> None:

@@ -12,7 +12,8 @@ from PIL import Image
 from scipy.io import loadmat
 from torchvision.datasets import SBDataset, VOCDetection, VOCSegmentation
 
-from cebench.data.voc.devkit import VOC_CLASSES, VocYear, voc_palette
+from cebench.data.voc.devkit import VOC_CLASSES, VocYear
+from cebench.data.voc.palette import voc_palette
 from cebench.errors import InputError
 from cebench.toy.pen import Pen
 from cebench.toy.scenes import (

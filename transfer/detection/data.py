@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -47,7 +46,7 @@ def read_set(voc: VocYear, image_set: str, ids: Sequence[str]) -> DetectionSet:
     """
     annotations = tuple(voc.annotation(image_id) for image_id in ids)
     for image_id, annotation in zip(ids, annotations, strict=True):
-        size = image_size(voc.image_path(image_id))
+        size = image_size(voc.image_path(image_id), upright=False)
         if size != (annotation.width, annotation.height):
             raise InputError(
                 f"{voc.image_path(image_id)} is {size[0]} x {size[1]} but its annotation says "
@@ -118,7 +117,7 @@ def proposals_of_file(voc: VocYear, ids: Sequence[str], source: str) -> Proposal
             "proposals` wrote"
         )
     found = load_proposals(Path(source), ids)
-    sizes = {image_id: image_size(voc.image_path(image_id)) for image_id in ids}
+    sizes = {image_id: image_size(voc.image_path(image_id), upright=False) for image_id in ids}
     found.check_inside(sizes, Path(source))
     return found
 
@@ -145,10 +144,10 @@ def _searched(voc: VocYear, ids: Sequence[str], folder: Path, search: SelectiveS
     files = fingerprint_files([voc.image_path(image_id) for image_id in ids], voc.root)
     digest = hashlib.sha256(f"{files} {search.name}".encode()).hexdigest()
     path = folder / f"proposals-{digest[:16]}.safetensors"
-    images = [(image_id, partial(voc.image, image_id)) for image_id in ids]
+    photographs = {image_id: voc.image_path(image_id) for image_id in ids}
     # Runs of other rows may start beside this one; the first one computes for all.
     with FileLock(path.with_suffix(".lock")), progress("proposals", "images") as report:
-        return compute_proposals(images, path, search, report=report)
+        return compute_proposals(photographs, path, search, report=report)
 
 
 def fingerprint(voc: VocYear, ids: Sequence[str], proposals: Proposals) -> str:

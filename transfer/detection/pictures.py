@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cebench.data.voc.devkit import VOC_CLASSES, voc_palette
+from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.data.voc.palette import voc_palette
 from cebench.metrics.detection import Detections, Objects, paired_iou
 from cebench.plots.sheets import best_median_worst, save_sheet
 

@@ -124,10 +124,11 @@ def load(labelled: SegmentationSet, short_side: int) -> LabelledImages:
         for index, photograph in enumerate(photographs):
             labels.append(labelled.labels(index))
             height, width = labels[-1].shape
-            if image_size(photograph) != (width, height):
+            size = image_size(photograph, upright=False)
+            if size != (width, height):
                 raise InputError(
                     f"{labelled.label_files()[index]} is {width} x {height} but its photograph "
-                    f"{photograph} is {' x '.join(map(str, image_size(photograph)))}; fetch both "
+                    f"{photograph} is {size[0]} x {size[1]}; fetch both "
                     "again"
                 )
             report(index + 1, len(photographs))

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
-from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL, voc_palette
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
+from cebench.data.voc.palette import voc_palette
 from cebench.errors import CebenchError, InputError
 from cebench.metrics.segmentation import confusion_matrix
 from cebench.models.caffenet import CaffeNetTrunk

@@ -8,8 +8,10 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
-from cebench.data.images import read_image, read_label_image
-from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL, voc_palette
+from cebench.data.images import read_image
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
+from cebench.data.voc.label_images import read_label_image
+from cebench.data.voc.palette import voc_palette
 from cebench.files import replace_atomically
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.plots.sheets import best_median_worst, save_sheet
@@ -36,7 +38,7 @@ def save_samples(per_image: np.ndarray, test: LabelledImages, run: Path) -> None
     (run / "samples").mkdir(exist_ok=True)
     save_sheet(
         {
-            "image": [read_image(photographs[i]) for _, i in chosen],
+            "image": [read_image(photographs[i], upright=False) for _, i in chosen],
             "truth": [palette[truth] for truth in truths],
             "prediction": [palette[guess] for guess in guesses],
             "share of truth, prediction": [

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from cebench.data.voc.devkit import SEGMENTATION_CLASSES, voc_palette
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES
+from cebench.data.voc.palette import voc_palette
 from cebench.devices import Precision, autocast
 from cebench.files import write_csv
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores

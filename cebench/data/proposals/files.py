@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ class Proposals:
     """Where they come from, e.g. selective-search-fast-k50,100-min20."""
     boxes: dict[str, np.ndarray]
     """Image id -> (R, 4) float32 x0 y0 x1 y1, 0-based, half-open; R may be 0."""
+    photographs: dict[str, str] = field(default_factory=dict)
+    """Image id -> SHA-256 of the photograph that was searched; imported boxes have none."""
 
     @property
     def sha256(self) -> str:
@@ -40,12 +42,25 @@ class Proposals:
                 f"{source} has no proposals for {len(missing)} of {len(ids)} images (first: "
                 f"{missing[0]}); it was made for another image set, or not to its end"
             )
-        return Proposals(self.name, {image_id: self.boxes[image_id] for image_id in ids})
+        photographs = {i: self.photographs[i] for i in ids if i in self.photographs}
+        return Proposals(self.name, {i: self.boxes[i] for i in ids}, photographs)
 
     def first(self, count: int) -> "Proposals":
         """The first `count` boxes of every image."""
         boxes = {image_id: boxes[:count] for image_id, boxes in self.boxes.items()}
-        return Proposals(f"{self.name}-first{count}", boxes)
+        return Proposals(f"{self.name}-first{count}", boxes, self.photographs)
+
+    def check_photographs(self, photographs: Mapping[str, str], source: Path) -> None:
+        """InputError, naming the file `source`, if an image's boxes are another photograph's.
+
+        photographs: image id -> SHA-256 of its file.
+        """
+        for image_id, sha256 in photographs.items():
+            if self.photographs.get(image_id, sha256) != sha256:
+                raise InputError(
+                    f"{source} holds the boxes of another photograph {image_id}; it was made for "
+                    "other data: name another file, or remove it"
+                )
 
     def check_inside(self, sizes: Mapping[str, tuple[int, int]], source: Path) -> None:
         """InputError, naming the file `source`, if a box is empty or reaches out of its image.
@@ -65,13 +80,14 @@ class Proposals:
 
 def save_proposals(path: Path, proposals: Proposals) -> None:
     """Write one .safetensors file: all boxes, their number per image, and in its metadata the
-    ids, the name and the hash.
+    ids, the name, the hash and those of the photographs.
     """
     boxes = np.concatenate([np.empty((0, 4), np.float32), *proposals.boxes.values()])
     counts = np.array([len(boxes) for boxes in proposals.boxes.values()], dtype=np.int64)
     metadata = {
         "name": proposals.name,
         "ids": json.dumps(list(proposals.boxes)),
+        "photographs": json.dumps(proposals.photographs),
         "sha256": proposals.sha256,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,7 +114,9 @@ def load_proposals(path: Path, ids: Sequence[str] | None = None) -> Proposals:
             boxes, counts = file.get_tensor("boxes"), file.get_tensor("counts")
         ids_held = json.loads(metadata["ids"])
         parts = np.split(boxes, np.cumsum(counts)[:-1]) if len(counts) else []
-        proposals = Proposals(metadata["name"], dict(zip(ids_held, parts, strict=True)))
+        photographs = json.loads(metadata["photographs"])
+        boxes_of = dict(zip(ids_held, parts, strict=True))
+        proposals = Proposals(metadata["name"], boxes_of, photographs)
         intact = proposals.sha256 == metadata["sha256"]
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no file of proposals ({error}); remove it") from error

@@ -6,7 +6,7 @@ many (2,000 per VOC image).
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,10 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from cebench.data.images import read_image
 from cebench.data.proposals.files import Proposals, load_proposals, save_proposals
 from cebench.errors import InputError
+from cebench.files import sha256_of
 
 Mode = Literal["fast", "quality"]
 
@@ -93,7 +95,7 @@ def _reduced_size(size: tuple[int, int], max_side: int) -> tuple[int, int]:
 
 
 def compute_proposals(
-    images: Iterable[tuple[str, Callable[[], np.ndarray]]],
+    photographs: Mapping[str, Path],
     path: Path,
     search: SelectiveSearch,
     *,
@@ -105,31 +107,34 @@ def compute_proposals(
     ends, in whichever way, so an interrupted call loses nothing when it is repeated.
 
     Args:
-        images: (id, function that reads the image) of every image wanted.
+        photographs: the file of each id wanted; searched as stored, as VOC's boxes refer to it.
         path: a .safetensors file, made or extended.
         search: what finds an image's proposals.
         report: called with (images done, images in all).
 
     Raises:
-        InputError: the file is damaged or holds proposals of another search; an unreadable image.
+        InputError: the file is damaged, or holds proposals of another search or other photographs;
+            a photograph is unreadable.
     """
-    wanted = dict(images)
+    contents = {image_id: sha256_of(file) for image_id, file in photographs.items()}
     known = load_proposals(path) if path.is_file() else Proposals(search.name, {})
     if known.name != search.name:
         raise InputError(f"{path} holds {known.name}, expected {search.name}; choose another file")
-    todo = [image_id for image_id in wanted if image_id not in known.boxes]
+    known.check_photographs(contents, path)
+    todo = [image_id for image_id in photographs if image_id not in known.boxes]
 
     def proposals_of(image_id: str) -> tuple[str, np.ndarray]:
-        return image_id, search(wanted[image_id]())
+        return image_id, search(read_image(photographs[image_id], upright=False))
 
     saved = time.monotonic()
-    report(len(wanted) - len(todo), len(wanted))
+    report(len(photographs) - len(todo), len(photographs))
     # OpenCV releases the interpreter lock: two threads on two cores do 1.9 times the work of one.
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         for done, (image_id, boxes) in enumerate(pool.map(proposals_of, todo), start=1):
             known.boxes[image_id] = boxes
-            report(len(wanted) - len(todo) + done, len(wanted))
+            known.photographs[image_id] = contents[image_id]
+            report(len(photographs) - len(todo) + done, len(photographs))
             if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                 save_proposals(path, known)
                 saved = time.monotonic()
@@ -137,4 +142,4 @@ def compute_proposals(
         pool.shutdown(cancel_futures=True)
         if any(image_id in known.boxes for image_id in todo):
             save_proposals(path, known)
-    return known.select(list(wanted), path)
+    return known.select(list(photographs), path)

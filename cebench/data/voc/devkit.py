@@ -14,7 +14,8 @@ from xml.etree.ElementTree import ParseError
 import numpy as np
 from defusedxml import ElementTree
 
-from cebench.data.images import read_image, read_label_image
+from cebench.data.images import read_image
+from cebench.data.voc.label_images import read_label_image
 from cebench.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,21 +48,6 @@ VOID_LABEL = 255
 
 _CLASS_INDEX = {name: index for index, name in enumerate(VOC_CLASSES)}
 _ID = re.compile(r"[0-9A-Za-z_]+")
-
-
-def voc_palette() -> np.ndarray:
-    """The devkit's colour of every label, (256, 3) uint8 RGB; row 255 is the void's cream.
-
-    Bit k of a label's three lowest bits goes to bit 7 of R, G, B; the next three to bit 6; ...
-    (`VOClabelcolormap` of the devkit).
-    """
-    labels = np.arange(256)
-    palette = np.zeros((256, 3), dtype=np.uint8)
-    for channel in range(3):
-        for level in range(8):
-            bit = labels >> (3 * level + channel) & 1
-            palette[:, channel] |= (bit << (7 - level)).astype(np.uint8)
-    return palette
 
 
 @dataclass(frozen=True)
@@ -117,7 +103,7 @@ class VocYear:
 
     def image(self, image_id: str) -> np.ndarray:
         """The photograph, (H, W, 3) uint8 RGB, not rotated by EXIF (boxes refer to the raster)."""
-        return read_image(self.image_path(image_id))
+        return read_image(self.image_path(image_id), upright=False)
 
     def annotation(self, image_id: str) -> Annotation:
         """The objects of one image; boxes of body parts inside a person are left out.

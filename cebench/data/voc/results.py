@@ -6,9 +6,10 @@ files equals the score made from the arrays.
 
 import csv
 import gzip
+import logging
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,12 @@ import numpy as np
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.errors import InputError
 from cebench.files import write_csv
+
+LARGEST_COORDINATE = 1e6
+"""Pixels; a corner further out is a mistake of the writer, and squares of more would overflow."""
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+logger = logging.getLogger("cebench")
 
 # 0-based half-open corners to the devkit's 1-based inclusive ones: only the upper left one moves.
 _TO_DEVKIT = np.array([1.0, 1.0, 0.0, 0.0])
@@ -66,11 +73,11 @@ def read_detection_files(
     """Read *_det_<image_set>_<class>.txt or .txt.gz of every class, in file order.
 
     The devkit's 1-based inclusive corners become 0-based half-open; `write_detection_files` is the
-    inverse. Boxes may be fractional, reach out of the image or be empty, as the devkit allows.
+    inverse. Boxes may be fractional and reach out of the image, as the devkit allows.
 
     Raises:
         InputError: a class has no file or several, a line is not `id score x1 y1 x2 y2` with
-            finite numbers, or an id is not in `ids`.
+            finite numbers and ordered corners, or an id is not in `ids` (see `known_id`).
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the one with the *_det_{image_set}_* files")
@@ -96,7 +103,8 @@ def read_detection_files(
 
 def _detection_file(folder: Path, image_set: str, name: str) -> Path:
     ending = f"_det_{image_set}_{name}.txt"
-    found = sorted(p for p in folder.iterdir() if p.name.removesuffix(".gz").endswith(ending))
+    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
+    found = sorted(path for path in visible if path.name.removesuffix(".gz").endswith(ending))
     if not found:
         raise InputError(
             f"{folder} has no file *{ending} (or .gz); every class needs one, an empty file says "
@@ -125,12 +133,47 @@ def _detection_lines(
                 f"{path}:{number}: {line.strip()[:80]!r} is not `id score x1 y1 x2 y2` with finite "
                 "numbers; mend the line"
             )
+        _check_corners(numbers[1:], f"{path}:{number}")
+        image_id = known_id(image_id, index, path)
         if image_id not in index:
             raise InputError(
                 f"{path}:{number}: image {image_id} is not in the image set {image_set}; remove "
                 "its lines or name the set that was detected"
             )
         yield index[image_id], numbers
+
+
+def _check_corners(corners: Sequence[float], where: str) -> None:
+    x1, y1, x2, y2 = corners
+    if max(map(abs, corners)) > LARGEST_COORDINATE:
+        raise InputError(f"{where}: a corner lies {max(map(abs, corners)):g} pixels out; mend it")
+    # Boxes of less than a pixel are ones with x1 up to x2 + 1, since both ends are inclusive.
+    if x1 - 1 > x2 or y1 - 1 > y2:
+        shown = " ".join(f"{corner:g}" for corner in corners)
+        raise InputError(
+            f"{where}: the box {shown} has x1 > x2 or y1 > y2; write its corners x1 y1 x2 y2, not "
+            "x y width height"
+        )
+
+
+def known_id(word: str, index: Mapping[str, int], path: Path) -> str:
+    """The id of `index` that `word` means: itself, without an image suffix, or with its zeros.
+
+    Spreadsheets cut 000042 to 42. What means no id comes back as it is.
+    """
+    if word in index:
+        return word
+    stem = word if not word.lower().endswith(_IMAGE_SUFFIXES) else word.rpartition(".")[0]
+    meant = stem if stem in index else stem.zfill(6)
+    if meant not in index:
+        return word
+    if path not in _logged:
+        _logged.add(path)
+        logger.info(f"{path}: {word} is read as {meant}, and others alike")
+    return meant
+
+
+_logged: set[Path] = set()
 
 
 def _read_text(path: Path) -> str:
@@ -189,7 +232,7 @@ def read_scores_csv(
         where = f"{path}:{number}"
         if len(words) != len(header):
             raise InputError(f"{where}: {len(words)} fields, expected {len(header)}; mend the line")
-        row = index.get(words[image_column])
+        row = index.get(known_id(words[image_column], index, path))
         if row is None:
             raise InputError(f"{where}: image {words[image_column]} is not in the set; remove it")
         if not np.isnan(scores[row]).all():
@@ -205,8 +248,10 @@ def read_scores_csv(
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of every line that is not blank."""
-    reader = csv.reader(_read_text(path).splitlines())
+    """(line number, fields) of every line that is not blank; semicolons separate as commas do."""
+    lines = _read_text(path).splitlines()
+    semicolons = bool(lines) and ";" in lines[0] and "," not in lines[0]
+    reader = csv.reader(lines, delimiter=";" if semicolons else ",")
     try:
         for words in reader:
             if words:

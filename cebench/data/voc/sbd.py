@@ -45,7 +45,7 @@ class Sbd:
 
     def image(self, image_id: str) -> np.ndarray:
         """The photograph, (H, W, 3) uint8 RGB."""
-        return read_image(self.image_path(image_id))
+        return read_image(self.image_path(image_id), upright=False)
 
     def segmentation(self, image_id: str) -> np.ndarray:
         """Labels (H, W) uint8: 0 background, 1..20 VOC_CLASSES, 255 void (SBD itself has none).

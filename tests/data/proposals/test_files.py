@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from cebench.data.images import read_image
+from cebench.data.images import read_image, write_png
 from cebench.data.proposals.files import Proposals, load_proposals, save_proposals
 from cebench.data.proposals.selective_search import SelectiveSearch, compute_proposals
 from cebench.errors import InputError
@@ -63,23 +63,38 @@ def test_channels_are_rgb():
     assert rgb.shape != bgr.shape or (rgb != bgr).any()
 
 
-def loaders(count, seen=None):
-    def loader(index):
-        def load():
-            if seen is not None:
-                seen.append(index)
-            return picture(index) if index else np.zeros((10, 10, 3), np.uint8)
+@pytest.fixture
+def photographs(tmp_path):
+    """A function from a number to so many files, the first without any segment."""
+    (tmp_path / "photographs").mkdir()
 
-        return load
+    def files(count):
+        paths = {f"{i:06d}": tmp_path / "photographs" / f"{i:06d}.png" for i in range(count)}
+        for index, path in enumerate(paths.values()):
+            write_png(path, picture(index) if index else np.zeros((10, 10, 3), np.uint8))
+        return paths
 
-    return [(f"{index:06d}", loader(index)) for index in range(count)]
+    return files
 
 
-def test_computed_proposals_are_kept_and_read_back(tmp_path):
+@pytest.fixture
+def seen(monkeypatch):
+    """Names of the photographs that are searched."""
+    names = []
+
+    def read(path, **options):
+        names.append(path.stem)
+        return read_image(path, **options)
+
+    monkeypatch.setattr("cebench.data.proposals.selective_search.read_image", read)
+    return names
+
+
+def test_computed_proposals_are_kept_and_read_back(tmp_path, photographs):
     cache = tmp_path / "cache" / "proposals.safetensors"
     reports = []
     made = compute_proposals(
-        loaders(3), cache, SEARCH, report=lambda *counts: reports.append(counts)
+        photographs(3), cache, SEARCH, report=lambda *counts: reports.append(counts)
     )
     assert list(made.boxes) == ["000000", "000001", "000002"]
     assert len(made.boxes["000000"]) == 0
@@ -92,7 +107,7 @@ def test_computed_proposals_are_kept_and_read_back(tmp_path):
     assert load_proposals(cache).sha256 == made.sha256 != read.sha256
 
 
-def test_an_interrupted_computation_goes_on_where_it_was(tmp_path):
+def test_an_interrupted_computation_goes_on_where_it_was(tmp_path, photographs, seen):
     cache = tmp_path / "proposals.safetensors"
 
     def stop(done, total):
@@ -100,20 +115,20 @@ def test_an_interrupted_computation_goes_on_where_it_was(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compute_proposals(loaders(4), cache, SEARCH, report=stop)
+        compute_proposals(photographs(4), cache, SEARCH, report=stop)
     assert list(load_proposals(cache).boxes) == ["000000", "000001"]
-    seen = []
-    made = compute_proposals(loaders(4, seen), cache, SEARCH)
-    assert sorted(seen) == [2, 3]
-    assert made.sha256 == compute_proposals(loaders(4), tmp_path / "other", SEARCH).sha256
+    seen.clear()
+    made = compute_proposals(photographs(4), cache, SEARCH)
+    assert sorted(seen) == ["000002", "000003"]
+    assert made.sha256 == compute_proposals(photographs(4), tmp_path / "other", SEARCH).sha256
 
 
-def test_a_finished_cache_is_not_written_again(tmp_path):
+def test_a_finished_cache_is_not_written_again(tmp_path, photographs, seen):
     cache = tmp_path / "proposals.safetensors"
-    compute_proposals(loaders(2), cache, SEARCH)
+    compute_proposals(photographs(2), cache, SEARCH)
     before = cache.stat().st_mtime_ns
-    seen = []
-    compute_proposals(loaders(2, seen), cache, SEARCH)
+    seen.clear()
+    compute_proposals(photographs(2), cache, SEARCH)
     assert cache.stat().st_mtime_ns == before
     assert seen == []
 
@@ -125,11 +140,20 @@ def test_proposals_of_another_image_set_are_refused(tmp_path):
         load_proposals(cache, ["000001", "000007", "000009"])
 
 
-def test_a_cache_of_other_settings_is_refused(tmp_path):
+def test_a_cache_of_other_settings_is_refused(tmp_path, photographs):
     cache = tmp_path / "proposals.safetensors"
-    compute_proposals(loaders(1), cache, SelectiveSearch(min_side=10))
+    compute_proposals(photographs(1), cache, SelectiveSearch(min_side=10))
     with pytest.raises(InputError, match=r"-min10, expected .*-min20"):
-        compute_proposals(loaders(1), cache, SEARCH)
+        compute_proposals(photographs(1), cache, SEARCH)
+
+
+def test_the_boxes_of_other_photographs_of_the_same_ids_are_refused(tmp_path, photographs):
+    cache = tmp_path / "proposals.safetensors"
+    files = photographs(2)
+    compute_proposals(files, cache, SEARCH)
+    write_png(files["000001"], picture(7))
+    with pytest.raises(InputError, match="holds the boxes of another photograph 000001"):
+        compute_proposals(files, cache, SEARCH)
 
 
 def test_damage_is_noticed(tmp_path):

@@ -3,7 +3,8 @@ import pytest
 import torchvision
 from PIL import Image
 
-from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOC_CLASSES, VocYear, voc_palette
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOC_CLASSES, VocYear
+from cebench.data.voc.palette import voc_palette
 from cebench.errors import InputError
 
 DOG, PERSON = VOC_CLASSES.index("dog"), VOC_CLASSES.index("person")

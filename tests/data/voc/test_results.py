@@ -11,6 +11,7 @@ from cebench.data.voc.results import (
     write_detection_files,
     write_scores_csv,
 )
+from cebench.errors import InputError
 
 IDS = ["000001", "2008_000002", "000003"]
 
@@ -24,12 +25,47 @@ def test_detections_come_back_to_the_last_bit(tmp_path: Path, dtype: type) -> No
         labels=labels,
         scores=rng.random(200).astype(dtype),
         # Multiples of 2^-20: adding and taking off 1 is exact, as for every float32 above 2^-28.
-        boxes=((rng.random((200, 4)) * 500 * 2**20).round() / 2**20).astype(dtype),
+        boxes=np.sort((rng.random((200, 2, 2)) * 500 * 2**20).round() / 2**20, axis=1)
+        .reshape(200, 4)
+        .astype(dtype),
     )
     write_detection_files(tmp_path, "test", IDS, rows)
     found = read_detection_files(tmp_path, "test", IDS)
     for written, read in zip(rows, found, strict=True):
         np.testing.assert_array_equal(read, written)
+
+
+def one_line(folder: Path, line: str) -> DetectionRows:
+    for name in VOC_CLASSES:
+        (folder / f"comp4_det_test_{name}.txt").touch()
+    (folder / "._comp4_det_test_dog.txt").write_bytes(b"\0\5\26\7")
+    (folder / "comp4_det_test_dog.txt").write_text(line)
+    return read_detection_files(folder, "test", IDS)
+
+
+@pytest.mark.parametrize("word", ["000001", "000001.jpg", "1"])
+def test_ids_with_a_suffix_or_without_their_zeros_are_known(tmp_path: Path, word: str) -> None:
+    assert one_line(tmp_path, f"{word} 0.5 1 2 3 4\n").images.tolist() == [IDS.index("000001")]
+
+
+@pytest.mark.parametrize(
+    ("corners", "message"),
+    [
+        ("100 20 30 40", "has x1 > x2 or y1 > y2; write its corners"),
+        ("1 2 3 1e308", r"a corner lies 1e\+308 pixels out"),
+    ],
+)
+def test_impossible_boxes_are_named(tmp_path: Path, corners: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        one_line(tmp_path, f"000001 0.5 {corners}\n")
+    assert len(one_line(tmp_path, "000001 0.5 10.9 2 10.2 4\n").boxes) == 1  # 0.3 pixels wide
+
+
+def test_a_csv_may_have_semicolons(tmp_path: Path) -> None:
+    header = ";".join(["image", *VOC_CLASSES])
+    lines = [f"{image_id};" + ";".join(["0.5"] * 20) for image_id in IDS]
+    (tmp_path / "scores.csv").write_text("\n".join([header, *lines]))
+    assert read_scores_csv(tmp_path / "scores.csv", IDS).shape == (len(IDS), 20)
 
 
 def test_the_devkits_corners_are_one_based_and_inclusive(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from segmentation_scenes import CPU, SIZES, program, train_data
 
-from cebench.data.images import read_label_image
+from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.sbd import Sbd
 from cebench.errors import InputError
 from cebench.transfer.segmentation.data import (

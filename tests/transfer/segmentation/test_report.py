@@ -6,9 +6,10 @@ import torch
 from PIL import Image
 from segmentation_scenes import CPU, IDENTITY, MEAN, ThinFCN, recipe
 
-from cebench.data.images import read_label_image
 from cebench.data.store.ragged import RaggedImages
-from cebench.data.voc.devkit import VocYear, voc_palette
+from cebench.data.voc.devkit import VocYear
+from cebench.data.voc.label_images import read_label_image
+from cebench.data.voc.palette import voc_palette
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.fcn import FCN
 from cebench.training.run_directory import RunDirectory
