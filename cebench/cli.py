@@ -9,6 +9,7 @@ from types import FrameType
 import click
 
 from cebench import __version__
+from cebench.commands.groups import SuggestingGroup
 from cebench.errors import CebenchError, Interrupted
 
 COMMANDS = {
@@ -27,7 +28,7 @@ COMMANDS = {
 """Verb -> (module that holds a click command of the verb's name, line for --help)."""
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(SuggestingGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -64,6 +65,9 @@ def main() -> None:
         status = _fail("stopped; run the same command to continue", 128 + signal.SIGINT)
     except CebenchError as error:
         status = _fail(str(error), error.exit_status)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        status = 0
     except click.ClickException as error:
         status = _fail(error.format_message() + _where(error), error.exit_code)
     except BrokenPipeError:

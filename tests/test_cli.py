@@ -32,12 +32,22 @@ def test_the_commands_offer_what_the_programs_have() -> None:
     assert set(OFFERED_TASKS) == set(TASKS)
 
 
+@pytest.mark.parametrize("group", [[], ["data"], ["score"], ["weights"]])
+def test_a_group_alone_prints_its_help(group: list[str]) -> None:
+    ended = cebench(*group)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith("Usage: cebench")
+    assert "\nCommands:\n" in ended.stdout
+
+
 def test_the_version_is_printed(runner: CliRunner) -> None:
     assert runner.invoke(cli, ["--version"]).output.startswith("cebench, version 0.")
 
 
 MISTAKES = {
-    "unknown verb": (["pretrian"], "No such command 'pretrian'"),
+    "unknown verb": (["pretrian"], "no such command 'pretrian'; did you mean pretrain?"),
+    "unknown verb of a group": (["data", "prep"], "no such command 'prep'; did you mean prepare?"),
+    "a verb like no other": (["xyz"], "no such command 'xyz'; there are quickstart, pretrain,"),
     "unknown option": (["pretrain", "--steps", "3"], "No such option"),
     "missing option": (["pretrain", "--method", "context"], "Missing option '--out'"),
     "unknown method": (["pretrain", "--method", "jigsaw", "--out", "x"], "'jigsaw' is not one of"),

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cebench.commands.groups import SuggestingGroup
 from cebench.commands.proposals import proposals
 
 if TYPE_CHECKING:
     from cebench.data.verify import Findings
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def data() -> None:
     """Verify and pack data sets; draw the toy world."""
 
@@ -157,6 +158,13 @@ def toy(folder: Path, images: int, seed: int) -> None:
     click.echo(f"{folder} holds the toy world of {images} images, seed {seed}")
 
 
+def _of_official(kind: str, image_set: str, count: int) -> str:
+    from cebench.data.verify import OFFICIAL_COUNTS
+
+    official = OFFICIAL_COUNTS.get(kind, {}).get(image_set, count)
+    return "" if count == official else f" of the official {official:,}"
+
+
 def _as_text(findings: "Findings") -> str:
     lines = [f"{findings.kind}  {findings.root}", f"  {findings.images} images"]
     if findings.boxes:
@@ -164,7 +172,10 @@ def _as_text(findings: "Findings") -> str:
     if findings.masks:
         void = f"{findings.void_pixels:,} ({100 * findings.void_share:.1f} %) void"
         lines.append(f"  {findings.masks} label images of {findings.pixels:,} pixels, {void}")
-    lines += [f"  {count} in {name}" for name, count in findings.sets.items()]
+    lines += [
+        f"  {count:,} in {name}{_of_official(findings.kind, name, count)}"
+        for name, count in findings.sets.items()
+    ]
     if findings.per_class:
         lines.append("  class         boxes  difficult  images  label images        pixels")
     lines += [

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cebench.commands.groups import SuggestingGroup
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -38,7 +40,7 @@ def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], C
     return decorate
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def score() -> None:
     """Score files that any program wrote.
 

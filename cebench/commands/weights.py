@@ -6,10 +6,12 @@ from typing import Any
 
 import click
 
+from cebench.commands.groups import SuggestingGroup
+
 _PATH = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def weights() -> None:
     """Inspect weights files, and make them of other programs' files."""
 

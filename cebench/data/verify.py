@@ -79,6 +79,21 @@ class _Checked:
     problems: tuple[str, ...]
 
 
+OFFICIAL_COUNTS = {
+    "VOC2007": {
+        "Main/train": 2501, "Main/val": 2510, "Main/trainval": 5011, "Main/test": 4952,
+        "Segmentation/train": 209, "Segmentation/val": 213, "Segmentation/trainval": 422,
+        "Segmentation/test": 210,
+    },
+    "VOC2012": {
+        "Main/train": 5717, "Main/val": 5823, "Main/trainval": 11540, "Main/test": 10991,
+        "Segmentation/train": 1464, "Segmentation/val": 1449, "Segmentation/trainval": 2913,
+        "Segmentation/test": 1456,
+    },
+}  # fmt: skip
+"""Images of the devkit's own lists, by data set and set."""
+
+
 def verify_tree(path: Path, report: Report = lambda done, total: None) -> tuple[Findings, ...]:
     """Decode and check every file of the data sets at `path`.
 

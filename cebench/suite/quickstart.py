@@ -42,6 +42,7 @@ def finished_report(out: Path, seed: int) -> str | None:
     """
     mark = out / DONE
     if not mark.exists():
+        _check_own(out)
         return None
     done = json.loads(mark.read_text(encoding="utf-8"))
     if done["seed"] != seed:
@@ -51,6 +52,12 @@ def finished_report(out: Path, seed: int) -> str | None:
     if done["version"] != __version__:
         return None
     return (out / REPORT).read_text(encoding="utf-8")
+
+
+def _check_own(out: Path) -> None:
+    """InputError if `out` is a folder that holds something else than an interrupted quickstart."""
+    if out.is_dir() and any(out.iterdir()) and not (out / "toy").is_dir():
+        raise InputError(f"{out}: holds other files; choose an empty or new --out")
 
 
 def run_quickstart(out: Path, seed: int) -> str:

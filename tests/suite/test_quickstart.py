@@ -25,7 +25,7 @@ def drawn_stages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             columns = {"column": names[1]}
             headline = {"detection": "mean_ap_voc07_11pt", "segmentation": "mean_iou"}
             metric = headline.get(names[1], "mean_ap_sklearn")
-            record = replace(DETECTION, row=names[0], seed=seed, metric=metric, **columns)
+            record = replace(DETECTION, tier="smoke", row=names[0], seed=seed, metric=metric, **columns)
             write_records(folder / "record.json", [record])
 
     monkeypatch.setattr(quickstart, "IMAGES", 5)
@@ -49,6 +49,12 @@ def test_it_runs_every_method_on_every_task_and_leaves_tables_and_pictures(
     assert page.count("<table>") == 1
     assert len(list((tmp_path / "q" / "records").glob("*.json"))) == 9
     assert (tmp_path / "q" / "toy" / "toy.json").exists()
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match="holds other files; choose an empty or new --out"):
+        finished_report(tmp_path, 0)
 
 
 def test_a_finished_quickstart_returns_its_tables_at_once(
