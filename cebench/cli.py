@@ -19,6 +19,7 @@ COMMANDS = {
     ),
     "pretrain": ("cebench.pretrain.command", "Pretrain a backbone by a pretext method."),
     "transfer": ("cebench.transfer.command", "Measure weights on one task."),
+    "status": ("cebench.commands.status", "Say how far the runs below a folder are."),
     "report": ("cebench.commands.report", "Print Tables 1 and 2 beside the published numbers."),
     "score": ("cebench.commands.score", "Score files that any program wrote."),
     "inpaint": ("cebench.commands.inpaint", "Fill holes in images with pretrained weights."),

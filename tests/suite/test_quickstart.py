@@ -25,7 +25,9 @@ def drawn_stages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             columns = {"column": names[1]}
             headline = {"detection": "mean_ap_voc07_11pt", "segmentation": "mean_iou"}
             metric = headline.get(names[1], "mean_ap_sklearn")
-            record = replace(DETECTION, tier="smoke", row=names[0], seed=seed, metric=metric, **columns)
+            record = replace(
+                DETECTION, tier="smoke", row=names[0], seed=seed, metric=metric, **columns
+            )
             write_records(folder / "record.json", [record])
 
     monkeypatch.setattr(quickstart, "IMAGES", 5)

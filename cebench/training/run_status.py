@@ -1,0 +1,90 @@
+"""How far the runs below a folder are, read from their files alone (no torch, nothing written)."""
+
+import json
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+State = Literal["finished", "running", "failed", "stopped", "unreadable"]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """One run directory."""
+
+    path: Path
+    state: State
+    program: str
+    """Such as `pretrain context` or `transfer detection`."""
+    seed: int | None
+    step: int
+    """Finished steps that are saved; of a finished run all of them."""
+    steps: int | None
+    """Steps of the recipe; None where nothing is trained."""
+    problem: str = ""
+    """Last error of the log of a run that failed, or why it cannot be read."""
+
+
+def runs_below(folder: Path) -> list[RunStatus]:
+    """The runs below `folder` (each has a run.toml) sorted by path, hidden folders left out."""
+    marks = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if "run.toml" in files:
+            marks.append(Path(place))
+            folders.clear()
+    return [run_status(path) for path in sorted(marks)]
+
+
+def run_status(path: Path) -> RunStatus:
+    """The status of the run directory `path`."""
+    try:
+        tables = tomllib.loads((path / "run.toml").read_text(encoding="utf-8"))
+        run: dict[str, Any] = tables["run"]
+        program = f"{run['verb']} {run.get('method') or run.get('task')}"
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
+        reason = f"run.toml cannot be read: {' '.join(str(error).split())}"
+        return RunStatus(path, "unreadable", "", None, 0, None, reason)
+    steps = tables.get("recipe", {}).get("steps")
+    error = _last_error(path / "log.txt")
+    state: State = "stopped"
+    if (path / "record.json").exists():
+        state, error = "finished", ""
+    elif _is_held(path / "run.lock"):
+        state, error = "running", ""
+    elif error:
+        state = "failed"
+    step = steps or 0 if state == "finished" else _saved_step(path / "checkpoints" / "index.json")
+    return RunStatus(path, state, program, run.get("seed"), step, steps, error)
+
+
+def _saved_step(index: Path) -> int:
+    try:
+        entries = json.loads(index.read_text(encoding="utf-8"))
+        return max((int(entry["step"]) for entry in entries), default=0)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+
+
+def _last_error(log: Path) -> str:
+    """The message of the log's last line if that is an error other than a stop by a signal."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    _, _, message = (lines or [""])[-1].partition(" ERROR ")
+    return "" if message.startswith(("Interrupted", "KeyboardInterrupt")) else message
+
+
+def _is_held(lock: Path) -> bool:
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, blocking=False):
+            return False
+    except (Timeout, OSError):
+        return True

@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+from filelock import FileLock
+
+from cebench.commands.status import status
+from cebench.training.run_status import runs_below
+
+
+def write_run(folder: Path, verb: str = "pretrain", steps: int | None = 100, log: str = "") -> Path:
+    folder.mkdir(parents=True)
+    name = 'method = "context"' if verb == "pretrain" else 'task = "linear-svm"'
+    recipe = f"[recipe]\nsteps = {steps}\n" if steps else "[recipe]\n"
+    text = f'started = "now"\n[run]\nverb = "{verb}"\n{name}\nseed = 3\n{recipe}'
+    (folder / "run.toml").write_text(text)
+    (folder / "log.txt").write_text(log)
+    return folder
+
+
+def write_checkpoints(run: Path, *steps: int) -> None:
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "index.json").write_text(json.dumps([{"step": step} for step in steps]))
+
+
+def make_runs(root: Path) -> None:
+    (write_run(root / "a", "transfer", None) / "record.json").write_text("{}")
+    stopped = write_run(root / "b", log="12:00 ERROR Interrupted('stopped after step 40')\n")
+    write_checkpoints(stopped, 40, 20)
+    failed = write_run(
+        root / "c" / "deep", log="12:00 INFO so far\n12:01 ERROR InputError('bad')\n"
+    )
+    (failed / "run.lock").touch()
+    write_run(root / "d")
+    (root / "e").mkdir()
+    (root / "e" / "run.toml").write_text("no toml")
+    (write_run(root / "f") / "record.json").write_text("{}")
+
+
+def test_the_state_is_read_from_the_files(tmp_path: Path) -> None:
+    make_runs(tmp_path)
+    with FileLock(tmp_path / "d" / "run.lock"):
+        runs = runs_below(tmp_path)
+    found = {run.path.relative_to(tmp_path).as_posix(): run for run in runs}
+    states = {name: run.state for name, run in found.items()}
+    assert states == {
+        "a": "finished",
+        "b": "stopped",
+        "c/deep": "failed",
+        "d": "running",
+        "e": "unreadable",
+        "f": "finished",
+    }
+    assert (found["b"].step, found["b"].steps, found["b"].seed) == (40, 100, 3)
+    assert (found["f"].step, found["a"].steps) == (100, None)
+    assert found["a"].program == "transfer linear-svm"
+    assert found["c/deep"].problem == "InputError('bad')"
+
+
+def test_status_prints_a_line_for_each_run(runner: CliRunner, tmp_path: Path) -> None:
+    make_runs(tmp_path)
+    result = runner.invoke(status, [str(tmp_path)])
+    lines = result.stdout.splitlines()
+    assert lines[1].split() == [
+        "stopped",
+        "at",
+        "40",
+        "of",
+        "100",
+        "pretrain",
+        "context",
+        "seed",
+        "3",
+        "b",
+    ]
+    assert "6 runs below" in result.stderr
+    assert "2 finished" in result.stderr
+    found = json.loads(runner.invoke(status, [str(tmp_path), "--json"]).stdout)
+    assert [run["state"] for run in found["runs"]][:2] == ["finished", "stopped"]
+    assert "no such folder" in str(runner.invoke(status, [str(tmp_path / "x")]).exception)
