@@ -1,0 +1,172 @@
+"""Every reader on 500 damaged files: a value or InputError, which is one line, never another exception."""
+
+import contextlib
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from cebench.data.images import image_size, open_resized, read_image
+from cebench.data.masks import read_mask
+from cebench.data.photos import find_photos
+from cebench.data.proposals.files import Proposals, load_proposals, save_proposals
+from cebench.data.proposals.mat import import_files
+from cebench.data.voc.devkit import VOC_CLASSES, VocYear, read_ids
+from cebench.data.voc.label_images import read_label_image
+from cebench.data.voc.results import read_detection_files, read_scores_csv
+from cebench.errors import InputError
+from cebench.weights.readers.torch_files import read_state_dict
+
+pytestmark = pytest.mark.slow
+
+IDS = ["000001", "000002"]
+XML = b"""<annotation><size><width>40</width><height>30</height></size>
+<object><name>dog</name><difficult>0</difficult><bndbox><xmin>3</xmin><ymin>4</ymin><xmax>20</xmax>
+<ymax>22</ymax></bndbox></object></annotation>"""
+
+
+def image_bytes(kind: str, mode: str = "RGB") -> bytes:
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 15, 3), np.uint8)
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).convert(mode).save(buffer, kind, exif=exif)
+    return buffer.getvalue()
+
+
+def tar_bytes() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in (("a.png", image_bytes("PNG")), ("a.cls", b"3")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def mat_bytes() -> bytes:
+    buffer = io.BytesIO()
+    boxes = np.empty((1, 2), object)
+    boxes[0, 0], boxes[0, 1] = np.array([[1.0, 2, 9, 8]]), np.array([[2.0, 3, 7, 6]])
+    scipy.io.savemat(buffer, {"boxes": boxes, "images": np.array([["000001"], ["000002"]], object)})
+    return buffer.getvalue()
+
+
+def proposal_bytes(folder: Path) -> bytes:
+    path = folder / "made.safetensors"
+    save_proposals(path, Proposals("mine", {"000001": np.ones((2, 4), np.float32)}))
+    return path.read_bytes()
+
+
+def state_dict_bytes() -> bytes:
+    buffer = io.BytesIO()
+    torch.save(
+        {"state_dict": {"conv1.weight": torch.ones(2, 3), "conv1.bias": torch.ones(2)}}, buffer
+    )
+    return buffer.getvalue()
+
+
+def read_xml(path: Path) -> object:
+    year = path.parent / "VOC2007"
+    (year / "Annotations").mkdir(parents=True, exist_ok=True)
+    (year / "Annotations" / "000001.xml").write_bytes(path.read_bytes())
+    return VocYear(year, 2007).annotation("000001")
+
+
+def read_detections(path: Path) -> object:
+    folder = path.parent / "detections"
+    folder.mkdir(exist_ok=True)
+    for name in VOC_CLASSES:
+        (folder / f"comp4_det_test_{name}.txt").write_bytes(path.read_bytes())
+    return read_detection_files(folder, "test", IDS)
+
+
+def read_photo_sources(path: Path) -> object:
+    return [photo.resized(8) for photo in find_photos([path], "train")]
+
+
+def read_mat(path: Path) -> object:
+    return import_files([path], [IDS], lambda image_id: (40, 30), "xyxy", 1)
+
+
+def read_resized(path: Path) -> object:
+    return open_resized(path, 8), image_size(path)
+
+
+CSV = "\n".join(
+    [",".join(["image", *VOC_CLASSES]), *(f"{i}," + ",".join(["0.5"] * 20) for i in IDS)]
+)
+READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
+    "png": ("a.png", image_bytes("PNG"), read_image),
+    "jpeg": ("a.jpg", image_bytes("JPEG"), read_image),
+    "webp": ("a.webp", image_bytes("WEBP"), read_image),
+    "tiff": ("a.tif", image_bytes("TIFF"), read_image),
+    "gif": ("a.gif", image_bytes("GIF"), read_image),
+    "resized": ("a.jpg", image_bytes("JPEG"), read_resized),
+    "mask": ("a.png", image_bytes("PNG", "RGBA"), read_mask),
+    "labels": ("a.png", image_bytes("PNG", "P"), read_label_image),
+    "tar": ("a.tar", tar_bytes(), read_photo_sources),
+    "xml": ("a.xml", XML, read_xml),
+    "list": ("a.txt", b"000001 1\n000002 -1\n", read_ids),
+    "detections": ("a.txt", b"000001 0.5 1 2 30 20\n000002 .1 1 1 2 2\n", read_detections),
+    "csv": ("a.csv", CSV.encode(), lambda path: read_scores_csv(path, IDS)),
+    "mat": ("a.mat", mat_bytes(), read_mat),
+    "state dict": ("a.pth", state_dict_bytes(), read_state_dict),
+}  # fmt: skip
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
+    """`whole` with some bytes replaced, cut out, repeated, or its end missing."""
+    content = bytearray(whole)
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, max(0, len(content) - 1)))
+        length = draw(st.integers(0, 8))
+        content[start : start + length] = draw(
+            st.one_of(st.binary(max_size=8), st.just(bytes(content[start : start + 3 * length])))
+        )
+    if draw(st.booleans()):
+        del content[draw(st.integers(0, len(content))) :]
+    return bytes(content)
+
+
+@pytest.mark.filterwarnings(
+    "ignore::UserWarning", "ignore::RuntimeWarning", "ignore::ResourceWarning"
+)
+@pytest.mark.parametrize("name", READERS)
+def test_a_damaged_file_is_read_or_named_in_one_line(tmp_path: Path, name: str) -> None:
+    file, whole, read = READERS[name]
+    path = tmp_path / file
+    path.write_bytes(whole)
+    read(path)  # The whole file is read.
+
+    @settings(max_examples=500, deadline=10_000, suppress_health_check=list(HealthCheck))
+    @given(damaged(whole))
+    def try_one(content: bytes) -> None:
+        path.write_bytes(content)
+        with contextlib.suppress(InputError):
+            read(path)
+
+    try_one()
+
+
+def test_a_damaged_file_of_proposals_is_named(tmp_path: Path) -> None:
+    whole, path = proposal_bytes(tmp_path), tmp_path / "a.safetensors"
+
+    @settings(max_examples=500, deadline=10_000, suppress_health_check=list(HealthCheck))
+    @given(damaged(whole))
+    def try_one(content: bytes) -> None:
+        path.write_bytes(content)
+        if content != whole:
+            with pytest.raises(InputError):
+                load_proposals(path)
+
+    try_one()
