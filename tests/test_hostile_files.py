@@ -1,4 +1,4 @@
-"""Every reader on 500 damaged files: a value or InputError, which is one line, never another exception."""
+"""Every reader on 500 damaged files: a value or InputError (one line), nothing else."""
 
 import contextlib
 import io
