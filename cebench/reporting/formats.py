@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from cebench.reporting.cells import Number
 from cebench.reporting.published import Column, Layout, Row, load_published
 from cebench.reporting.records import Record
 from cebench.reporting.tables import Table
@@ -246,14 +247,14 @@ def _duration(cell: dict[Any, Any]) -> str:
 
 def _notes(table: Table) -> list[str]:
     """What stands beneath a table, in plain words."""
-    tier = table.records[0].tier
+    tier = table.numbers[0].record.tier
     columns = [(c, _of_column(table, c)) for c in table.layout.columns_in_print]
     return [
         TIERS.get(tier, f"Tier: {tier}."),
         _cells_note(table.layout),
-        *(_column_note(column, records) for column, records in columns if records),
+        *(_column_note(column, numbers) for column, numbers in columns if numbers),
         *(note for column, _ in columns if (note := _interval_note(table, column))),
-        f"Hardware: {_hardware(table.records)}.",
+        f"Hardware: {_hardware([number.record for number in table.numbers])}.",
     ]
 
 
@@ -269,32 +270,37 @@ def _cells_note(layout: Layout) -> str:
 
 def _interval_note(table: Table, column: Column) -> str:
     """The headline's interval over the test images, of each row that has one."""
-    cells = table.cells[table.cells["column"] == column.id]
-    means = dict(zip(zip(cells["row"], cells["metric"], strict=True), cells["mean"], strict=True))
-    factor, decimals, texts = _SCALES[column.unit][0], column.decimals, []
-    for row in dict.fromkeys(cells["row"]):
-        low, high = (means.get((row, f"{column.metric}_ci95_{end}")) for end in ("low", "high"))
-        if low is not None and high is not None:
-            texts.append(f"{row} {factor * low:.{decimals}f} to {factor * high:.{decimals}f}")
-    if not texts:
-        return ""
-    listed = "; ".join(texts)
-    return f"{column.label}, 95 % interval over images (bootstrap, mean over seeds): {listed}."
+    cells = table.cells[(table.cells["column"] == column.id) & table.cells["headline"]]
+    cells = cells[cells["interval_low"].notna()]
+    factor, decimals = _SCALES[column.unit][0], column.decimals
+    kinds: dict[tuple[float, str], list[str]] = {}
+    for cell in cells.to_dict("records"):
+        low, high = (f"{factor * cell[f'interval_{end}']:.{decimals}f}" for end in ("low", "high"))
+        kind = cell["interval_level"], cell["interval_method"]
+        kinds.setdefault(kind, []).append(f"{cell['row']} {low} to {high}")
+    return " ".join(
+        f"{column.label}, {100 * level:g} % interval over images (bootstrap, mean over seeds): "
+        f"{'; '.join(texts)}."
+        for (level, method), texts in kinds.items()
+    )
 
 
-def _of_column(table: Table, column: Column) -> list[Record]:
-    return [record for record in table.records if record.column == column.id]
+def _of_column(table: Table, column: Column) -> list[Number]:
+    return [number for number in table.numbers if number.measurement.column == column.id]
 
 
-def _column_note(column: Column, records: Sequence[Record]) -> str:
-    recipes = _listed(record.recipe for record in records)
-    data = _listed(f"{r.data} (fingerprint {r.data_fingerprint[:12]})" for r in records)
+def _column_note(column: Column, numbers: Sequence[Number]) -> str:
+    records = [number.record for number in numbers]
+    recipes = _listed(record.recipe.name for record in records)
+    data = _listed(
+        f"{r.data.name} (fingerprint {(r.data.fingerprint or 'unknown')[:12]})" for r in records
+    )
     data += "".join(
         f", proposals {shown}"
         for shown in dict.fromkeys(r.proposals for r in records)
         if shown != "none"
     )
-    counts = _listed(f"{record.count:,}" for record in records)
+    counts = _listed(f"{number.measurement.count:,}" for number in numbers)
     seeds = ", ".join(str(seed) for seed in sorted({record.seed for record in records}))
     return (
         f"{column.label}: {column.metric}, protocol {records[0].protocol} version "
