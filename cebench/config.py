@@ -68,7 +68,8 @@ def load_recipe(
     """The recipe `name` of `program` with `changes` ("key=value") applied, and its full name.
 
     name: `smoke`, `short` or `paper` for `<package>/recipes/<program>/<name>.toml`, or a path that
-    ends in .toml. The full name carries every change, e.g. `context-short+steps=100`.
+    ends in .toml. The full name carries every change, e.g. `context-short+steps=100`. The
+    tier is `custom` where no shipped recipe of the stated tier has the same hash.
     """
     title, text = _recipe_text(package, program, name)
     try:
@@ -77,7 +78,8 @@ def load_recipe(
         raise InputError(f"{name}: not valid TOML: {error}") from None
     changed = dict(_parse_change(change) for change in changes)
     suffix = "".join(f"+{key}={_toml_value(changed[key])}" for key in sorted(changed))
-    return validate(kind, {**values, **changed}, where=f"recipe {title}"), title + suffix
+    recipe = validate(kind, {**values, **changed}, where=f"recipe {title}")
+    return _with_proven_tier(recipe, package, program), title + suffix
 
 
 def validate(kind: type[RecipeType], values: Mapping[str, Any], where: str) -> RecipeType:
@@ -127,6 +129,19 @@ def _recipe_text(package: str, program: str, name: str) -> tuple[str, str]:
             f"no recipe {name!r} for {program}; choose from {', '.join(known)} or give a .toml file"
         )
     return f"{program}-{name}", path_in_package.read_text(encoding="utf-8")
+
+
+def _with_proven_tier(recipe: RecipeType, package: str, program: str) -> RecipeType:
+    """`recipe`, of tier `custom` unless a shipped recipe of its tier has the same hash."""
+    shipped = [
+        validate(type(recipe), tomllib.loads(path.read_text(encoding="utf-8")), where=path.name)
+        for path in (files(package) / "recipes" / program).iterdir()
+        if path.name.endswith(".toml")
+    ]
+    hashes = {recipe_sha256(other) for other in shipped if other.tier == recipe.tier}
+    if recipe_sha256(recipe) in hashes:
+        return recipe
+    return recipe.model_copy(update={"tier": "custom"})
 
 
 def _parse_change(change: str) -> tuple[str, Any]:

@@ -1,6 +1,7 @@
 """A record, its parts and a weights sidecar that several tests start from."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cebench.config import values_sha256
@@ -8,6 +9,7 @@ from cebench.reporting.records import (
     DataSource,
     Measurement,
     Record,
+    RecordFile,
     ResolvedRecipe,
     WeightsOrigin,
 )
@@ -104,3 +106,8 @@ SIDECAR = Sidecar(
     seed=0,
     seconds=0.0,
 )
+
+
+def found(*records: Record) -> list[RecordFile]:
+    """`records` as if read from run0/record.json, run1/record.json, ..."""
+    return [(Path(f"run{place}/record.json"), record) for place, record in enumerate(records)]

@@ -1,6 +1,6 @@
 """Cells of the tables: which measured numbers are replications of one, and what they average to.
 
-Numbers of a cell agree in everything but the seeds of pretraining and fine-tuning (and the machine).
+Numbers of a cell agree in all but the seeds of pretraining and fine-tuning, and the machine.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from cebench.config import RecipeTier, Tier
 from cebench.errors import InputError
 from cebench.reporting.published import Column, Layout
 from cebench.reporting.records import Measurement, Record, RecordFile
-from cebench.reporting.statistics import nested_replication
+from cebench.reporting.replication import nested_summary
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
@@ -137,13 +137,17 @@ def check_columns(numbers: Sequence[Number], layout: Layout) -> None:
     for column in layout.columns:
         inside = [number for number in numbers if number.measurement.column == column.id]
         if column.rows_share_recipe:
-            for metric, of_metric in grouped(inside, lambda n: n.measurement.metric).items():
-                place = f"table {layout.id}, column {column.id}, {metric}"
-                check_agreement(
-                    of_metric, place, lambda n: n.conditions(*column.may_differ_per_row)
-                )
+            _check_conditions(inside, f"table {layout.id}, column {column.id}", column)
         for row, cell in grouped(inside, lambda n: n.row).items():
             _check_one_headline(cell, f"table {layout.id}, column {column.id}, row {row}", column)
+
+
+def _check_conditions(numbers: Sequence[Number], place: str, column: Column) -> None:
+    """All rows were measured alike, but for the options that may differ per row."""
+    for metric, alike in grouped(numbers, lambda n: n.measurement.metric).items():
+        check_agreement(
+            alike, f"{place}, {metric}", lambda n: n.conditions(*column.may_differ_per_row)
+        )
 
 
 def check_agreement(
@@ -165,7 +169,7 @@ def check_agreement(
 
 
 def _check_one_headline(cell: Sequence[Number], place: str, column: Column) -> None:
-    """Each replicate of a cell has the headline, or none has: n counts the same thing everywhere."""
+    """Each replicate of a cell has the headline, or none has: n counts the same everywhere."""
     headlines = {n.replicate: n for n in cell if n.measurement.metric == column.metric}
     for number in cell:
         if headlines and number.replicate not in headlines:
@@ -179,22 +183,33 @@ def _check_one_headline(cell: Sequence[Number], place: str, column: Column) -> N
 
 
 def summary(cell: Sequence[Number]) -> dict[str, Any]:
-    """One cell as a line of a table: its replications, their mean, deviations and interval."""
-    cell = sorted(cell, key=lambda n: n.replicate)
+    """One cell as a line of a table: what was replicated, mean, deviations and interval."""
+    first = cell[0].measurement
     pretrainings = grouped(cell, lambda n: n.replicate[0])
-    if not cell[0].measurement.of_weights:  # No pretraining: seeds are alike among themselves.
+    if not first.of_weights:  # Nothing was pretrained: each number is a run of its own.
         pretrainings = {str(place): [number] for place, number in enumerate(cell)}
-    values = [[n.measurement.value for n in group] for group in pretrainings.values()]
-    replication = nested_replication(values)
+    nested = nested_summary([[n.measurement.value for n in g] for g in pretrainings.values()])
+    fine_tuned = first.of_weights and first.unit != "s"
     return {
-        "unit": cell[0].measurement.unit,
-        "higher_is_better": cell[0].measurement.higher_is_better,
+        "unit": first.unit,
+        "higher_is_better": first.higher_is_better,
+        "tier": lowest_tier(cell),
         "n": len(cell),
-        "seeds": [n.record.seed for n in cell],
-        "mean": replication.mean,
-        "sd": replication.sd,
+        "pretrainings": nested.pretrainings if first.of_weights else 0,
+        "fine_tunings": list(nested.fine_tunings) if fine_tuned else [],
+        "draws": first.draws,
+        "mean": nested.mean,
+        "sd": nested.sd_run,
+        "sd_between": nested.sd_between,
+        "sd_within": nested.sd_within,
         **_interval(cell),
     }
+
+
+def lowest_tier(numbers: Sequence[Number]) -> RecipeTier:
+    """The tier that all of `numbers` have at least."""
+    tiers = {number.tier for number in numbers}
+    return next(tier for tier in get_args(RecipeTier) if tier in tiers)
 
 
 def _interval(cell: Sequence[Number]) -> dict[str, Any]:

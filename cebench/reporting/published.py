@@ -26,6 +26,16 @@ class Column:
     may_differ_per_row: tuple[str, ...] = ()
     """Options of that recipe which rows may have their own values of; the table says which."""
 
+    @property
+    def factor(self) -> float:
+        """What its values are multiplied by in print."""
+        return 100.0 if self.unit == "fraction" else 1.0
+
+    @property
+    def heading(self) -> str:
+        """The label with the unit in print; times carry their own."""
+        return self.label + {"fraction": " (%)", "db": " (dB)"}.get(self.unit, "")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:

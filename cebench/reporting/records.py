@@ -203,6 +203,7 @@ def record_name(record: Record) -> str:
         *(record.seed, record.recipe.hash_without(), record.data.fingerprint),
         *(weights.sha256, weights.recipe.hash_without(), record.cebench_version),
         *(record.torch_version, record.cuda_version, record.device, record.threads),
+        sorted((m.row, m.column, m.metric) for m in record.measurements),
     ]
     digest = hashlib.sha256(json.dumps(determining).encode()).hexdigest()[:12]
     seeds = f"p{'x' if weights.seed is None else weights.seed}"

@@ -15,9 +15,14 @@ from cebench.reporting.published import Layout, load_published
 from cebench.reporting.records import Measurement, Record, RecordFile, record_name
 
 _CELL = ["row", "column", "metric"]
-_MEASURED = ["headline", "unit", "higher_is_better", "n", "seeds", "mean", "sd"]
+_REPLICATION = ["n", "pretrainings", "fine_tunings", "draws"]
+_MEASURED = ["mean", "sd", "sd_between", "sd_within"]
 _INTERVAL = ["interval_low", "interval_high", "interval_level", "interval_method"]
-_COLUMNS = [*_CELL, *_MEASURED, *_INTERVAL, "published", "printed", "difference"]
+_PUBLISHED = ["published", "printed", "difference"]
+_COLUMNS = [
+    *(*_CELL, "headline", "unit", "higher_is_better", "tier"),
+    *(*_REPLICATION, *_MEASURED, *_INTERVAL, *_PUBLISHED),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +33,12 @@ class Table:
     cells: pd.DataFrame
     """A line for each (row, column, metric) that is measured or published, in the order of print.
 
-    Columns: row, column, metric, headline (bool), then those of `cells.summary`, published, printed
-    (the paper's own text) and difference (mean - published). Missing values are NA; nothing is
-    scaled or rounded.
+    headline (bool): the metric of the rendered table. tier: the lowest of the numbers'.
+    n: numbers, those of `pretrainings` pretrainings (0 where no weights had a part) with
+    `fine_tunings` (list) each, each the mean over `draws` draws of training images.
+    mean, sd, sd_between, sd_within: see `replication.nested_summary`. interval_...: mean ends of
+    the numbers' own intervals. published, printed: the paper's number and its text; difference:
+    mean - published. Missing values are NA; nothing is scaled or rounded.
     """
 
     @property
@@ -112,7 +120,8 @@ def _cells(layout: Layout, numbers: Sequence[Number]) -> pd.DataFrame:
         for cell, of_cell in grouped(numbers, _cell_of).items()
     ]
     cells = pd.DataFrame(lines).merge(_published(layout), on=[*_CELL, "unit"], how="outer")
-    cells["n"] = cells["n"].fillna(0).astype(int)
+    counts = ["n", "pretrainings", "draws"]
+    cells[counts] = cells[counts].fillna(0).astype(int)
     cells["difference"] = cells["mean"] - cells["published"]
     headlines = {column.id: column.metric for column in layout.columns}
     cells["headline"] = cells["metric"] == cells["column"].map(headlines)

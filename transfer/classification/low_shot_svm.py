@@ -182,14 +182,16 @@ def _measurements(
         for name, found in draws.items():
             metric, column = f"mean_ap_{name}", f"shots_{shots}"
             mean, deviation = float(np.mean(found)), float(np.std(found, ddof=1))
-            counts = {"count": images, "draws": len(found)}
-            yield Measurement(metric=metric, value=mean, column=column, **counts)
+            yield Measurement(
+                metric=metric, value=mean, count=images, draws=len(found), column=column
+            )
             yield Measurement(
                 metric=f"{metric}_sd_over_draws",
                 value=deviation,
                 column=column,
                 higher_is_better=False,
-                **counts,
+                count=images,
+                draws=len(found),
             )
 
 
