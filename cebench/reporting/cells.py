@@ -104,6 +104,8 @@ def _replications(
     row, column, metric = key
     place = f"table {layout.id}, column {column}, row {row}, {metric}"
     check_agreement(cell, place, lambda n: n.conditions() | n.origin())
+    for pretraining, group in grouped(cell, lambda n: n.replicate[0]).items():
+        check_agreement(group, f"{place}, pretraining {pretraining}", _weights)
     unique: dict[tuple[str, int], Number] = {}
     for number in cell:
         first = unique.setdefault(number.replicate, number)
@@ -119,11 +121,17 @@ def _replications(
     return list(unique.values())
 
 
+def _weights(number: Number) -> dict[str, Fact]:
+    """The bits of the weights: one seed of pretraining gives them once."""
+    weights = number.record.weights
+    known = number.measurement.of_weights
+    return {"weights": (weights.sha256, f"{weights.sha256[:12]} ({weights.name})")} if known else {}
+
+
 def _content(number: Number) -> dict[str, Any]:
     """What two readings of one number must agree in."""
     measured = number.measurement
     return {
-        "weights": number.record.weights.sha256 if measured.of_weights else "none",
         "value": measured.value,
         "interval": measured.interval,
         "count": measured.count,
@@ -156,12 +164,16 @@ def check_agreement(
     """InputError that names two files and every field in which their `facts` differ."""
     for number in numbers[1:]:
         first, other = facts(numbers[0]), facts(number)
-        differing = [name for name in first if first[name][0] != other.get(name, ("",))[0]]
-        if differing:
-            shown = "; ".join(
-                f"{name}: {first[name][1]} and {other[name][1] if name in other else 'none'}"
-                for name in differing
-            )
+        none = ("none", "none")
+        pairs = {
+            name: (first.get(name, none), other.get(name, none)) for name in {**first, **other}
+        }
+        shown = "; ".join(
+            f"{name}: {ours[1]} and {theirs[1]}"
+            for name, (ours, theirs) in pairs.items()
+            if ours[0] != theirs[0]
+        )
+        if shown:
             raise InputError(
                 f"{numbers[0].path} and {number.path}: {place} mixes two values of {shown}; "
                 "report their folders one at a time"

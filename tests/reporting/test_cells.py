@@ -150,12 +150,24 @@ def test_an_identical_copy_counts_once() -> None:
         ("value", {"value": 0.5}),
         ("count", {"count": 99}),
         ("interval", {"interval": Interval(low=0, high=1, level=0.95, method="m")}),
-        ("weights, value", {"value": 0.5, "weights": {"sha256": "d" * 64}}),
     ],
 )
 def test_conflicting_copies_are_refused(field: str, change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=rf"run0.*run1.*seed 0, seed 0 differ in {field};"):
         build_tables(found(DETECTION, changed(**change)))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_one_pretraining_seed_has_one_set_of_weights(seed: int) -> None:
+    other = changed(seed=seed, weights={"sha256": "d" * 64, "name": "again/weights"})
+    expected = r"pretraining seed 0 mixes two values of weights: bb.*s0/weights\) and dd.*again"
+    with pytest.raises(InputError, match=rf"run0.*run1.*{expected}"):
+        build_tables(found(DETECTION, other))
+
+
+def test_a_baseline_and_a_row_of_weights_are_never_averaged() -> None:
+    with pytest.raises(InputError, match="mixes two values of method: context and none"):
+        build_tables(found(DETECTION, changed(seed=1, of_weights=False)))
 
 
 def test_imported_weights_without_a_seed_are_known_by_their_hash() -> None:
