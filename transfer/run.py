@@ -174,27 +174,39 @@ def run_transfer(request: Request) -> Record:
             engine=request.engine,
         )
         outcome = task.measure(recipe, run_context)
-        record = Record(
-            table=task.table,
-            task=request.task,
-            protocol=task.protocol_name(recipe, request.engine),
-            protocol_version=task.protocol_version,
-            tier=recipe.tier,
-            seed=request.seed,
-            recipe=ResolvedRecipe.of(recipe_name, recipe),
-            data=DataSource(
-                name="/".join(request.data.resolve().parts[-2:]),
-                fingerprint=outcome.data_fingerprint,
-            ),
-            proposals=outcome.proposals,
-            weights=WeightsOrigin.of(weights.name, weights.sidecar),
-            started=run.started,
-            seconds=round(monotonic() - began, 3),
-            measurements=_measurements(outcome, weights.sidecar.method),
-            **provenance(device),
-        )
+        seconds = round(monotonic() - began, 3)
+        record = _record(request, recipe, recipe_name, run_context, outcome, seconds)
         run.finish(record)
         return record
+
+
+def _record(
+    request: Request,
+    recipe: Recipe,
+    recipe_name: str,
+    run_context: RunContext,
+    outcome: Outcome,
+    seconds: float,
+) -> Record:
+    """What the run measured, with all that determines it."""
+    task, weights = TASKS[request.task], run_context.weights
+    data = "/".join(request.data.resolve().parts[-2:])
+    return Record(
+        table=task.table,
+        task=request.task,
+        protocol=task.protocol_name(recipe, request.engine),
+        protocol_version=task.protocol_version,
+        tier=recipe.tier,
+        seed=request.seed,
+        recipe=ResolvedRecipe.of(recipe_name, recipe),
+        data=DataSource(name=data, fingerprint=outcome.data_fingerprint),
+        proposals=outcome.proposals,
+        weights=WeightsOrigin.of(weights.name, weights.sidecar),
+        started=run_context.run.started,
+        seconds=seconds,
+        measurements=_measurements(outcome, weights.sidecar.method),
+        **provenance(run_context.device),
+    )
 
 
 def _run_table(
