@@ -4,7 +4,7 @@ import difflib
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -13,7 +13,10 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from cebench.errors import InputError
 
-Tier = Literal["smoke", "short", "paper"]
+RecipeTier = Literal["smoke", "custom", "short", "paper"]
+"""How much a recipe trains, from the least that can be said; `custom`: it is no shipped recipe."""
+Tier = RecipeTier | Literal["imported"]
+"""The same of weights; `imported`: they come from elsewhere, and nothing is known of it."""
 
 
 class Options(BaseModel):
@@ -31,12 +34,13 @@ class Recipe(Options):
     """
 
     excluded_from_hash: ClassVar[frozenset[str]] = frozenset(
-        {"log_every", "checkpoint_every", "samples_at"}
+        {"tier", "log_every", "checkpoint_every", "samples_at"}
     )
     """Options that cannot change a number, or only by way of the data, which has its own hash."""
 
-    tier: Tier
-    """`smoke` shows that it runs, `short` fits a laptop, `paper` follows the published schedule."""
+    tier: RecipeTier
+    """`smoke` shows that it runs, `short` fits a laptop, `paper` follows the published schedule;
+    `custom`: differs from every shipped recipe of the tier it had."""
 
     @property
     def variant(self) -> str:
@@ -64,7 +68,8 @@ def load_recipe(
     """The recipe `name` of `program` with `changes` ("key=value") applied, and its full name.
 
     name: `smoke`, `short` or `paper` for `<package>/recipes/<program>/<name>.toml`, or a path that
-    ends in .toml. The full name carries every change, e.g. `context-short+steps=100`.
+    ends in .toml. The full name carries every change, e.g. `context-short+steps=100`. The
+    tier is `custom` where no shipped recipe of the stated tier has the same hash.
     """
     title, text = _recipe_text(package, program, name)
     try:
@@ -73,7 +78,8 @@ def load_recipe(
         raise InputError(f"{name}: not valid TOML: {error}") from None
     changed = dict(_parse_change(change) for change in changes)
     suffix = "".join(f"+{key}={_toml_value(changed[key])}" for key in sorted(changed))
-    return validate(kind, {**values, **changed}, where=f"recipe {title}"), title + suffix
+    recipe = validate(kind, {**values, **changed}, where=f"recipe {title}")
+    return _with_proven_tier(recipe, package, program), title + suffix
 
 
 def validate(kind: type[RecipeType], values: Mapping[str, Any], where: str) -> RecipeType:
@@ -99,9 +105,14 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
 
 def recipe_sha256(recipe: Recipe) -> str:
-    """Hash of the resolved recipe without its idle options."""
-    values = recipe.model_dump(mode="json", exclude=set(recipe.excluded_from_hash))
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    """Hash of the resolved recipe without the options excluded from it."""
+    return values_sha256(recipe.model_dump(mode="json"), recipe.excluded_from_hash)
+
+
+def values_sha256(values: Mapping[str, Any], excluded: Collection[str] = ()) -> str:
+    """Hash of a recipe's values (as JSON has them) without those of the `excluded` options."""
+    kept = {name: value for name, value in values.items() if name not in excluded}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def _recipe_text(package: str, program: str, name: str) -> tuple[str, str]:
@@ -118,6 +129,19 @@ def _recipe_text(package: str, program: str, name: str) -> tuple[str, str]:
             f"no recipe {name!r} for {program}; choose from {', '.join(known)} or give a .toml file"
         )
     return f"{program}-{name}", path_in_package.read_text(encoding="utf-8")
+
+
+def _with_proven_tier(recipe: RecipeType, package: str, program: str) -> RecipeType:
+    """`recipe`, of tier `custom` unless a shipped recipe of its tier has the same hash."""
+    shipped = [
+        validate(type(recipe), tomllib.loads(path.read_text(encoding="utf-8")), where=path.name)
+        for path in (files(package) / "recipes" / program).iterdir()
+        if path.name.endswith(".toml")
+    ]
+    hashes = {recipe_sha256(other) for other in shipped if other.tier == recipe.tier}
+    if recipe_sha256(recipe) in hashes:
+        return recipe
+    return recipe.model_copy(update={"tier": "custom"})
 
 
 def _parse_change(change: str) -> tuple[str, Any]:

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch
 
@@ -63,7 +63,7 @@ def compiled(
     return torch.compile(function, mode=mode, dynamic=False)
 
 
-def provenance(device: torch.device) -> dict[str, str | int | bool]:
+def provenance(device: torch.device) -> dict[str, Any]:
     """The fields of a record that say by what code and on what machine it was measured."""
     commit, dirty = _git_state()
     return {

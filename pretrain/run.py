@@ -6,10 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cebench.config import Recipe, load_recipe, recipe_sha256
+import torch
+
+from cebench.config import Recipe, load_recipe
 from cebench.devices import choose_device, provenance
 from cebench.distributed import barrier, is_main_process, processes
-from cebench.reporting.records import Record
+from cebench.reporting.records import (
+    DataSource,
+    Measurement,
+    Record,
+    ResolvedRecipe,
+    WeightsOrigin,
+)
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import TRUNK_ARCHITECTURE, Sidecar, read_sidecar, save_weights
 
@@ -99,7 +107,7 @@ def run_pretraining(request: Request) -> Path:
         pretrained = METHODS[request.method].pretrain(recipe, run_context)
         if is_main_process():
             _save(pretrained, _sidecar(request, recipe, recipe_name, pretrained), run.path)
-            run.finish(_time_records(request, recipe, recipe_name, pretrained, run, device))
+            run.finish(_record(request, recipe, recipe_name, pretrained, run, device))
         barrier()
         return _weights_in(run.path)
 
@@ -129,6 +137,7 @@ def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pre
         method=request.method,
         recipe=recipe_name,
         recipe_values=recipe.model_dump(mode="json"),
+        recipe_excluded_from_hash=tuple(sorted(recipe.excluded_from_hash)),
         tier=recipe.tier,
         data=_data_name(request),
         data_fingerprint=pretrained.data_fingerprint,
@@ -142,40 +151,37 @@ def _data_name(request: Request) -> str:
     return " + ".join("/".join(path.resolve().parts[-2:]) for path in request.data) or "none"
 
 
-def _time_records(
+def _record(
     request: Request,
     recipe: Recipe,
     recipe_name: str,
     pretrained: Pretrained,
     run: RunDirectory,
-    device: Any,
-) -> list[Record]:
-    """The pretraining time of a row of Table 2: of a method that makes a trunk."""
-    if pretrained.trunk is None:
-        return []
-    weights = _weights_in(run.path)
-    facts: dict[str, Any] = provenance(device)
-    record = Record(
-        table="2",
+    device: torch.device,
+) -> Record:
+    """The pretraining time, of a method that makes a trunk: one of Table 2's numbers."""
+    path = _weights_in(run.path)
+    time = Measurement(
         row=request.method,
         column="pretraining_time",
-        protocol=PROTOCOL,
-        protocol_version=PROTOCOL_VERSION,
-        tier=recipe.tier,
         metric="pretraining_seconds",
         value=pretrained.seconds,
         unit="s",
         higher_is_better=False,
         count=pretrained.images,
+    )
+    return Record(
+        table="2",
+        task="pretraining",
+        protocol=PROTOCOL,
+        protocol_version=PROTOCOL_VERSION,
+        tier=recipe.tier,
         seed=request.seed,
-        recipe=recipe_name,
-        recipe_sha256=recipe_sha256(recipe),
-        weights=f"{run.path.name}/{weights.stem}",
-        weights_sha256=read_sidecar(weights).sha256,
-        data=_data_name(request),
-        data_fingerprint=pretrained.data_fingerprint,
+        recipe=ResolvedRecipe.of(recipe_name, recipe),
+        data=DataSource(name=_data_name(request), fingerprint=pretrained.data_fingerprint),
+        weights=WeightsOrigin.of(f"{run.path.name}/{path.stem}", read_sidecar(path)),
         started=run.started,
         seconds=pretrained.seconds,
-        **facts,
+        measurements=(time,) if pretrained.trunk is not None else (),
+        **provenance(device),
     )
-    return [record]

@@ -110,7 +110,7 @@ def test_a_dry_run_writes_nothing_and_prints_the_recipe(tmp_path: Path) -> None:
     result = cebench(
         "pretrain", "--method", "random", "--out", "run", "--dry-run", "--json", cwd=tmp_path
     )
-    assert json.loads(result.stdout)["tier"] == "short"
+    assert json.loads(result.stdout)["recipe"] == "random-short"
     assert not list(tmp_path.iterdir())
 
 

@@ -48,6 +48,33 @@ def test_a_mistake_is_one_line_that_helps(name: str, changes: list[str], message
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "tier"),
+    [
+        ("paper", [], "paper"),
+        ("paper-central", [], "paper"),
+        ("paper", ["log_every=7", "checkpoint_every=7", "samples_at=[1]"], "paper"),
+        ("paper", ["steps=2"], "custom"),
+        ("short", ["tier=paper"], "custom"),
+        ("short", ["loss=l1", "loss=l2"], "short"),
+    ],
+)
+def test_a_changed_recipe_has_no_tier(name: str, changes: list[str], tier: str) -> None:
+    assert load(name, *changes)[0].tier == tier
+
+
+def test_a_file_equal_to_a_shipped_recipe_keeps_its_tier(tmp_path: Path) -> None:
+    shipped = load("paper")[0].model_dump()
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml(shipped))
+    assert load(str(path))[0].tier == "paper"
+    path.write_text(to_toml({**shipped, "batch_size": 1}))
+    assert load(str(path))[0].tier == "custom"
+    path.write_text(to_toml({**shipped, "tier": "imported"}))
+    with pytest.raises(InputError, match=r"tier: Input should be 'smoke', 'custom', .*'imported'"):
+        load(str(path))
+
+
 def test_a_recipe_cannot_be_changed_afterwards() -> None:
     recipe, _ = load("smoke")
     with pytest.raises(ValueError, match="frozen"):
@@ -81,7 +108,8 @@ def test_every_program_has_valid_recipes_of_all_three_tiers() -> None:
         assert {"smoke", "short", "paper"} <= set(names)
         for name in names:
             recipe, title = load_recipe(kind, package, program, name)
-            assert (recipe.tier, title) == (name.partition("-")[0], f"{program}-{name}")
+            tier = "paper" if program == "random" else name.partition("-")[0]
+            assert (recipe.tier, title) == (tier, f"{program}-{name}")
     for package in ("cebench.pretrain", "cebench.transfer"):
         folders = {folder.name for folder in (files(package) / "recipes").iterdir()}
         assert folders == {program for owner, program, _ in programs if owner == package}

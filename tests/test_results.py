@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cebench.reporting.formats import FORMATS
-from cebench.reporting.records import read_records, record_address
+from cebench.reporting.records import read_records, record_name
 from cebench.reporting.tables import build_tables
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -24,5 +24,5 @@ def test_every_record_stands_under_its_address_and_names_its_commit() -> None:
     found = read_records(RESULTS)
     assert found
     for path, record in found:
-        assert path.stem == record_address(record)
+        assert path.stem == record_name(record)
         assert record.git_commit

@@ -61,13 +61,13 @@ def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
         lines = "\n".join(f"{key}: {value}" for key, value in plan.items())
         click.echo(json.dumps(plan, indent=2) if as_json else lines)
         return
-    records = run_transfer(request)
+    record = run_transfer(request)
     if as_json:
-        click.echo(json.dumps({"records": [dataclasses.asdict(record) for record in records]}))
+        click.echo(json.dumps(dataclasses.asdict(record)))
         return
-    for record in records:
-        shown = f"{record.value:.4f}" + (f" {record.unit}" if record.unit != "fraction" else "")
-        click.echo(f"{record.row:<16} {record.column:<16} {record.metric:<40} {shown}")
+    for number in record.measurements:
+        shown = f"{number.value:.4f}" + (f" {number.unit}" if number.unit != "fraction" else "")
+        click.echo(f"{number.row:<16} {number.column:<16} {number.metric:<40} {shown}")
 
 
 def _plan(request: "Request") -> dict[str, Any]:

@@ -2,19 +2,25 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import torch
 
-from cebench.config import Recipe, load_recipe, recipe_sha256
+from cebench.config import Recipe, load_recipe
 from cebench.devices import choose_device, provenance
 from cebench.distributed import check_single_process
 from cebench.errors import InputError
 from cebench.inpainting.networks import model_file
-from cebench.reporting.records import Record
+from cebench.reporting.records import (
+    DataSource,
+    Measurement,
+    Record,
+    ResolvedRecipe,
+    WeightsOrigin,
+)
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import Weights, check_is_caffenet, load_weights, random_weights
 
@@ -141,8 +147,8 @@ class Request:
         return load_weights(model_file(path) if self.task == "inpainting" else path)
 
 
-def run_transfer(request: Request) -> list[Record]:
-    """Carry out `request`, or continue it; returns its records."""
+def run_transfer(request: Request) -> Record:
+    """Carry out `request`, or continue it; returns its record."""
     check_single_process("cebench transfer")
     task = TASKS[request.task]
     recipe, recipe_name = request.resolve()
@@ -157,7 +163,7 @@ def run_transfer(request: Request) -> list[Record]:
     ) as run:
         if run.finished:
             logger.info(f"{run.path}: finished before, nothing to do")
-            return run.records()
+            return run.record()
         began = monotonic()
         run_context = RunContext(
             run=run,
@@ -168,24 +174,39 @@ def run_transfer(request: Request) -> list[Record]:
             engine=request.engine,
         )
         outcome = task.measure(recipe, run_context)
-        facts = {
-            "table": task.table,
-            "protocol": task.protocol_name(recipe, request.engine),
-            "protocol_version": task.protocol_version,
-            "tier": recipe.tier,
-            "seed": request.seed,
-            "recipe": recipe_name,
-            "recipe_sha256": recipe_sha256(recipe),
-            "data": "/".join(request.data.resolve().parts[-2:]),
-            "data_fingerprint": outcome.data_fingerprint,
-            "proposals": outcome.proposals,
-            "started": run.started,
-            "seconds": round(monotonic() - began, 3),
-            **provenance(device),
-        }
-        records = _records(outcome, weights, facts)
-        run.finish(records)
-        return records
+        seconds = round(monotonic() - began, 3)
+        record = _record(request, recipe, recipe_name, run_context, outcome, seconds)
+        run.finish(record)
+        return record
+
+
+def _record(
+    request: Request,
+    recipe: Recipe,
+    recipe_name: str,
+    run_context: RunContext,
+    outcome: Outcome,
+    seconds: float,
+) -> Record:
+    """What the run measured, with all that determines it."""
+    task, weights = TASKS[request.task], run_context.weights
+    data = "/".join(request.data.resolve().parts[-2:])
+    return Record(
+        table=task.table,
+        task=request.task,
+        protocol=task.protocol_name(recipe, request.engine),
+        protocol_version=task.protocol_version,
+        tier=recipe.tier,
+        seed=request.seed,
+        recipe=ResolvedRecipe.of(recipe_name, recipe),
+        data=DataSource(name=data, fingerprint=outcome.data_fingerprint),
+        proposals=outcome.proposals,
+        weights=WeightsOrigin.of(weights.name, weights.sidecar),
+        started=run_context.run.started,
+        seconds=seconds,
+        measurements=_measurements(outcome, weights.sidecar.method),
+        **provenance(run_context.device),
+    )
 
 
 def _run_table(
@@ -205,19 +226,9 @@ def _run_table(
     }
 
 
-def _records(outcome: Outcome, weights: Weights, facts: dict[str, Any]) -> list[Record]:
-    return [
-        Record(
-            row=measurement.row or weights.sidecar.method,
-            column=measurement.column,
-            metric=measurement.metric,
-            value=measurement.value,
-            unit=measurement.unit,
-            higher_is_better=measurement.higher_is_better,
-            count=measurement.count,
-            weights=weights.name if measurement.of_weights else "none",
-            weights_sha256=weights.sidecar.sha256 if measurement.of_weights else "none",
-            **facts,
-        )
-        for measurement in outcome.measurements
-    ]
+def _measurements(outcome: Outcome, method: str) -> tuple[Measurement, ...]:
+    """Those of `outcome`; where it names no row, that of the weights' method."""
+    named = (
+        {**asdict(measured), "row": measured.row or method} for measured in outcome.measurements
+    )
+    return tuple(Measurement(**values) for values in named)

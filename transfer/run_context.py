@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from cebench.reporting.records import Interval
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import Weights
 
@@ -32,6 +33,9 @@ class Measurement:
     count: int
     """Images scored."""
     column: str
+    draws: int = 1
+    """Random draws of training images that the value is the mean over."""
+    interval: Interval | None = None
     unit: str = "fraction"
     higher_is_better: bool = True
     row: str = ""

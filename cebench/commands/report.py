@@ -1,13 +1,13 @@
 """`cebench report`: the measured numbers beside the published ones."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from cebench.reporting.records import Record
+    from cebench.reporting.records import RecordFile
 
 
 @click.command()
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "--collect",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Also copy every record into DIR, one file per number. Name it `records` so that report "
+    help="Also copy every record into DIR, one file per run. Name it `records` so that report "
     "finds the copies again.",
 )
 def report(
@@ -39,8 +39,8 @@ def report(
     """Print Tables 1 and 2: measured, published, difference.
 
     RESULTS are folders that are searched for record.json files of finished runs and for folders
-    named `records` (default: results). Runs of different tiers, protocols, data or recipes are
-    refused, not averaged.
+    named `records` (default: results). A cell is the mean over pretrainings and fine-tunings that
+    agree in all but their seeds; what does not agree is refused, not averaged.
     """
     from cebench.errors import InputError
     from cebench.files import write_atomically
@@ -50,15 +50,15 @@ def report(
 
     folders = results or (Path("results"),)
     found = [item for folder in folders for item in read_records(folder)]
-    if not found:
+    tables = build_tables(found)
+    if not tables:
         raise InputError(
             f"{', '.join(map(str, folders))}: no record found; expected record.json, which a "
             "finished `cebench pretrain` or `cebench transfer` leaves in its --out folder"
         )
-    tables = build_tables(found)
     text = FORMATS[format_name](tables)
     if collect is not None:
-        _collect((record for table in tables for record in table.records), collect)
+        _collect([item for table in tables for item in table.files], collect)
     if out is None:
         click.echo(text, nl=False)
     else:
@@ -67,16 +67,19 @@ def report(
         click.echo(f"wrote {out}", err=True)
 
 
-def _collect(records: Iterable["Record"], folder: Path) -> None:
-    """Write each record under its address; one that is there already stays as it is."""
+def _collect(found: "Sequence[RecordFile]", folder: Path) -> None:
+    """Write each record under its name; one that is there already stays as it is."""
     from cebench.errors import InputError
-    from cebench.reporting.records import load_records, record_address, write_record
+    from cebench.reporting.records import load_record, record_name, write_record
 
-    for record in records:
-        path = folder / f"{record_address(record)}.json"
-        if not path.exists():
-            write_record(folder, record)
-        elif load_records(path)[0].value != record.value:
+    targets = {folder / f"{record_name(record)}.json": (path, record) for path, record in found}
+    for target, (path, record) in targets.items():
+        if target.exists() and load_record(target).measurements != record.measurements:
             raise InputError(
-                f"{path}: holds another value of the same number; remove it or collect elsewhere"
+                f"{target}: holds other numbers of the same run than {path}; remove it or collect "
+                "elsewhere"
             )
+    folder.mkdir(parents=True, exist_ok=True)
+    for target, (_, record) in targets.items():
+        if not target.exists():
+            write_record(target, record)

@@ -2,28 +2,16 @@
 
 import html
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from cebench.reporting.notes import NO_RECORD, table_notes
 from cebench.reporting.published import Column, Layout, Row, load_published
-from cebench.reporting.records import Record
 from cebench.reporting.tables import Table
 
-NO_RECORD = "—"
-TIERS = {
-    "smoke": "This is a smoke run: it shows that every part works. It is no reproduction of the "
-    "paper, and its numbers say nothing about the methods.",
-    "short": "This is a short run, far below the paper's data and training length. It is no "
-    "reproduction of the paper.",
-    "paper": "These runs follow the published schedule.",
-}
-"""What a reader must know first, by tier."""
-
-_SCALES = {"fraction": (100.0, " (%)"), "db": (1.0, " (dB)"), "s": (1.0, "")}
-"""Unit -> (factor, what a heading adds)."""
 _CLOCK = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _LATEX = {
     **{character: "\\" + character for character in "%&_#${}"},
@@ -79,7 +67,7 @@ def to_json(tables: Sequence[Table]) -> str:
                 "table": table.layout.id,
                 "title": table.layout.title,
                 "source": table.layout.source,
-                "notes": _notes(table),
+                "notes": table_notes(table),
                 "cells": [_plain(cell) for cell in table.cells.to_dict("records")],
             }
             for table in tables
@@ -184,7 +172,7 @@ def _grid(table: Table) -> _Grid:
     supervised = any(row.supervision for row in layout.rows)
     heading += [("Supervision", "")] if supervised else []
     for column in layout.columns_in_print:
-        group = column.label + _SCALES[column.unit][1]
+        group = column.heading
         heading += [(group, part) for part in _parts(column, layout)]
     headlines = table.cells[table.cells["headline"]].set_index(["row", "column"])
     cells = dict(zip(headlines.index, headlines.to_dict("records"), strict=True))
@@ -197,7 +185,7 @@ def _grid(table: Table) -> _Grid:
                 : len(_parts(column, layout))
             ]
         lines.append(texts)
-    return _Grid(heading, lines, _notes(table))
+    return _Grid(heading, lines, table_notes(table))
 
 
 def _rows(table: Table) -> list[Row]:
@@ -217,7 +205,7 @@ def _cell_texts(column: Column, cell: dict[Any, Any] | None) -> list[str]:
     """Measured, published and difference."""
     if cell is None:
         return [NO_RECORD] * 3
-    factor, decimals = _SCALES[column.unit][0], column.decimals
+    factor, decimals = column.factor, column.decimals
     if column.unit == "s":
         measured = _duration(cell) if cell["n"] else NO_RECORD
         return [measured, NO_RECORD if pd.isna(cell["printed"]) else cell["printed"]]
@@ -234,86 +222,20 @@ def _cell_texts(column: Column, cell: dict[Any, Any] | None) -> list[str]:
 
 def _mean_text(cell: dict[Any, Any], factor: float, decimals: int, unit: str = "") -> str:
     mean = f"{factor * cell['mean']:.{decimals}f}"
-    if cell["n"] == 1:
-        return f"{mean}{unit} (n=1)"
-    return f"{mean} ± {factor * cell['sd']:.{decimals}f}{unit} (n={cell['n']})"
+    spread = "" if pd.isna(cell["sd"]) else f" ± {factor * cell['sd']:.{decimals}f}"
+    return f"{mean}{spread}{unit}, {_count_text(cell)}"
+
+
+def _count_text(cell: dict[Any, Any]) -> str:
+    """Pretrainings x fine-tunings each, `3x2` or `3x1-2`; `n=3` where nothing is fine-tuned."""
+    draws = f", {cell['draws']} draws" if cell["draws"] > 1 else ""
+    if not cell["fine_tunings"]:
+        return f"n={cell['n']}{draws}"
+    fewest, most = min(cell["fine_tunings"]), max(cell["fine_tunings"])
+    each = str(most) if fewest == most else f"{fewest}-{most}"
+    return f"{cell['pretrainings']}x{each}{draws}"
 
 
 def _duration(cell: dict[Any, Any]) -> str:
     seconds, name = next((c for c in _CLOCK if cell["mean"] >= c[0]), _CLOCK[-1])
     return _mean_text(cell, 1 / seconds, 1, f" {name}")
-
-
-def _notes(table: Table) -> list[str]:
-    """What stands beneath a table, in plain words."""
-    tier = table.records[0].tier
-    columns = [(c, _of_column(table, c)) for c in table.layout.columns_in_print]
-    return [
-        TIERS.get(tier, f"Tier: {tier}."),
-        _cells_note(table.layout),
-        *(_column_note(column, records) for column, records in columns if records),
-        *(note for column, _ in columns if (note := _interval_note(table, column))),
-        f"Hardware: {_hardware(table.records)}.",
-    ]
-
-
-def _cells_note(layout: Layout) -> str:
-    note = "mean ± sample standard deviation over n seeds (n=1: a single run)"
-    if layout.source:
-        note = (
-            f"First measured: {note}; then published: {layout.source}; then the difference, "
-            "measured minus published"
-        )
-    return f"{note[0].upper()}{note[1:]}. {NO_RECORD}: no record."
-
-
-def _interval_note(table: Table, column: Column) -> str:
-    """The headline's interval over the test images, of each row that has one."""
-    cells = table.cells[table.cells["column"] == column.id]
-    means = dict(zip(zip(cells["row"], cells["metric"], strict=True), cells["mean"], strict=True))
-    factor, decimals, texts = _SCALES[column.unit][0], column.decimals, []
-    for row in dict.fromkeys(cells["row"]):
-        low, high = (means.get((row, f"{column.metric}_ci95_{end}")) for end in ("low", "high"))
-        if low is not None and high is not None:
-            texts.append(f"{row} {factor * low:.{decimals}f} to {factor * high:.{decimals}f}")
-    if not texts:
-        return ""
-    listed = "; ".join(texts)
-    return f"{column.label}, 95 % interval over images (bootstrap, mean over seeds): {listed}."
-
-
-def _of_column(table: Table, column: Column) -> list[Record]:
-    return [record for record in table.records if record.column == column.id]
-
-
-def _column_note(column: Column, records: Sequence[Record]) -> str:
-    recipes = _listed(record.recipe for record in records)
-    data = _listed(f"{r.data} (fingerprint {r.data_fingerprint[:12]})" for r in records)
-    data += "".join(
-        f", proposals {shown}"
-        for shown in dict.fromkeys(r.proposals for r in records)
-        if shown != "none"
-    )
-    counts = _listed(f"{record.count:,}" for record in records)
-    seeds = ", ".join(str(seed) for seed in sorted({record.seed for record in records}))
-    return (
-        f"{column.label}: {column.metric}, protocol {records[0].protocol} version "
-        f"{records[0].protocol_version}, recipe {recipes}, data {data}, {counts} images, "
-        f"seeds {seeds}."
-    )
-
-
-def _hardware(records: Sequence[Record]) -> str:
-    machines = _listed(
-        f"{record.device}, {record.threads} thread{'s' if record.threads > 1 else ''}"
-        for record in records
-    )
-    versions = _listed(
-        f"cebench {record.cebench_version}, torch {record.torch_version}" for record in records
-    )
-    return f"{machines}; {versions}"
-
-
-def _listed(texts: Iterable[str]) -> str:
-    """Each text once, in the order of appearance."""
-    return "; ".join(dict.fromkeys(texts))

@@ -2,6 +2,7 @@
 
 import functools
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -22,6 +23,18 @@ class Column:
     """Whether the rendered table has it; CSV and JSON have every column."""
     rows_share_recipe: bool = True
     """Whether all rows must be measured with one recipe on the same data (else: each row)."""
+    may_differ_per_row: tuple[str, ...] = ()
+    """Options of that recipe which rows may have their own values of; the table says which."""
+
+    @property
+    def factor(self) -> float:
+        """What its values are multiplied by in print."""
+        return 100.0 if self.unit == "fraction" else 1.0
+
+    @property
+    def heading(self) -> str:
+        """The label with the unit in print; times carry their own."""
+        return self.label + {"fraction": " (%)", "db": " (dB)"}.get(self.unit, "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +65,8 @@ class Layout:
     row_heading: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    architectures: tuple[str, ...]
+    """Networks that the rows are about; any other stands in a line of its own."""
     source: str = ""
     """Where its published numbers stand in the paper; empty for a table that the paper lacks."""
 
@@ -89,6 +104,11 @@ def load_published() -> Published:
 
 
 def _layout(id: str, table: dict[str, Any]) -> Layout:
-    columns = tuple(Column(**column) for column in table.pop("columns"))
+    columns = tuple(_column(**column) for column in table.pop("columns"))
     rows = tuple(Row(**row) for row in table.pop("rows"))
-    return Layout(id=id, columns=columns, rows=rows, **table)
+    architectures = tuple(table.pop("architectures"))
+    return Layout(id=id, columns=columns, rows=rows, architectures=architectures, **table)
+
+
+def _column(may_differ_per_row: Sequence[str] = (), **values: Any) -> Column:
+    return Column(may_differ_per_row=tuple(may_differ_per_row), **values)

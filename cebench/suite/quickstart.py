@@ -205,14 +205,15 @@ def draw_masks(toy: Path, picture: Path, seed: int) -> None:
 def _report(out: Path) -> None:
     """Collect the records of this quickstart's runs, and write tables.md and index.html."""
     from cebench.reporting.formats import to_html, to_markdown
-    from cebench.reporting.records import read_records, write_record
+    from cebench.reporting.records import read_records, record_name, write_record
     from cebench.reporting.tables import build_tables
 
     tables = build_tables(read_records(out / "runs"))
     shutil.rmtree(out / "records", ignore_errors=True)
+    (out / "records").mkdir()
     for table in tables:
-        for record in table.records:
-            write_record(out / "records", record)
+        for _, record in table.files:
+            write_record(out / "records" / f"{record_name(record)}.json", record)
     write_atomically(out / REPORT, to_markdown(tables).encode())
     write_atomically(out / "index.html", _page(out, to_html(tables)).encode())
 

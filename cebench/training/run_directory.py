@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from cebench.config import to_toml
 from cebench.distributed import barrier, is_main_process
 from cebench.errors import InputError
 from cebench.files import write_atomically
-from cebench.reporting.records import Record, load_records, write_records
+from cebench.reporting.records import Record, load_record, write_record
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -164,14 +164,14 @@ class RunDirectory:
                 "--no-resume or another --out"
             )
 
-    def finish(self, records: Sequence[Record]) -> None:
+    def finish(self, record: Record) -> None:
         """Drop the checkpoints, which nothing needs any more, and write record.json last."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-        write_records(self.path / "record.json", records)
+        write_record(self.path / "record.json", record)
 
-    def records(self) -> list[Record]:
-        """The numbers of a finished run."""
-        return load_records(self.path / "record.json")
+    def record(self) -> Record:
+        """What a finished run measured."""
+        return load_record(self.path / "record.json")
 
     def _started(self) -> str:
         mark = self.path / "run.toml"

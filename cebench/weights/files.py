@@ -3,6 +3,7 @@
 This file is the only door between pretraining and transfer.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, field, replace
@@ -17,14 +18,15 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from cebench import __version__
+from cebench.config import Tier, values_sha256
 from cebench.errors import InputError
 from cebench.files import sha256_of, write_atomically
 from cebench.models.backbones import CAFFENET, Backbone, build_backbone, is_foreign
 from cebench.models.caffenet import IMAGENET_MEAN_RGB, CaffeNetTrunk, caffenet_fillers
 from cebench.randomness import torch_seed
-from cebench.weights.tensor_files import save_tensors
+from cebench.weights.tensor_files import save_tensors, tensor_bytes
 
-SCHEMA = 1
+SCHEMA = 2
 TRUNK_ARCHITECTURE = CAFFENET
 FC_TENSORS = tuple(f"{layer}.{kind}" for layer in ("fc6", "fc7") for kind in ("weight", "bias"))
 """Names of fc6 and fc7 in weights files that hold them."""
@@ -70,17 +72,31 @@ class Sidecar:
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     recipe: str
     recipe_values: dict[str, Any]
-    tier: str
+    recipe_excluded_from_hash: tuple[str, ...] = ()
+    """Options of the recipe that cannot change the weights, or only by way of the data."""
+    recipe_sha256: str = ""
+    """Hash of the other values; computed where it is not given."""
+    tier: Tier
     data: str
-    data_fingerprint: str
-    steps: int
-    seed: int
-    seconds: float
+    data_fingerprint: str | None
+    """None, here and below: unknown, as of imported weights."""
+    steps: int | None
+    seed: int | None
+    """Of the pretraining."""
+    seconds: float | None
     """Wall time of the pretraining."""
     sha256: str = ""
     """Of the safetensors file."""
     cebench_version: str = __version__
     torch_version: str = torch.__version__
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise ValueError(f"schema {self.schema}, expected {SCHEMA}: pretrain or import again")
+        found = values_sha256(self.recipe_values, self.recipe_excluded_from_hash)
+        if self.recipe_sha256 not in ("", found):
+            raise ValueError("recipe_sha256 is not the hash of recipe_values")
+        object.__setattr__(self, "recipe_sha256", found)
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(arbitrary_types_allowed=True))
@@ -155,14 +171,15 @@ def read_sidecar(path: Path) -> Sidecar:
         return TypeAdapter(Sidecar).validate_json(sidecar.read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{sidecar}: not a weights sidecar: {where}: {first['msg']}") from None
+        where = ": ".join([*map(str, first["loc"]), first["msg"]])
+        raise InputError(f"{sidecar}: not a weights sidecar: {where}") from None
 
 
 def random_weights(seed: int) -> Weights:
-    """The trunk of `--weights random`: CaffeNet fillers drawn from `seed`."""
+    """What `pretrain --method random` writes for `seed`: a trunk drawn by CaffeNet's fillers."""
     trunk = CaffeNetTrunk()
     caffenet_fillers(trunk, torch.Generator().manual_seed(torch_seed(seed, "random-trunk")))
+    tensors = trunk.state_dict()
     sidecar = Sidecar(
         architecture=TRUNK_ARCHITECTURE,
         method="random",
@@ -174,9 +191,9 @@ def random_weights(seed: int) -> Weights:
         steps=0,
         seed=seed,
         seconds=0.0,
-        sha256=f"random-{seed}",
+        sha256=hashlib.sha256(tensor_bytes(tensors)).hexdigest(),
     )
-    return Weights(name="random", tensors=trunk.state_dict(), sidecar=sidecar)
+    return Weights(name="random", tensors=tensors, sidecar=sidecar)
 
 
 def load_trunk(trunk: CaffeNetTrunk, weights: Weights) -> LoadProof:

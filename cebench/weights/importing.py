@@ -174,12 +174,12 @@ def _sidecar(
             "file_sha256": sha256_of(file),
             **description.model_dump(mode="json", exclude_defaults=True),
         },
-        tier="paper",
+        tier="imported",
         data="unknown",
-        data_fingerprint="unknown",
-        steps=0,
-        seed=0,
-        seconds=0.0,
+        data_fingerprint=None,
+        steps=None,
+        seed=None,
+        seconds=None,
     )
 
 

@@ -7,25 +7,20 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from samples import DETECTION
+from samples import changed
 
 from cebench.commands.report import report
 from cebench.errors import InputError
-from cebench.reporting.records import write_records
+from cebench.reporting.records import load_record, write_record
 
-CLASSIFICATION = replace(
-    DETECTION,
+CLASSIFICATION = changed(
+    task="classification",
     column="classification",
     protocol="voc2007-classification",
     tier="smoke",
     metric="mean_ap_sklearn",
     value=0.2,
     count=10,
-    recipe="classification-smoke",
-    weights="context/weights",
-    data="toy",
-    torch_version="2.14.1",
-    device="a CPU",
 )
 
 
@@ -35,9 +30,10 @@ def runs(tmp_path: Path) -> Path:
     for seed in (0, 1):
         run = tmp_path / "results" / f"classification-s{seed}"
         run.mkdir(parents=True)
-        area = replace(CLASSIFICATION, metric="mean_ap_area", value=0.1, seed=seed)
-        head = replace(CLASSIFICATION, value=0.2 + 0.1 * seed, seed=seed)
-        write_records(run / "record.json", [head, area])
+        (head,) = changed(CLASSIFICATION, value=0.2 + 0.1 * seed).measurements
+        area = replace(head, metric="mean_ap_area", value=0.1)
+        record = changed(CLASSIFICATION, seed=seed, measurements=(head, area))
+        write_record(run / "record.json", record)
     return tmp_path / "results"
 
 
@@ -51,18 +47,18 @@ def run_report(*arguments: str | Path) -> Result:
 def test_markdown_goes_to_stdout(runs: Path) -> None:
     result = run_report(runs)
     assert result.exit_code == 0
-    assert "25.0 ± 7.1 (n=2)" in result.stdout
+    assert "25.0 ± 7.1, 1x2" in result.stdout
     assert result.stderr == ""
 
 
 def test_default_folder_is_results(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(runs.parent)
-    assert "25.0 ± 7.1 (n=2)" in run_report().stdout
+    assert "25.0 ± 7.1, 1x2" in run_report().stdout
 
 
 def test_several_folders_are_one_table(runs: Path) -> None:
     folders = sorted(runs.iterdir())
-    assert "25.0 ± 7.1 (n=2)" in run_report(*folders, runs).stdout
+    assert "25.0 ± 7.1, 1x2" in run_report(*folders, runs).stdout
 
 
 def test_out_writes_the_file_and_leaves_stdout_empty(runs: Path, tmp_path: Path) -> None:
@@ -72,12 +68,12 @@ def test_out_writes_the_file_and_leaves_stdout_empty(runs: Path, tmp_path: Path)
     assert json.loads(out.read_text(encoding="utf-8"))["tables"][0]["table"] == "2"
 
 
-def test_collect_makes_one_addressed_file_per_number(runs: Path, tmp_path: Path) -> None:
+def test_collect_makes_one_named_file_per_run(runs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "collected" / "records"
     direct = run_report(runs, "--collect", folder).stdout
     names = sorted(path.name for path in folder.iterdir())
-    assert len(names) == 4
-    pattern = r"t2-context-classification-mean_ap_(area|sklearn)-s[01]-[0-9a-f]{12}\.json"
+    assert len(names) == 2
+    pattern = r"t2-context-classification-p0-s[01]-[0-9a-f]{12}\.json"
     assert all(re.fullmatch(pattern, name) for name in names)
     assert run_report(folder).stdout == direct
     assert run_report(folder.parent).stdout == direct
@@ -91,18 +87,39 @@ def test_collecting_again_changes_no_byte(runs: Path, tmp_path: Path) -> None:
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_collect_never_overwrites_another_value(runs: Path, tmp_path: Path) -> None:
+def test_collect_never_overwrites_other_numbers(runs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "records"
     run_report(runs, "--collect", folder)
-    changed = replace(CLASSIFICATION, value=0.9)
-    write_records(runs / "classification-s0" / "record.json", [changed])
-    with pytest.raises(InputError, match="holds another value of the same number"):
+    path = runs / "classification-s0" / "record.json"
+    before = load_record(path)
+    first, second = before.measurements
+    write_record(path, replace(before, measurements=(replace(first, value=0.9), second)))
+    with pytest.raises(InputError, match="holds other numbers of the same run than"):
         run_report(runs, "--collect", folder)
 
 
+def test_a_copy_that_disagrees_is_refused(runs: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "records"
+    run_report(runs, "--collect", folder)
+    path = next(folder.glob("*-s0-*"))
+    before = load_record(path)
+    first, second = before.measurements
+    write_record(path, replace(before, measurements=(replace(first, value=0.9), second)))
+    with pytest.raises(InputError, match=r"two records of .* differ in value; remove one"):
+        run_report(runs, folder)
+
+
+def test_an_edited_record_is_refused(runs: Path) -> None:
+    path = runs / "classification-s0" / "record.json"
+    path.write_text(path.read_text().replace('"value": 0.2', '"value": 0.9'))
+    with pytest.raises(InputError, match=r"record\.json: damaged or edited"):
+        run_report(runs)
+
+
 def test_refused_records_are_not_collected(runs: Path, tmp_path: Path) -> None:
-    mixed = replace(CLASSIFICATION, tier="short", seed=2)
-    write_records(runs / "classification-s1" / "record.json", [mixed])
+    write_record(
+        runs / "classification-s1" / "record.json", changed(CLASSIFICATION, tier="short", seed=2)
+    )
     folder = tmp_path / "records"
     with pytest.raises(InputError, match="two values of tier"):
         run_report(runs, "--collect", folder)

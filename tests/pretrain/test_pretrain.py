@@ -1,5 +1,6 @@
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from cebench.pretrain.reconstruction import (
     visible_context,
 )
 from cebench.pretrain.run import Request, run_pretraining
-from cebench.weights.files import load_weights
+from cebench.reporting.records import WeightsOrigin, load_record
+from cebench.weights.files import load_weights, random_weights
 
 QUICK = ("steps=2", "batch_size=2", "held_out_images=1", "checkpoint_every=1", "log_every=1")
 
@@ -58,8 +60,12 @@ def test_a_pretraining_leaves_weights_a_model_pictures_and_a_record(
     assert weights.sidecar.preprocessing.channels == "RGB"
     assert torch.equal(weights.tensors["conv1.weight"], model.tensors["encoder.conv1.weight"])
     assert ContextEncoder().load_state_dict(model.tensors)
-    record = json.loads((tmp_path / "run" / "record.json").read_text())[0]
-    assert (record["column"], record["unit"], record["count"]) == ("pretraining_time", "s", 3)
+    record = load_record(tmp_path / "run" / "record.json")
+    (time,) = record.measurements
+    assert (time.column, time.unit, time.count) == ("pretraining_time", "s", 3)
+    assert record.weights.sha256 == weights.sidecar.sha256
+    assert record.weights.recipe.sha256 == weights.sidecar.recipe_sha256 == record.recipe.sha256
+    assert record.weights.seed == record.seed == weights.sidecar.seed
     assert tomllib.loads((tmp_path / "run" / "run.toml").read_text())["recipe"]["steps"] == 2
     for picture in ("curves.png", "samples/step-000002.png"):
         with Image.open(tmp_path / "run" / picture) as image:
@@ -135,6 +141,19 @@ def test_random_needs_no_data_and_depends_on_the_seed(tmp_path: Path) -> None:
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+@pytest.mark.parametrize("recipe", ["smoke", "short", "paper"])
+def test_random_is_what_transfer_takes_by_that_name(tmp_path: Path, recipe: str) -> None:
+    path = run_pretraining(
+        Request(method="random", data=(), out=tmp_path / "run", recipe=recipe, seed=3)
+    )
+    written, named = load_weights(path), random_weights(3)
+    assert all(torch.equal(written.tensors[name], named.tensors[name]) for name in named.tensors)
+    origins = [WeightsOrigin.of("random", weights.sidecar) for weights in (written, named)]
+    assert len({origin.recipe.hash_without() for origin in origins}) == 1
+    first, second = (replace(origin, recipe=origins[0].recipe) for origin in origins)
+    assert first == second
+
+
 def test_excluded_photos_are_not_learned_from_under_any_name(photos: Path, tmp_path: Path) -> None:
     held_out = tmp_path / "evaluation"
     held_out.mkdir()
@@ -148,7 +167,7 @@ def test_excluded_photos_are_not_learned_from_under_any_name(photos: Path, tmp_p
         changes=QUICK,
     )
     run_pretraining(excluding)
-    assert json.loads((tmp_path / "run" / "record.json").read_text())[0]["count"] == 2
+    assert load_record(tmp_path / "run" / "record.json").measurements[0].count == 2
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """What the paper names beside the default context encoder, each as a short real run."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from cebench.inpainting.networks import load_inpainter
 from cebench.pretrain.context import ContextRecipe
 from cebench.pretrain.denoising import DenoisingRecipe
 from cebench.pretrain.run import Request, run_pretraining
+from cebench.reporting.records import load_record
 from cebench.weights.files import load_weights
 
 QUICK = ("steps=2", "batch_size=2", "held_out_images=1", "checkpoint_every=2", "log_every=1")
@@ -42,7 +42,7 @@ def test_a_pool_free_run_leaves_a_model_that_inpaints_and_no_trunk(
     path = pretrain("context", photos, tmp_path / "run", *changes)
     assert path.name == "model.safetensors"
     assert not (tmp_path / "run" / "weights.safetensors").exists()
-    assert json.loads((tmp_path / "run" / "record.json").read_text()) == []
+    assert load_record(tmp_path / "run" / "record.json").measurements == ()
     inpainter = load_inpainter(load_weights(path), torch.device("cpu"))
     hole = np.zeros((60, 60), bool)
     hole[20:40, 20:40] = True

@@ -1,13 +1,12 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from samples import DETECTION
+from samples import changed
 
 from cebench import __version__
 from cebench.errors import InputError
-from cebench.reporting.records import write_records
+from cebench.reporting.records import write_record
 from cebench.suite import quickstart
 from cebench.suite.quickstart import finished_report, run_quickstart
 
@@ -22,13 +21,12 @@ def drawn_stages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         folder = out / "runs" / "-".join(names)
         folder.mkdir(parents=True, exist_ok=True)
         if len(names) == 2:
-            columns = {"column": names[1]}
             headline = {"detection": "mean_ap_voc07_11pt", "segmentation": "mean_iou"}
             metric = headline.get(names[1], "mean_ap_sklearn")
-            record = replace(
-                DETECTION, tier="smoke", row=names[0], seed=seed, metric=metric, **columns
+            record = changed(
+                row=names[0], task=names[1], column=names[1], seed=seed, metric=metric, tier="smoke"
             )
-            write_records(folder / "record.json", [record])
+            write_record(folder / "record.json", record)
 
     monkeypatch.setattr(quickstart, "IMAGES", 5)
     monkeypatch.setattr(quickstart, "_pretrain", leave_record)
@@ -44,7 +42,7 @@ def test_it_runs_every_method_on_every_task_and_leaves_tables_and_pictures(
     text = run_quickstart(tmp_path / "q", seed=3)
     assert len(drawn_stages) == 3 + 3 * 3
     assert "Table 2" in text
-    assert "44.0 (n=1)" in text
+    assert "44.0, 1x1" in text
     assert "This is a smoke run" in text
     page = (tmp_path / "q" / "index.html").read_text()
     assert 'src="pictures/masks.png"' in page

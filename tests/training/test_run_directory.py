@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from samples import DETECTION
 
 from cebench.errors import InputError
 from cebench.training.run_directory import RunDirectory
@@ -17,8 +18,9 @@ def test_a_run_is_claimed_continued_and_finished(tmp_path: Path) -> None:
         assert not run.finished
         assert run.started == started
         assert run.metrics() == [{"step": 5, "loss": 1.0}]
-        run.finish([])
+        run.finish(DETECTION)
         assert run.finished
+        assert run.record() == DETECTION
 
 
 def test_the_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> None:

@@ -79,6 +79,14 @@ def test_a_flipped_bit_a_missing_file_and_a_strange_sidecar_are_named(saved: Pat
     sidecar.write_text(json.dumps({**values, "colour": "blue"}))
     with pytest.raises(InputError, match=r"weights\.json: not a weights sidecar: colour"):
         load_weights(saved)
+    for change, message in (
+        ({"schema": 1}, r"schema 1, expected 2: pretrain or import again"),
+        ({"recipe_values": {"steps": 3}}, r"recipe_sha256 is not the hash of recipe_values"),
+    ):
+        sidecar.write_text(json.dumps({**values, **change}))
+        with pytest.raises(InputError, match=rf"weights\.json: .*{message}") as caught:
+            load_weights(saved)
+        assert "\n" not in str(caught.value)
     sidecar.unlink()
     with pytest.raises(InputError, match=r"has no weights\.json beside it"):
         load_weights(saved)

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -21,6 +22,13 @@ logger = logging.getLogger("cebench")
 
 class ImageSetsRecipe(Recipe):
     """Which images are learned from and which are scored."""
+
+    # The images are part of the data's fingerprint.
+    excluded_from_hash: ClassVar[frozenset[str]] = Recipe.excluded_from_hash | {
+        "year",
+        "train_set",
+        "test_set",
+    }
 
     year: int = 2007
     """VOC year."""

@@ -99,7 +99,6 @@ class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, SgdOptions, Precisio
         parts = [
             super().variant,
             "" if self.train_from == "all" else self.train_from,
-            "" if self.random_from == "pool5" else f"random-from-{self.random_from}",
             "" if self.crop_rule == "scale" else f"{self.crop_rule}-rule",
             "" if usual_scales else f"scales-{self.min_scale:g}-{self.max_scale:g}",
             f"{self.test_crops}-crops",

@@ -182,13 +182,16 @@ def _measurements(
         for name, found in draws.items():
             metric, column = f"mean_ap_{name}", f"shots_{shots}"
             mean, deviation = float(np.mean(found)), float(np.std(found, ddof=1))
-            yield Measurement(metric=metric, value=mean, count=images, column=column)
+            yield Measurement(
+                metric=metric, value=mean, count=images, draws=len(found), column=column
+            )
             yield Measurement(
                 metric=f"{metric}_sd_over_draws",
                 value=deviation,
-                count=images,
                 column=column,
                 higher_is_better=False,
+                count=images,
+                draws=len(found),
             )
 
 

@@ -14,6 +14,7 @@ from cebench.metrics.average_precision import average_precision_stepwise, class_
 from cebench.metrics.bootstrap import DEFINITIONS
 from cebench.metrics.classification import classification_summary
 from cebench.plots.sheets import Cell, plot_curves, save_contact_sheet
+from cebench.reporting.records import Interval
 from cebench.training.run_directory import RunDirectory
 
 from ..run_context import Measurement
@@ -45,18 +46,22 @@ def write_report(run: RunDirectory, test: LabelledImages, scores: np.ndarray) ->
 
 
 def measurements(summaries: Summaries, column: str, images: int) -> list[Measurement]:
-    """Each mean by each definition, with the ends of its interval as numbers of their own."""
-    values = {}
-    for suffix, summary in summaries.items():
-        for name in DEFINITIONS:
-            metric = f"mean_ap_{name}{suffix}"
-            low, high = summary[f"mean_ap_{name}_ci95"]
-            values[metric] = summary[f"mean_ap_{name}"]
-            values |= {f"{metric}_ci95_low": low, f"{metric}_ci95_high": high}
+    """Each mean by each definition, with its interval."""
     return [
-        Measurement(metric=metric, value=value, count=images, column=column)
-        for metric, value in values.items()
+        Measurement(
+            metric=f"mean_ap_{name}{suffix}",
+            value=summary[f"mean_ap_{name}"],
+            count=images,
+            column=column,
+            interval=_interval(*summary[f"mean_ap_{name}_ci95"]),
+        )
+        for suffix, summary in summaries.items()
+        for name in DEFINITIONS
     ]
+
+
+def _interval(low: float, high: float) -> Interval:
+    return Interval(low=low, high=high, level=0.95, method="bootstrap over images")
 
 
 def write_per_class(path: Path, summaries: Summaries) -> None:

@@ -17,8 +17,13 @@ Scales = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 class DetectionRecipe(TrainingRecipe, SgdOptions, PrecisionOptions):
     """How Fast R-CNN is trained and scored (protocol ledger: detection)."""
 
-    # The boxes are part of the data's fingerprint, wherever their file lies.
+    # Images and boxes are part of the data's fingerprint, wherever their files lie.
     excluded_from_hash: ClassVar[frozenset[str]] = TrainingRecipe.excluded_from_hash | {
+        "year",
+        "train_set",
+        "test_set",
+        "train_images",
+        "test_images",
         "proposals",
         "proposal_max_side",
         "proposal_min_side",

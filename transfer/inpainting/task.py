@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,14 @@ ALL_ROWS: tuple[Row, ...] = get_args(Row)
 
 class InpaintingRecipe(Recipe):
     """What is compared; nothing is trained here."""
+
+    # The images are part of the data's fingerprint; each row has its numbers from itself alone.
+    excluded_from_hash: ClassVar[frozenset[str]] = Recipe.excluded_from_hash | {
+        "gallery",
+        "test",
+        "rows",
+        "retrieval_weights",
+    }
 
     gallery: str = "train"
     """Subfolder of --data whose images the nearest-neighbour rows paste from."""

@@ -1,6 +1,6 @@
 """How FCN is fine-tuned and scored: the options of `segmentation`."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import (
     NonNegativeInt,
@@ -21,6 +21,14 @@ from .data import TrainData
 
 class SegmentationRecipe(TrainingRecipe, SgdOptions, ComputingOptions):
     """How FCN is fine-tuned and scored (protocol ledger: segmentation)."""
+
+    # The images are part of the data's fingerprint.
+    excluded_from_hash: ClassVar[frozenset[str]] = TrainingRecipe.excluded_from_hash | {
+        "year",
+        "train_set",
+        "test_set",
+        "test_images",
+    }
 
     year: int = 2012
     """VOC year."""

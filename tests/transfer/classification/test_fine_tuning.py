@@ -103,15 +103,20 @@ def test_it_measures_stores_predictions_and_they_score_the_same(
 def test_every_definition_is_recorded_for_all_crops_and_for_one_with_its_interval(
     devkit: Path, tmp_path: Path
 ) -> None:
-    metrics = {m.metric: m.value for m in run(recipe(), devkit, tmp_path / "run").measurements}
+    metrics = {m.metric: m for m in run(recipe(), devkit, tmp_path / "run").measurements}
     names = [
         f"mean_ap_{definition}{crops}"
         for definition in ("sklearn", "voc07_11pt", "area")
         for crops in ("", "_one_crop")
     ]
-    assert metrics.keys() == {n + end for n in names for end in ("", "_ci95_low", "_ci95_high")}
-    for name in names:
-        assert metrics[f"{name}_ci95_low"] <= metrics[name] <= metrics[f"{name}_ci95_high"]
+    assert metrics.keys() == set(names)
+    for measured in metrics.values():
+        assert measured.interval is not None
+        assert measured.interval.low <= measured.value <= measured.interval.high
+        assert (measured.interval.level, measured.interval.method) == (
+            0.95,
+            "bootstrap over images",
+        )
 
 
 def test_the_sum_of_the_stored_passes_is_the_prediction(devkit: Path, tmp_path: Path) -> None:

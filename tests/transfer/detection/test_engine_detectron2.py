@@ -182,8 +182,8 @@ def test_a_run_of_detectron2_follows_the_same_recipe(tmp_path: Path) -> None:
             device="cpu",
             engine=engine,
         )
-        records = run_transfer(request)
-        assert records[0].protocol.endswith("-detectron2") == (engine == "detectron2")
+        record = run_transfer(request)
+        assert record.protocol.endswith("-detectron2") == (engine == "detectron2")
         lines = (tmp_path / engine / "metrics.jsonl").read_text().splitlines()
         losses[engine] = [json.loads(line)["loss"] for line in lines]
     assert len(losses["native"]) == 2

@@ -164,7 +164,7 @@ def test_a_diverging_run_stops_and_stdout_carries_the_result_alone(
     given += ["--data", str(devkit), "--recipe", "smoke"]
     given += ["--set", "steps=2", "--set", "accumulate=1"]
     finished = runner.invoke(transfer, [*given, "--out", str(tmp_path / "run"), "--json"])
-    assert {r["metric"] for r in json.loads(finished.stdout)["records"]} > {"mean_iou_mmseg"}
+    assert {r["metric"] for r in json.loads(finished.stdout)["measurements"]} > {"mean_iou_mmseg"}
     diverging = [
         "--set",
         "steps=4",

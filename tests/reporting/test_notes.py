@@ -1,0 +1,99 @@
+"""What stands beneath a table: every sentence is true of the numbers above it."""
+
+from typing import Any
+
+import pytest
+from samples import DETECTION, changed, found, recipe_of
+
+from cebench.reporting.notes import TIERS, table_notes
+from cebench.reporting.records import Interval, Record
+from cebench.reporting.tables import build_tables
+
+
+def notes_of(*records: Record) -> list[str]:
+    (table,) = build_tables(found(*records))
+    return table_notes(table)
+
+
+@pytest.mark.parametrize("tier", ["smoke", "short", "paper"])
+def test_one_tier_has_one_sentence(tier: Any) -> None:
+    record = changed(tier=tier, weights={"tier": tier})
+    assert notes_of(record)[0] == TIERS[tier]
+    assert not any(text in "".join(notes_of(record)[1:]) for text in TIERS.values())
+
+
+def test_only_what_followed_the_published_schedule_is_said_to() -> None:
+    paper = changed(tier="paper", weights={"tier": "paper"})
+    assert "published schedule" in "".join(notes_of(paper))
+    for weights, tier in (("short", "paper"), ("paper", "custom"), ("custom", "paper")):
+        text = "".join(notes_of(changed(tier=tier, weights={"tier": weights})))
+        assert "published schedule" not in text
+
+
+def test_tiers_are_told_apart_by_row_and_column() -> None:
+    mine = recipe_of("context-short+steps=2")
+    custom = changed(weights={"tier": "custom", "recipe": mine})
+    tuned = recipe_of("segmentation-short+steps=3")
+    other = changed(
+        row="random", column="segmentation", metric="mean_iou", tier="custom", recipe=tuned
+    )
+    notes = notes_of(custom, changed(row="random"), other)
+    assert notes[0].startswith("Tier custom (context; random: segmentation): At least one recipe")
+    assert notes[0].endswith("These are: context-short+steps=2; segmentation-short+steps=3.")
+    assert notes[1].startswith("Tier short (random: detection): This is a short run")
+
+
+def test_imported_weights_are_named() -> None:
+    imported = changed(row="imagenet", weights={"tier": "imported", "seed": None})
+    assert "Imported weights, whose pretraining is unknown here: imagenet." in notes_of(imported)
+
+
+def test_an_option_that_differs_between_rows_is_a_footnote() -> None:
+    frozen = recipe_of("detection-short+train_conv1=false", steps=800, train_conv1=False)
+    notes = notes_of(DETECTION, changed(row="imagenet", recipe=frozen))
+    assert "Detection: rows differ in train_conv1: True (context); False (imagenet)." in notes
+    assert not any("rows differ" in note for note in notes_of(DETECTION))
+
+
+def test_notes_say_protocol_data_seeds_and_hardware() -> None:
+    text = "\n".join(notes_of(DETECTION, changed(seed=4), changed(weights={"seed": 7})))
+    assert "protocol voc2007-detection version 1" in text
+    assert "recipe detection-short, data VOC2007 (fingerprint cccccccccccc), 100 images" in text
+    assert "pretraining seeds 0, 7, transfer seeds 0, 4" in text
+    assert "Hardware: an imaginary CPU, 2 threads; cebench 0.1.0, torch 2.14.1." in text
+
+
+def test_times_name_their_machines() -> None:
+    time = changed(
+        **{"task": "pretraining", "column": "pretraining_time", "metric": "pretraining_seconds"},
+        **{"unit": "s", "value": 60.0},
+    )
+    other = changed(time, weights={"seed": 1}, seed=1, device="another CPU")
+    (note,) = [note for note in notes_of(time, other) if note.startswith("Pretraining time")]
+    assert note.endswith("on an imaginary CPU, 2 threads; another CPU, 2 threads.")
+
+
+def test_an_interval_says_its_level_and_method() -> None:
+    records = [
+        changed(
+            column="classification",
+            metric="mean_ap_sklearn",
+            seed=seed,
+            interval=Interval(
+                low=0.4 + seed / 100,
+                high=0.6 + seed / 100,
+                level=0.9,
+                method="bootstrap over images",
+            ),
+        )
+        for seed in (0, 1)
+    ]
+    expected = (
+        "Classification, 90 % interval (bootstrap over images, mean over runs): "
+        "context 40.5 to 60.5."
+    )
+    assert expected in notes_of(*records)
+
+
+def test_no_interval_no_note() -> None:
+    assert not any("interval" in note for note in notes_of(DETECTION))
