@@ -117,10 +117,10 @@ def test_pictures_are_drawn_at_the_chosen_steps_in_evaluation_mode(tmp_path: Pat
     program = Tiny()
     drawn = []
 
-    def draw(step: int) -> None:
+    def save(step: int) -> None:
         drawn.append((step, program.network.training))
 
-    digest = run_training(tmp_path / "run", 5, program, samples_at=(2, 5), draw=draw)
+    digest = run_training(tmp_path / "run", 5, program, samples_at=(2, 5), save_samples=save)
     assert drawn == [(2, False), (5, False)]
     assert digest == run_training(tmp_path / "straight", 5, Tiny())
 
