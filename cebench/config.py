@@ -35,6 +35,10 @@ class Recipe(Options):
     )
     """Options that cannot change a number, or only by way of the data, which has its own hash."""
 
+    may_differ_by_row: ClassVar[frozenset[str]] = frozenset()
+    """Options that the rows of one column may set apart, because their weights call for it. They
+    are not in the hash that all records of a column share."""
+
     tier: Tier
     """`smoke` shows that it runs, `short` fits a laptop, `paper` follows the published schedule."""
 
@@ -99,8 +103,9 @@ def to_toml(values: Mapping[str, Any]) -> str:
 
 
 def recipe_sha256(recipe: Recipe) -> str:
-    """Hash of the resolved recipe without its idle options."""
-    values = recipe.model_dump(mode="json", exclude=set(recipe.excluded_from_hash))
+    """Hash of the resolved options that the rows of a column share and that make the numbers."""
+    excluded = {*recipe.excluded_from_hash, *recipe.may_differ_by_row}
+    values = recipe.model_dump(mode="json", exclude=excluded)
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -21,6 +21,7 @@ TASKS = (
     "inpainting",
 )
 ENGINES = ("native", "detectron2", "mmseg")
+"""The names in `run.TASKS` and in their `engines`, as strings: --help imports no torch."""
 
 
 @click.command()

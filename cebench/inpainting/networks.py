@@ -15,10 +15,12 @@ from torch import Tensor
 
 from cebench.data.resize import resize
 from cebench.errors import InputError
+from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import IMAGENET_MEAN_RGB, CaffeNetTrunk, preprocess
 from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
 from cebench.models.inpainting_gan import FILL, InpaintingGenerator, predicted_side
-from cebench.weights.files import Weights, load_module, load_trunk, read_sidecar
+from cebench.weights.files import Weights, read_sidecar
+from cebench.weights.loading import load_module, load_trunk
 
 Images = NDArray[np.uint8]
 """(N, H, W, 3), 0..255."""
@@ -100,7 +102,7 @@ def load_context_features(weights: Weights, device: torch.device) -> ContextFeat
     """The network in `weights`, or the CaffeNet trunk of weights that fill no holes."""
     if weights.sidecar.architecture in FILLING_ARCHITECTURES:
         return load_inpainter(weights, device)
-    trunk = CaffeNetTrunk()
+    trunk = build_trunk()
     load_trunk(trunk, weights)
     return TrunkFeatures(trunk.eval().to(device), weights.sidecar.preprocessing.mean_rgb)
 

@@ -20,13 +20,12 @@ from cebench.files import sha256_of
 from cebench.models.backbones import CAFFENET, Backbone, build_backbone, is_foreign
 from cebench.weights.files import (
     FC_TENSORS,
-    LoadProof,
     Preprocessing,
     Sidecar,
     Weights,
-    load_backbone,
     save_weights,
 )
+from cebench.weights.loading import LoadProof, load_backbone
 from cebench.weights.readers.torch_files import read_state_dict
 
 Triple = tuple[float, float, float]

@@ -12,12 +12,11 @@ from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.files import replace_atomically, write_csv
 from cebench.metrics.average_precision import average_precision_stepwise, class_curve
 from cebench.metrics.bootstrap import DEFINITIONS
-from cebench.metrics.classification import classification_summary
 from cebench.plots.sheets import Cell, plot_curves, save_contact_sheet
 from cebench.training.run_directory import RunDirectory
 
+from ..labelled_images import LabelledImages
 from ..run_context import Measurement
-from .data import LabelledImages
 
 MISTAKES = 4
 """Pictures of mistakes per class."""
@@ -27,21 +26,15 @@ Summaries = Mapping[str, Mapping[str, Any]]
 """What a metric's name ends in ("" or "_one_crop") -> `classification_summary`."""
 
 
-def write_report(run: RunDirectory, test: LabelledImages, scores: np.ndarray) -> Summaries:
-    """Write per_class.csv and the pictures; returns the numbers of all crops and of the first.
-
-    scores: (crops, N, 20).
-    """
-    summaries = {
-        "": classification_summary(scores.sum(axis=0), test.labels, VOC_CLASSES),
-        "_one_crop": classification_summary(scores[0], test.labels, VOC_CLASSES),
-    }
+def write_report(
+    run: RunDirectory, test: LabelledImages, scores: np.ndarray, summaries: Summaries
+) -> None:
+    """Write per_class.csv and the pictures of scores (crops, N, 20)."""
     write_per_class(run.path / "per_class.csv", summaries)
     plot_curves(run.metrics(), run.path / "curves.png", title="classification")
     (run.path / "samples").mkdir(exist_ok=True)
     plot_precision_recall(scores.sum(axis=0), test.labels, run.path / "precision_recall.png")
     plot_mistakes(test, scores.sum(axis=0), run.path / "samples" / "mistakes.png")
-    return summaries
 
 
 def measurements(summaries: Summaries, column: str, images: int) -> list[Measurement]:

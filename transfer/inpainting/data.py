@@ -12,6 +12,8 @@ from cebench.errors import InputError
 from cebench.inpainting.networks import Hole, Images
 from cebench.inpainting.squares import SIDE, load_squares
 
+from .recipe import InpaintingRecipe
+
 HOLE = slice(36, 92)
 """Rows and columns of the hole: 56 of 128 pixels, 99 of 227 (protocol ledger: Paris StreetView)."""
 
@@ -28,6 +30,14 @@ class InpaintingImages:
     targets: Images
     """The test images as they are: what was in their hole."""
     hole: Hole
+
+
+def find_images(recipe: InpaintingRecipe, data: Path) -> dict[str, list[Path]]:
+    """Images that would be searched and filled."""
+    return {
+        "gallery": images_in(data, recipe.gallery, "gallery"),
+        "test": images_in(data, recipe.test, "test"),
+    }
 
 
 def read_images(gallery: Sequence[Path], test: Sequence[Path], mirrored: bool) -> InpaintingImages:
@@ -78,9 +88,9 @@ def _unique_stems(files: Sequence[Path]) -> list[str]:
 def _check_disjoint_photos(test: Sequence[Path], gallery: Sequence[Path]) -> None:
     shared = same_photos(test, gallery)
     if shared:
-        path, twin = next(iter(shared.items()))
+        path, copy = next(iter(shared.items()))
         raise InputError(
-            f"{path}: this test photo is also in the gallery ({twin}), as are "
+            f"{path}: this test photo is also in the gallery ({copy}), as are "
             f"{len(shared) - 1} more; nearest neighbours would paste the answer: remove them "
             "from one folder"
         )

@@ -25,7 +25,7 @@ from cebench.models.inpainting_gan import InpaintingGenerator
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.inpainting.data import InpaintingImages, central_hole
 from cebench.transfer.inpainting.features import Descriptor, nearest_images
-from cebench.transfer.inpainting.rows import (
+from cebench.transfer.inpainting.prediction import (
     Row,
     features_row,
     nearest_patches,

@@ -17,9 +17,12 @@ from cebench.errors import InputError
 from cebench.reporting.published import load_published
 from cebench.toy.world import write_toy_world
 from cebench.training.run_directory import RunDirectory
-from cebench.transfer.classification import linear_svm, low_shot_svm
-from cebench.transfer.classification.linear_svm import LinearSvmRecipe
-from cebench.transfer.classification.low_shot_svm import LowShotSvmRecipe, sample_images
+from cebench.transfer.linear_svm import data as linear_data
+from cebench.transfer.linear_svm import task as linear_svm
+from cebench.transfer.linear_svm.recipe import LinearSvmRecipe
+from cebench.transfer.low_shot_svm import task as low_shot_svm
+from cebench.transfer.low_shot_svm.data import sample_images
+from cebench.transfer.low_shot_svm.recipe import LowShotSvmRecipe
 from cebench.transfer.run_context import Outcome, RunContext
 from cebench.weights.files import random_weights
 
@@ -69,7 +72,7 @@ def test_a_finished_layer_is_not_computed_again(
     def never(*_: object) -> None:
         raise AssertionError("features were computed again")
 
-    monkeypatch.setattr(linear_svm, "layer_features", never)
+    monkeypatch.setattr(linear_data, "features_of_sets", never)
     assert measured(linear_svm, recipe, toy, tmp_path / "run") == first
 
 
@@ -86,7 +89,7 @@ def test_scores_of_two_data_sets_never_stand_in_one_run(
     devkit, out = tmp_path / "VOCdevkit", tmp_path / "run"
     shutil.copytree(toy, devkit)
     changes = ['layers=["pool5", "conv5"]'] if task is linear_svm else []
-    recipe = smoke(kind, task.__name__.rpartition(".")[2].replace("_", "-"), *changes)  # type: ignore[attr-defined]
+    recipe = smoke(kind, task.__name__.split(".")[2].replace("_", "-"), *changes)  # type: ignore[attr-defined]
     whole = measured(task, recipe, devkit, out)
     before = (out / "predictions" / first).stat().st_mtime_ns
     (out / "predictions" / more).unlink()
@@ -186,15 +189,15 @@ def test_low_shot_goes_on_behind_the_finished_numbers_of_shots(
 ) -> None:
     recipe = smoke(LowShotSvmRecipe, "low-shot-svm", "draws=2")
     straight = measured(low_shot_svm, recipe, toy, tmp_path / "straight")
-    scores_of_draws = low_shot_svm._scores_of_draws
+    train = low_shot_svm.train
 
     def breaks_at_two(*arguments: object) -> object:
         if arguments[2] == 2:
             raise InputError("power cut")
-        return scores_of_draws(*arguments)  # type: ignore[arg-type]
+        return train(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(low_shot_svm, "_scores_of_draws", breaks_at_two)
+        patch.setattr(low_shot_svm, "train", breaks_at_two)
         with pytest.raises(InputError, match="power cut"):
             measured(low_shot_svm, recipe, toy, tmp_path / "run")
     assert len([*(tmp_path / "run" / "predictions").iterdir()]) == 2
