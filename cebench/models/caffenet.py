@@ -121,14 +121,9 @@ class CaffeNetTrunk(nn.Module):
         x = F.relu(self.conv4(x))
         return F.relu(self.conv5(x))
 
-    def conv5_features(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) of `preprocess` to conv5 after its ReLU: (N, 256, h, w), stride 16."""
-        return self.conv5_of(self.pool1_and_pool2(images)[1])
-
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) of `preprocess` to pool5; (N, 3, 227, 227) to (N, 256, 6, 6)."""
-        features: Tensor = self.pool5(self.conv5_features(images))
-        return features
+        return self.feature_maps(images)[32]
 
 
 class PoolFreeTrunk(CaffeNetTrunk):
