@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from classification_scenes import recipe, run
+from fc_weights import SHAPES, weights_with_fc
 from PIL import Image
 
 from cebench.data.store.ragged import RaggedImages
@@ -145,13 +146,12 @@ def test_fc6_and_fc7_come_from_the_weights_if_only_fc8_is_drawn() -> None:
     chosen = recipe(train_from="all", random_from="drop7")
     with pytest.raises(InputError, match=r"random: has no fc6.weight; random_from=drop7 needs"):
         build_classifier(load_backbone(drawn)[0], chosen, drawn, 0)
-    fc = {"fc6.weight": (4096, 9216), "fc6.bias": (4096,), "fc7.weight": (4096, 4096)}
-    brought = {name: torch.full(shape, 0.5) for name, shape in (fc | {"fc7.bias": (4096,)}).items()}
-    weights = replace(drawn, tensors={**drawn.tensors, **brought})
+    weights = weights_with_fc()
     backbone, proof = load_backbone(weights)
     network = build_classifier(backbone, chosen, weights, 0)
     assert proof.unexpected == ()
-    assert all((network.state_dict()[name] == 0.5).all() for name in brought)
+    state = network.state_dict()
+    assert all(torch.equal(state[name], weights.tensors[name]) for name in SHAPES)
     assert network.fc8.weight.std().item() == pytest.approx(0.01, rel=0.05)
 
 
@@ -231,3 +231,13 @@ def test_the_norm_of_all_gradients_together_is_clipped(limit: float) -> None:
     expected = 1e-3 * 0.5 * min(1.0, limit / float(norm))
     torch.testing.assert_close(layer.weight.detach(), expected * pixel.expand(20, 3))
     torch.testing.assert_close(layer.bias.detach(), torch.full((20,), 2 * expected))
+
+
+def test_the_head_is_scaled_to_training_crops_or_refused_where_there_is_none(
+    devkit: Path, tmp_path: Path
+) -> None:
+    chosen = recipe(train_from="all", head_init="data", steps=1, test_crops=1)
+    outcome = run(chosen, devkit, tmp_path / "run")
+    assert outcome.measurements[0].column == "classification"
+    with pytest.raises(InputError, match="no fc6 and fc7 that head_init=data could scale"):
+        run(recipe(head_init="data"), devkit, tmp_path / "other")

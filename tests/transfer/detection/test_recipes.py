@@ -44,6 +44,7 @@ PAPER = {
     "weight_decay": 0.0005,
     "precision": "fp32",
     "conv1_padding": 5,
+    "random_from": "pool5",
     "head_init": "caffenet",
     "train_conv1": True,
     "train_difficult": True,

@@ -191,6 +191,7 @@ def test_the_paper_recipe_is_the_published_schedule() -> None:
         "crop": 0,
         "size_multiple": 1,
         "stride": 32,
+        "random_from": "pool5",
         "head_init": "caffenet",
         "steps": 100_000,
         "accumulate": 20,
