@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from cebench.data.hole_masks import middle
 from cebench.data.images import image_files, open_rgb
 from cebench.data.resize import resize
 from cebench.errors import InputError
@@ -42,19 +43,19 @@ def read_inpainting_pairs(
     """
     true_files, guessed_files = _by_stem(targets), _by_stem(predictions)
     masks = {} if isinstance(region, int) else _by_stem(region)
-    _require_partners(true_files, targets, guessed_files, predictions)
-    _require_partners(guessed_files, predictions, true_files, targets)
+    _check_partners(true_files, targets, guessed_files, predictions)
+    _check_partners(guessed_files, predictions, true_files, targets)
     if not isinstance(region, int):
-        _require_partners(true_files, targets, masks, region)
+        _check_partners(true_files, targets, masks, region)
     for stem, path in true_files.items():
         target = _averaged(path, size)
         prediction = _averaged(guessed_files[stem], size)
-        _require_size(prediction, guessed_files[stem], target)
+        _check_size(prediction, guessed_files[stem], target)
         if isinstance(region, int):
             hole = _central_hole(target, region, path)
         else:
             mask = np.array(_nearest(masks[stem], size))
-            _require_size(mask, masks[stem], target)
+            _check_size(mask, masks[stem], target)
             hole = _hole_of(mask, masks[stem])
         yield InpaintingPair(guessed_files[stem], prediction, target, hole)
 
@@ -68,7 +69,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _require_partners(
+def _check_partners(
     files: Mapping[str, Path], folder: Path, partners: Mapping[str, Path], partner_folder: Path
 ) -> None:
     alone = [stem for stem in files if stem not in partners]
@@ -91,7 +92,7 @@ def _nearest(path: Path, size: int | None) -> Image.Image:
     return mask if size is None else mask.resize((size, size), Image.Resampling.NEAREST)
 
 
-def _require_size(image: np.ndarray, path: Path, target: np.ndarray) -> None:
+def _check_size(image: np.ndarray, path: Path, target: np.ndarray) -> None:
     if image.shape != target.shape:
         (height, width, _), (true_height, true_width, _) = image.shape, target.shape
         raise InputError(
@@ -122,6 +123,5 @@ def _central_hole(target: np.ndarray, side: int, path: Path) -> np.ndarray:
     if side > min(height, width):
         raise InputError(f"a hole of {side} pixels does not fit {path}, {width} x {height}")
     hole = np.zeros((height, width), dtype=np.bool_)
-    top, left = (height - side) // 2, (width - side) // 2
-    hole[top : top + side, left : left + side] = True
+    hole[middle(height, side), middle(width, side)] = True
     return hole

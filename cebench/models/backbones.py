@@ -99,7 +99,7 @@ class TorchvisionBackbone(Backbone):
     """Stride -> the module whose output is the last map of that stride."""
 
     def feature_maps(self, images: Tensor) -> dict[int, Tensor]:
-        """Those of `maps`: the stages of a ResNet, what precedes a pooling of AlexNet and VGG."""
+        """Outputs of the modules in `maps`: a ResNet's stages, what AlexNet and VGG pool."""
         if not self.maps:
             return super().feature_maps(images)
         return module_outputs(self.trunk, images, self.maps)[1]

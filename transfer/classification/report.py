@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from cebench.data.voc.devkit import VOC_CLASSES
-from cebench.files import replace_atomically, write_csv
+from cebench.files import write_csv
 from cebench.metrics.average_precision import average_precision_stepwise, class_curve
 from cebench.metrics.bootstrap import DEFINITIONS
+from cebench.plots.precision_recall import plot_precision_recall
 from cebench.plots.sheets import Cell, plot_curves, save_contact_sheet
 from cebench.training.run_directory import RunDirectory
 
@@ -33,7 +32,7 @@ def write_report(
     write_per_class(run.path / "per_class.csv", summaries)
     plot_curves(run.metrics(), run.path / "curves.png", title="classification")
     (run.path / "samples").mkdir(exist_ok=True)
-    plot_precision_recall(scores.sum(axis=0), test.labels, run.path / "precision_recall.png")
+    _plot_curves(scores.sum(axis=0), test, run.path / "precision_recall.png")
     plot_mistakes(test, scores.sum(axis=0), run.path / "samples" / "mistakes.png")
 
 
@@ -74,24 +73,18 @@ def _per_class_lines(summaries: Summaries) -> Iterator[list[Any]]:
         yield line
 
 
-def plot_precision_recall(scores: np.ndarray, labels: np.ndarray, path: Path) -> None:
-    """Write a PNG with the curve of every class, its step-wise average precision as title."""
-    figure = Figure(figsize=(12, 9), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(4, 5, sharex=True, sharey=True)
-    for c, (name, axis) in enumerate(zip(VOC_CLASSES, axes.flat, strict=True)):
-        axis.set(xlim=(0, 1), ylim=(0, 1.02), title=f"{name}: no positive")
-        axis.grid(alpha=0.3)
-        curve = class_curve(scores[:, c], labels[:, c])
-        if curve is not None:
-            precision, recall = curve
-            share = (labels[:, c] == 1).sum() / (labels[:, c] != 0).sum()
-            axis.step(recall, precision, where="pre", linewidth=1.2)
-            axis.axhline(share, color="grey", linewidth=0.8, linestyle=":")
-            axis.set_title(f"{name} {100 * average_precision_stepwise(precision, recall):.1f}")
-    figure.supxlabel("recall (dotted: precision of a random order)")
-    figure.supylabel("precision")
-    replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=100))
+def _plot_curves(scores: np.ndarray, test: LabelledImages, path: Path) -> None:
+    labels = dict(zip(VOC_CLASSES, test.labels.T, strict=True))
+    curves = {name: class_curve(scores[:, c], labels[name]) for c, name in enumerate(VOC_CLASSES)}
+    average_precision = {
+        name: average_precision_stepwise(*curve) if curve else float("nan")
+        for name, curve in curves.items()
+    }
+    chance = {
+        name: float((of_class == 1).sum() / max((of_class != 0).sum(), 1))
+        for name, of_class in labels.items()
+    }
+    plot_precision_recall(curves, average_precision, path, chance)
 
 
 def plot_mistakes(test: LabelledImages, scores: np.ndarray, path: Path) -> None:

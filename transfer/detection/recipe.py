@@ -34,7 +34,7 @@ class DetectionRecipe(TrainingRecipe, SgdOptions, PrecisionOptions):
     train_images: NonNegativeInt = 0
     """Images taken from the train set by a rule that knows no seed; 0 takes all."""
     test_images: NonNegativeInt = 0
-    """The same of the test set."""
+    """Images taken from the test set, by the same rule."""
     proposals: str = "fast"
     """Mode of Selective Search, `fast` or `quality`: the boxes lie beside the run directory, in
     proposals-<hash>.safetensors, so that the runs of one folder compute them once. Or the path of

@@ -14,7 +14,8 @@ from cebench.metrics.detection import (
     class_curves,
 )
 from cebench.metrics.detection_errors import KINDS, error_kinds
-from cebench.plots.detection import plot_precision_recall, plot_shares
+from cebench.plots.detection import plot_shares
+from cebench.plots.precision_recall import Curve, plot_precision_recall
 
 from ..run_context import Measurement
 from .data import DetectionSet
@@ -70,10 +71,11 @@ def _write_per_class(scores: DetectionScores, path: Path) -> None:
 def _plot_curves(
     detections: Detections, truth: Objects, scores: DetectionScores, path: Path
 ) -> None:
-    curves = class_curves(detections, truth, len(VOC_CLASSES))
-    of_class = {name: (c.precision, c.recall) for name, c in zip(VOC_CLASSES, curves, strict=True)}
+    found = class_curves(detections, truth, len(VOC_CLASSES))
+    curves: list[Curve | None] = [(curve.precision, curve.recall) for curve in found]
     values = [row.ap_voc07_11pt for row in scores.per_class]
-    plot_precision_recall(of_class, dict(zip(VOC_CLASSES, values, strict=True)), path)
+    by_class = dict(zip(VOC_CLASSES, curves, strict=True))
+    plot_precision_recall(by_class, dict(zip(VOC_CLASSES, values, strict=True)), path)
 
 
 def _report_errors(detections: Detections, truth: Objects, folder: Path) -> None:

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from cebench.data.fingerprint import fingerprint_files
 from cebench.errors import InputError
 from cebench.inpainting.networks import Images, load_context_features, model_file
+from cebench.inpainting.photo_holes import central_hole
+from cebench.inpainting.squares import SIDE
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores, inpainting_sums
 
 from ..run_context import Outcome, RunContext
 from ..task import Task
-from .data import InpaintingImages, central_hole, find_images, read_images
+from .data import InpaintingImages, find_images, read_images
 from .features import nearest_images
 from .prediction import (
     describe_contexts,
@@ -34,7 +36,7 @@ def measure(recipe: InpaintingRecipe, run_context: RunContext) -> Outcome:
     """
     folder, device = run_context.run.path, run_context.device
     network = load_context_features(run_context.weights, device)
-    descriptors = describe_contexts(recipe, run_context, network, central_hole())
+    descriptors = describe_contexts(recipe, run_context, network, central_hole(SIDE, SIDE))
     gallery_files, test_files = find_images(recipe, run_context.data).values()
     images = read_images(gallery_files, test_files, recipe.gallery_views == "mirrored-too")
     neighbours = {
