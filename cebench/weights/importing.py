@@ -33,7 +33,7 @@ _COUNTER = "num_batches_tracked"
 
 
 class Description(BaseModel):
-    """What a mapping file (TOML) may say of another program's weights; every key has a usual value."""
+    """What a mapping file (TOML) says of another program's weights; every key has a usual value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
