@@ -10,7 +10,6 @@ from click.testing import CliRunner
 from cebench.cli import COMMANDS, cli
 from cebench.pretrain.command import METHODS as OFFERED_METHODS
 from cebench.pretrain.run import METHODS
-from cebench.transfer.command import ENGINES
 from cebench.transfer.command import TASKS as OFFERED_TASKS
 from cebench.transfer.run import TASKS
 
@@ -31,7 +30,6 @@ def test_every_verb_has_help(runner: CliRunner, verb: str) -> None:
 def test_the_commands_offer_what_the_programs_have() -> None:
     assert set(OFFERED_METHODS) == set(METHODS)
     assert set(OFFERED_TASKS) == set(TASKS)
-    assert set(ENGINES) == {engine for task in TASKS.values() for engine in task.engines}
 
 
 def test_the_version_is_printed(runner: CliRunner) -> None:

@@ -36,7 +36,7 @@ ENGINES = ("native", "detectron2", "mmseg")
     "--data",
     type=click.Path(path_type=Path),
     required=True,
-    help="The VOCdevkit; for inpainting the folder that holds the gallery and the test folder.",
+    help="The VOCdevkit, or for a task on plain images a folder of gallery and test folders.",
 )
 @click.option(
     "--engine",
