@@ -43,6 +43,7 @@ def generator_weights(region: str) -> Weights:
         architecture="inpainting-generator",
         method="context-gan-l2",
         recipe_values=values,
+        recipe_sha256="",
     )
     return Weights(name="run/model", tensors=network.state_dict(), sidecar=sidecar)
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from cebench.data.images import read_label_image
-from cebench.data.voc.devkit import voc_palette
+from cebench.data.voc.label_images import read_label_image
+from cebench.data.voc.palette import voc_palette
 from cebench.devices import Precision, autocast
 from cebench.models.caffenet import preprocess
 from cebench.progress import progress

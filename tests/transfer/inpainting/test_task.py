@@ -58,6 +58,7 @@ def generator_weights(**changes: Any) -> Weights:
         architecture="inpainting-generator",
         method="context-gan",
         recipe_values=values,
+        recipe_sha256="",
         sha256="gan",
     )
     return Weights(name="gan/model", tensors=network.state_dict(), sidecar=sidecar)
