@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from cebench.errors import CebenchError
 
 Text = Annotated[str, Field(min_length=1)]
+RecipeValues = Mapping[tuple[str, str], Mapping[str, str]]
+"""(program, recipe) -> option -> value as TOML."""
 
 
 class _Frozen(BaseModel):
@@ -118,10 +120,10 @@ def parse_ledger(text: str) -> Ledger:
         raise CebenchError(f"ledger.toml: {where}: {first['msg']}".replace(": :", ":")) from None
 
 
-def area_page(ledger: Ledger, area_id: str, recipe_values: Mapping[str, Mapping[str, str]]) -> str:
+def area_page(ledger: Ledger, area_id: str, recipe_values: RecipeValues) -> str:
     """One area as a Markdown page, a heading per entry.
 
-    recipe_values: `program recipe` -> option -> value as TOML, of the recipes that ship.
+    recipe_values: of the recipes that ship, by program and name.
     """
     area = ledger.areas[area_id]
     parts = [f"(ledger-{area_id})=\n# {area.title}", f"`{area.command}`", area.about]
@@ -129,7 +131,7 @@ def area_page(ledger: Ledger, area_id: str, recipe_values: Mapping[str, Mapping[
     return "\n\n".join(parts) + "\n"
 
 
-def entry_section(entry: Entry, recipe_values: Mapping[str, Mapping[str, str]]) -> str:
+def entry_section(entry: Entry, recipe_values: RecipeValues) -> str:
     """One entry as a Markdown section under an anchor of its id."""
     lines = [f"({entry.id})=\n## {entry.heading}"]
     lines.append("| Choice | Source |\n| --- | --- |")
@@ -150,16 +152,21 @@ def default_text(entry: Entry) -> str:
     return f"{entry.default} ({options})" if entry.default else options
 
 
-def _chosen_by(entry: Entry, recipe_values: Mapping[str, Mapping[str, str]]) -> str:
+def _chosen_by(entry: Entry, recipe_values: RecipeValues) -> str:
+    """The values of the entry's options: a row for the recipes that agree in all of them."""
     if entry.flag:
         return f"Chosen on the command line by `{entry.flag}`."
-    if not entry.options:
-        return ""
-    head = "| Recipe | " + " | ".join(f"`{name}`" for name in entry.options) + " |"
+    recipes: dict[tuple[str, ...], list[str]] = {}
+    for (program, recipe), values in recipe_values.items():
+        if program in entry.programs and entry.options.keys() <= values.keys():
+            chosen = tuple(values[name] for name in entry.options)
+            recipes.setdefault(chosen, []).append(f"{program} {recipe}")
+    if len(recipes) < 2:
+        return "The same in every recipe." if entry.options else ""
+    head = "| Recipes | " + " | ".join(f"`{name}`" for name in entry.options) + " |"
     rows = [
-        f"| {title} | " + " | ".join(f"`{values[name]}`" for name in entry.options) + " |"
-        for title, values in recipe_values.items()
-        if title.split()[0] in entry.programs and entry.options.keys() <= values.keys()
+        f"| {', '.join(names)} | " + " | ".join(f"`{value}`" for value in chosen) + " |"
+        for chosen, names in recipes.items()
     ]
     return "\n".join([head, "| --- " * (len(entry.options) + 1) + "|", *rows])
 
