@@ -29,7 +29,9 @@ class Interrupted(CebenchError):  # noqa: N818 - it names what happened, not a m
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The end of a message about a wrong name: the most similar known one, then all of them."""
+    """The end of a message about a wrong name: a similar known one if there is any, then all."""
     names = list(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)
-    return f"did you mean {', '.join(map(repr, nearest))}? Known: {', '.join(names)}"
+    similar = difflib.get_close_matches(name, names, n=1)
+    if not similar:
+        return f"choose from {', '.join(names)}"
+    return f"did you mean {similar[0]!r}? All: {', '.join(names)}"

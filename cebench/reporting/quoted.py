@@ -2,7 +2,7 @@
 
 import functools
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Annotated
 
@@ -126,23 +126,26 @@ def quoted_page(quoted: Quoted) -> str:
         )
     parts += [_group_table(quoted, group) for group in quoted.groups]
     conflicts = "\n".join(f"- **{c.row}, {c.column}:** {c.note}" for c in quoted.conflicts)
-    sources = "\n".join(f"- **{id}:** {title}" for id, title in quoted.sources.items())
+    sources = "\n".join(f"{n}. {title}" for n, title in enumerate(quoted.sources.values(), 1))
     parts += ["## Conflicts", conflicts, "## Sources", sources]
     return "\n\n".join(parts) + "\n"
 
 
 def _group_table(quoted: Quoted, group: str) -> str:
     columns = [column for column in quoted.columns if column.group == group]
+    ids = list(quoted.sources)
     head = "| Row | " + " | ".join(column.label for column in columns) + " |"
     lines = [head, "| --- " + "| ---: " * len(columns) + "|"]
     for row in quoted.rows:
         cells = [quoted.find([row.id], column.id) for column in columns]
         if any(cells):
-            shown = [", ".join(map(_with_sources, numbers)) or "—" for numbers in cells]
+            shown = [", ".join(_with_sources(n, ids) for n in numbers) or "—" for numbers in cells]
             lines.append(f"| {row.label} | " + " | ".join(shown) + " |")
     title = quoted.groups[group]
     return f"## {title.title}\n\n{title.metric}\n\n" + "\n".join(lines)
 
 
-def _with_sources(number: QuotedNumber) -> str:
-    return f"{number.percent:g} ({', '.join(number.quoted_by)})"
+def _with_sources(number: QuotedNumber, sources: Sequence[str]) -> str:
+    """The number and, in brackets, where its sources stand in the list of sources."""
+    places = sorted(sources.index(id) + 1 for id in number.quoted_by)
+    return f"{number.percent} [{', '.join(map(str, places))}]"
