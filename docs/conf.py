@@ -32,6 +32,7 @@ exclude_patterns = ["_ext", "images"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 default_role = "code"
+highlight_language = "none"
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 

@@ -9,7 +9,6 @@ import click
 
 if TYPE_CHECKING:
     from cebench.reporting.published import Column, Layout
-    from cebench.reporting.records import Record
 
 COLUMNS = 80
 
@@ -120,7 +119,12 @@ def _quoted(row: str, column: "Column") -> dict[str, Any]:
 
 
 def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list[dict[str, Any]]:
-    """The measured numbers of the cell below `folder`: headline only."""
+    """The measured numbers of the cell below `folder`: headline only.
+
+    The one function here that knows how a record looks.
+    """
+    from cebench.reporting.records import read_records
+
     wanted = (layout.id, row, column.id, column.metric)
     return [
         {
@@ -133,16 +137,9 @@ def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list
             "data": record.data,
             "weights": record.weights,
         }
-        for path, record in _read(folder)
+        for path, record in read_records(folder)
         if (record.table, record.row, record.column, record.metric) == wanted
     ]
-
-
-def _read(folder: Path) -> "list[tuple[Path, Record]]":
-    """Every number below `folder` with its file: the one place that knows how records lie."""
-    from cebench.reporting.records import read_records
-
-    return read_records(folder)
 
 
 def _choices(row: str, task: str) -> list[dict[str, Any]]:
