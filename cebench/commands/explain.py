@@ -125,20 +125,22 @@ def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list
     """
     from cebench.reporting.records import read_records
 
-    wanted = (layout.id, row, column.id, column.metric)
+    wanted = (row, column.id, column.metric)
     return [
         {
             "path": str(path),
-            "value": record.value,
+            "value": measured.value,
             "tier": record.tier,
-            "recipe": record.recipe,
+            "recipe": record.recipe.name,
             "seed": record.seed,
             "protocol": f"{record.protocol} version {record.protocol_version}",
-            "data": record.data,
-            "weights": record.weights,
+            "data": record.data.name,
+            "weights": f"{record.weights.name} ({record.weights.recipe.name})",
         }
         for path, record in read_records(folder)
-        if (record.table, record.row, record.column, record.metric) == wanted
+        if record.table == layout.id
+        for measured in record.measurements
+        if (measured.row, measured.column, measured.metric) == wanted
     ]
 
 

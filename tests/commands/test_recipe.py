@@ -67,8 +67,8 @@ def test_show_as_json(runner: CliRunner) -> None:
 
 def test_a_recipe_file_is_shown_with_its_values(runner: CliRunner, tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('tier = "smoke"\n')
-    assert 'tier = "smoke"' in shown(runner, "show", "random", str(path))
+    path.write_text('tier = "paper"\n')
+    assert 'tier = "paper"' in shown(runner, "show", "random", str(path))
 
 
 def test_a_terminal_of_80_columns_gets_a_table(
