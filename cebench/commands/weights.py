@@ -49,23 +49,35 @@ def inspect(file: Path, as_json: bool) -> None:
 @weights.command("import")
 @click.argument("file", type=_PATH)
 @click.option(
+    "--like",
+    metavar="NAME",
+    help="A published file: context-encoder, doersch, wang-gupta, agrawal, caffenet, "
+    "inpaint-center. Instead of --as, --method and --mapping, which count before it.",
+)
+@click.option(
     "--as",
     "architecture",
-    required=True,
-    metavar="caffenet|torchvision/NAME|timm/NAME",
-    help="Which network the tensors belong to.",
+    metavar="NETWORK",
+    help="Which network the tensors belong to: caffenet, caffenet-nogroups, torchvision/NAME, "
+    "timm/NAME, inpainting-generator.",
 )
-@click.option("--method", required=True, metavar="ROW", help="Row of the tables: imagenet, ...")
+@click.option("--method", metavar="ROW", help="Row of the tables: imagenet, ...")
 @click.option("--out", type=_PATH, required=True, help="Folder for weights.safetensors and .json.")
 @click.option("--mapping", type=_PATH, help="TOML: names, colour order, range, mean, std, side.")
-@click.option("--inside", default="", metavar="KEY", help="Key of the state dict in FILE.")
+@click.option("--inside", default="", metavar="A.B.C", help="Keys down to the state dict in FILE.")
 @click.option("--prefix", default="", help="What the names in FILE begin with, such as module.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def import_(*, as_json: bool, **given: Any) -> None:
-    """Make a weights file of FILE, a state dict from another program (.pth, .safetensors).
+    r"""Make a weights file of FILE, from another program.
 
+    FILE is a state dict (.pth, .safetensors), a Caffe net (.caffemodel) or a Torch7 network (.t7).
     Prints which tensors were matched, transformed and left out; refuses what does not cover the
     whole trunk. Nothing is downloaded, and no code in FILE is run.
+
+    \b
+    cebench weights import ce_features.caffemodel --like context-encoder --out weights/context
+    cebench weights import resnet.pth --as torchvision/resnet50 --method moco \
+        --prefix module.encoder_q. --out weights/moco
     """
     from dataclasses import asdict
 

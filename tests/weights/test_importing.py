@@ -188,7 +188,7 @@ def test_fc6_and_fc7_of_other_shapes_are_refused(
     tmp_path: Path, name: str, shape: tuple[int, ...]
 ) -> None:
     state = {**CaffeNetTrunk().state_dict(), **FC, name: torch.zeros(shape)}
-    wanted = re.escape(f"{name} is {shape} where {tuple(FC[name].shape)} is needed; take fc6 and")
+    wanted = re.escape(f"{name} is {shape} where {tuple(FC[name].shape)} is needed; say fully")
     with pytest.raises(InputError, match=wanted):
         taken(saved(tmp_path / "fc.pth", state), "caffenet")
     assert not (tmp_path / "out").exists()
