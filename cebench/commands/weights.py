@@ -88,6 +88,34 @@ def import_(*, as_json: bool, **given: Any) -> None:
     click.echo(json.dumps(shown, indent=2) if as_json else str(imported))
 
 
+@weights.command()
+@click.argument("file", type=_PATH)
+@click.option(
+    "--to",
+    type=click.Choice(["torchvision", "caffe", "safetensors"]),
+    required=True,
+    help="torchvision's names, a .caffemodel, or our names without a sidecar.",
+)
+@click.option("--out", type=_PATH, required=True, help="File to write: .safetensors, .caffemodel.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def export(file: Path, to: str, out: Path, as_json: bool) -> None:
+    r"""Write FILE, a weights file or a run directory, for another program, bit for bit.
+
+    Says what the network takes, and which tensors torchvision's AlexNet has in other shapes.
+
+    \b
+    cebench weights export runs/context --to caffe --out context.caffemodel
+    cebench weights export weights/alexnet --to torchvision --out alexnet.safetensors
+    """
+    from dataclasses import asdict
+
+    from cebench.weights.exporting import export_weights
+
+    exported = export_weights(file, to, out)
+    shown = {**asdict(exported), "path": str(exported.path)}
+    click.echo(json.dumps(shown, indent=2) if as_json else str(exported))
+
+
 def _trunk_verdict(loaded: Any) -> str:
     from cebench.errors import InputError
     from cebench.weights.files import load_backbone

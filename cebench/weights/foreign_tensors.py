@@ -76,12 +76,12 @@ def check_prefix(state: Mapping[str, Tensor], names: Iterable[str], file: Path) 
 def found_by_shape(state: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> dict[str, str]:
     """Our name -> the file's, for layers whose usual name is absent and whose shape is unique.
 
-    A layer is known by its weight of four axes; its bias goes with it.
+    A layer is known by its weight; its bias goes with it.
     """
     found: dict[str, str] = {}
     taken = {want.source for want in wanted.values()}
     for name, want in wanted.items():
-        if want.source in state or not name.endswith(".weight") or len(want.shape) != 4:
+        if want.source in state or not name.endswith(".weight") or len(want.shape) < 2:
             continue
         fitting = [n for n, v in state.items() if v.shape == want.shape and n not in taken]
         if len(fitting) == 1 and fitting[0].endswith(".weight"):
