@@ -116,6 +116,37 @@ def export(file: Path, to: str, out: Path, as_json: bool) -> None:
     click.echo(json.dumps(shown, indent=2) if as_json else str(exported))
 
 
+@weights.command()
+@click.argument("file", type=_PATH)
+@click.option(
+    "--on",
+    type=_PATH,
+    multiple=True,
+    required=True,
+    help="Folder of images, VOC year folder or tar file (may be given several times).",
+)
+@click.option("--out", type=_PATH, required=True, help="Folder for weights.safetensors and .json.")
+@click.option("--images", "count", default=16, show_default=True, help="How many images to use.")
+@click.option("--seed", default=0, show_default=True, help="Of the images' choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def rescale(*, as_json: bool, **given: Any) -> None:
+    r"""Scale the layers of FILE until their gradients have one relative size (row ROW-rescaled).
+
+    FILE is a weights file or a run directory, its trunk without normalisation layers.
+
+    \b
+    cebench weights rescale weights/doersch --on VOCdevkit/VOC2007 --out weights/doersch-rescaled
+    cebench weights rescale runs/context --on photos --images 32 --out runs/context-rescaled
+    """
+    from dataclasses import asdict
+
+    from cebench.weights.rescaling import rescale_weights
+
+    rescaled = rescale_weights(**given)
+    shown = {**asdict(rescaled), "path": str(rescaled.path)}
+    click.echo(json.dumps(shown, indent=2) if as_json else str(rescaled))
+
+
 def _trunk_verdict(loaded: Any) -> str:
     from cebench.errors import InputError
     from cebench.weights.files import load_backbone

@@ -169,6 +169,7 @@ def data_dependent_init(
     layers: Sequence[Layer],
     inputs: Sequence[Tensor],
     compute: Callable[[Layer, Tensor], Tensor],
+    mean_output: float = 0,
 ) -> None:
     """Scale and shift layers so that each unit has mean 0 and variance 1 before its ReLU.
 
@@ -180,6 +181,7 @@ def data_dependent_init(
         layers: one behind the other, with a ReLU between.
         inputs: of the first, from some training images, in one or several parts.
         compute: a layer's output, units along dimension 1.
+        mean_output: another mean than 0.
     """
     for layer in layers:
         units = torch.cat([compute(layer, x).transpose(0, 1).flatten(1) for x in inputs], dim=1)
@@ -187,5 +189,5 @@ def data_dependent_init(
         deviation.clamp_(min=1e-6)  # Of a unit that never changes.
         layer.weight /= deviation.view(-1, *[1] * (layer.weight.dim() - 1))
         assert layer.bias is not None
-        layer.bias.copy_((layer.bias - mean) / deviation)
+        layer.bias.copy_((layer.bias - mean) / deviation + mean_output)
         inputs = [F.relu(compute(layer, x)) for x in inputs]

@@ -188,7 +188,7 @@ def test_what_a_generator_of_ours_cannot_hold_is_refused(
         .write(("nn.Sequential", {"modules": [("nn.Linear", {"weight": torch.ones(2)})]}))
         .bytes()
     )
-    with pytest.raises(InputError, match="1 layers with weights, expected the 19 of a generator"):
+    with pytest.raises(InputError, match="1 layers with weights, expected the 20 of a generator"):
         like("inpaint-center", file)
 
 

@@ -21,7 +21,7 @@ _SAFE_CLASSES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     np.dtype,
     (_SCALAR, "numpy.core.multiarray.scalar"),
     (_SCALAR, "numpy._core.multiarray.scalar"),
-    *{type(np.dtype(code)) for code in "?bBhHiIqQefd"},
+    *{type(np.dtype(code)) for code in "?bBhHiIlLqQefd"},
 ]
 """What laboratories' checkpoints hold besides tensors and plain values: options and scores.
 

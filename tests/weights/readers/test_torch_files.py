@@ -64,7 +64,7 @@ def test_keys_may_have_dots_of_their_own(tmp_path: Path) -> None:
 
 
 def test_several_state_dicts_are_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds 2 state dicts, .* --inside: student, teacher"):
+    with pytest.raises(InputError, match=r"holds 2 state dicts, .* --inside: student, teacher"):
         read_state_dict(saved(tmp_path, DINO))
     found = read_state_dict(saved(tmp_path, DINO), "teacher").tensors
     assert [*found] == ["backbone.conv.weight", "backbone.conv.bias"]
