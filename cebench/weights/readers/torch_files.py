@@ -1,6 +1,7 @@
 """What torch.save and safetensors wrote, opened without running any code in it."""
 
 import re
+import warnings
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,7 +33,8 @@ None of them does anything when it is made: an attribute holder and NumPy's scal
 def open_torch_file(file: Path) -> Any:
     """The content of a torch.save file on the CPU; InputError unless it opens without code."""
     try:
-        with torch.serialization.safe_globals(_SAFE_CLASSES):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE_CLASSES):
+            warnings.simplefilter("ignore")  # What they say is in the messages below.
             return torch.load(file, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
