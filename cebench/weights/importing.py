@@ -32,6 +32,7 @@ from cebench.weights.files import (
     load_backbone,
     save_weights,
 )
+from cebench.weights.foreign_pixels import check_range, fold_into_conv1, preprocessing_of
 from cebench.weights.foreign_tensors import (
     COUNTER,
     Wanted,
@@ -117,7 +118,7 @@ def import_weights(
         )
     path = _new_path(out, preset.architecture)
     description = read_description(mapping, preset.description)
-    _check_range(description, preset.architecture)
+    check_range(description, preset.architecture)
     state = _without_prefix(read_state_dict(file, inside), prefix, file)
     if preset.architecture == GENERATOR:
         from cebench.weights.generators import generator_weights
@@ -162,11 +163,11 @@ def _trunk(
     incomplete = _drop_incomplete_fc(tensors, transformed)
     taken = {wanted[name].source for name in tensors}
     if foreign:
-        preprocessing = _preprocessing(description, backbone)
+        preprocessing = preprocessing_of(description, backbone)
     else:
         preprocessing = Preprocessing()
         _check_groups(tensors, preset, file)
-        transformed |= _folded_into_conv1(tensors, description)
+        transformed |= fold_into_conv1(tensors, description)
     values = description.model_dump(mode="json", exclude_defaults=True)
     sidecar = _sidecar(preset, preprocessing, file, values)
     _, proof = load_backbone(Weights(name=str(file), tensors=tensors, sidecar=sidecar))
@@ -211,17 +212,6 @@ def _sidecar(
         seed=0,
         seconds=0.0,
     )
-
-
-def _check_range(description: Description, architecture: str) -> None:
-    """InputError for a range whose mean or std would be the usual one, of another range."""
-    needed = ("mean", "std") if is_foreign(architecture) else ("mean",)
-    absent = [key for key in needed if getattr(description, key) is None]
-    if description.range is not None and absent:
-        raise InputError(
-            f"mapping: range without {' and '.join(absent)}: the usual ones belong to the usual "
-            "range; state them in the range that you give"
-        )
 
 
 def _without_prefix(state: ForeignState, prefix: str, file: Path) -> ForeignState:
@@ -337,39 +327,3 @@ def _drop_incomplete_fc(tensors: dict[str, Tensor], transformed: dict[str, str])
         tensors.pop(name, None)
         transformed.pop(name, None)
     return missing if len(missing) < len(FC_TENSORS) else ()
-
-
-def _preprocessing(description: Description, backbone: Backbone) -> Preprocessing:
-    """As described, otherwise as the library trained: ImageNet's statistics on [0, 1]."""
-    return Preprocessing(
-        range=description.range or (0.0, 1.0),
-        mean_rgb=description.rgb(description.mean) or (0.485, 0.456, 0.406),
-        std_rgb=description.rgb(description.std) or (0.229, 0.224, 0.225),
-        side=backbone.side,
-    )
-
-
-def _folded_into_conv1(tensors: dict[str, Tensor], description: Description) -> dict[str, str]:
-    """Change conv1 so that it takes what every CaffeNet here takes; returns what was done.
-
-    Theirs sees (a x + low - m) / s of a pixel x in 0..255, ours x - M: a / s goes into the weights
-    and (a M + low - m) / s into the bias. At padded borders, which are 0 for both, M stands for m.
-    """
-    if not {"conv1.weight", "conv1.bias"} <= tensors.keys():
-        return {}  # Refused as missing by the proof.
-    ours = Preprocessing()
-    low, high = description.range or ours.range
-    means = description.rgb(description.mean) or ours.mean_rgb
-    stds = description.rgb(description.std) or ours.std_rgb
-    usual, mean, std = (torch.tensor(v, dtype=torch.float64) for v in (ours.mean_rgb, means, stds))
-    factor = (high - low) / 255 / std
-    shift = factor * usual + (low - mean) / std
-    if bool((factor == 1).all() and (shift == 0).all()):
-        return {}
-    weight = tensors["conv1.weight"].double()
-    tensors["conv1.bias"] = (
-        tensors["conv1.bias"].double() + (weight * shift[:, None, None]).sum((1, 2, 3))
-    ).float()
-    tensors["conv1.weight"] = (weight * factor[:, None, None]).float()
-    done = "takes RGB, 0..255, minus the mean pixel of all rows"
-    return {"conv1 (weight and bias)": done}

@@ -80,13 +80,16 @@ def _fixed_width_values(
     message: memoryview, start: int, key_width: int, width: int
 ) -> tuple[memoryview, int]:
     """The values of all fields from `start` on that repeat its key, and where they end."""
-    content = np.frombuffer(message, np.uint8)[start:]
     row = key_width + width
+    key = message[start : start + key_width]
+    if message[start + row : start + row + key_width] != key:  # The usual case, and fast.
+        return message[start + key_width : start + row], start + row
+    content = np.frombuffer(message, np.uint8)[start:]
     rows = content[: len(content) // row * row].reshape(-1, row)
-    keys, key = rows[:, :key_width], content[:key_width]
+    keys = rows[:, :key_width]
     count, step = 1, 16
     while count < len(rows):
-        same = (keys[count : count + step] == key).all(1)
+        same = (keys[count : count + step] == np.frombuffer(key, np.uint8)).all(1)
         count += len(same) if same.all() else int(same.argmin())
         if not same.all():
             break

@@ -6,6 +6,7 @@ tensors. The format is that of torch/torch7, File.lua, generic/Tensor.c and gene
 
 import math
 import re
+import struct
 import warnings
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -68,6 +69,10 @@ class _Stream(Protocol):
 
     def text(self, length: int) -> bytes | memoryview: ...
 
+    def int32(self) -> int: ...
+
+    def float64(self) -> float: ...
+
 
 def read_torch7(file: Path) -> Any:
     """The object in a file: None, bool, int, float, str, Tensor, Table or TorchObject.
@@ -96,6 +101,13 @@ class _BinaryStream:
     def numbers(self, dtype: str, count: int) -> np.ndarray:
         kind = np.dtype(dtype).newbyteorder("<")
         return np.frombuffer(self.text(count * kind.itemsize), kind)
+
+    def int32(self) -> int:
+        return int.from_bytes(self.text(4), "little", signed=True)
+
+    def float64(self) -> float:
+        number: float = struct.unpack("<d", self.text(8))[0]
+        return number
 
     def text(self, length: int) -> memoryview:
         left = len(self.content) - self.at
@@ -127,6 +139,12 @@ class _AsciiStream:
         if len(found) != count:
             raise DamagedError(f"{len(found):,} numbers in a line that should hold {count:,}")
         return found
+
+    def int32(self) -> int:
+        return int(self.numbers("int32", 1)[0])
+
+    def float64(self) -> float:
+        return float(self.numbers("float64", 1)[0])
 
     def text(self, length: int) -> bytes:
         left = len(self.content) - self.at
@@ -160,35 +178,32 @@ class _Parser:
                 result = None
         return result
 
-    def _int(self) -> int:
-        return int(self.stream.numbers("int32", 1)[0])
-
     def _longs(self, count: int) -> list[int]:
         numbers: list[int] = self.stream.numbers("int64", count).tolist()
         return numbers
 
     def _string(self) -> str:
-        return bytes(self.stream.text(self._int())).decode("utf-8", "replace")
+        return bytes(self.stream.text(self.stream.int32())).decode("utf-8", "replace")
 
     def _object(self) -> Steps:
         self.objects_left -= 1
         if self.objects_left < 0:
             raise DamagedError(f"more than {MAX_OBJECTS:,} objects; no network has so many")
-        kind = self._int()
+        kind = self.stream.int32()
         if kind == _NIL:
             return None
         if kind == _NUMBER:
-            number = float(self.stream.numbers("float64", 1)[0])
+            number = self.stream.float64()
             return int(number) if number.is_integer() else number
         if kind == _STRING:
             return self._string()
         if kind == _BOOLEAN:
-            return self._int() != 0
+            return self.stream.int32() != 0
         if kind == _FUNCTION:
             return (yield from self._function(TorchObject("function")))
         if kind not in (_TABLE, _TORCH, _INDEXED_7, _INDEXED_8):
             raise DamagedError(f"an object of unknown kind {kind}")
-        index = self._int()
+        index = self.stream.int32()
         if index in self.known:
             return self.known[index]
         return (yield from self._indexed(kind, index))
@@ -197,7 +212,7 @@ class _Parser:
         """An object that others may refer to, itself included: known before its parts are."""
         if kind == _TABLE:
             self.known[index] = table = Table()
-            return (yield from self._table(table, self._int()))
+            return (yield from self._table(table, self.stream.int32()))
         if kind != _TORCH:
             self.known[index] = function = TorchObject("function")
             return (yield from self._function(function))
@@ -229,12 +244,12 @@ class _Parser:
         return table
 
     def _function(self, function: TorchObject) -> Steps:
-        self.stream.text(self._int())  # Byte code, which is skipped.
+        self.stream.text(self.stream.int32())  # Byte code, which is skipped.
         function.fields = Table(upvalues=(yield))
         return function
 
     def _tds(self, name: str) -> Steps:
-        count = self._int()
+        count = self.stream.int32()
         yield  # An allocator's note.
         if name == "tds.Hash":
             return (yield from self._table(Table(), count))
@@ -249,7 +264,7 @@ class _Parser:
         return torch.from_numpy(self.stream.numbers(dtype, count).astype(dtype))
 
     def _tensor(self, dtype: str) -> Steps:
-        axes = self._int()
+        axes = self.stream.int32()
         if not 0 <= axes <= MAX_AXES:
             raise DamagedError(f"a tensor of {axes} axes")
         shape, strides = self._longs(axes), self._longs(axes)

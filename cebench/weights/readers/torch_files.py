@@ -39,8 +39,8 @@ def open_torch_file(file: Path) -> Any:
     except UnpicklingError as error:
         found = re.search(r"GLOBAL (\S+)", str(error))
         reason = f"it holds a {found[1]}" if found else "it holds other Python objects"
-    except (RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
+    except Exception as error:  # Of a damaged file, torch raises whatever it runs into.
+        reason = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
         if "TorchScript" in str(error):
             reason = "it is a TorchScript archive"
         if "central directory" in reason:

@@ -1,6 +1,8 @@
 """Checkpoints as laboratories write them, and tensors that are no weights."""
 
 import argparse
+import contextlib
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -133,3 +137,20 @@ def test_truncated_files_and_other_files_are_named(tmp_path: Path) -> None:
     file.write_text("<!DOCTYPE html><html>Quota exceeded</html>")
     with pytest.raises(InputError, match=r"a\.pth: is a web page, so the download failed"):
         read_state_dict(file)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data(), st.sampled_from(["a.pth", "old.pth", "a.safetensors"]))
+def test_mutated_checkpoints_end_in_tensors_or_one_error(data: st.DataObject, name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / name
+        if name == "a.safetensors":
+            save_file(STATE, path)
+        else:
+            torch.save(STATE, path, _use_new_zipfile_serialization=name == "a.pth")
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 6))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+        with contextlib.suppress(InputError):
+            read_state_dict(path)
