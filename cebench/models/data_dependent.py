@@ -55,7 +55,8 @@ def initialise_from_data(
         layer.weight.copy_(values.view_as(layer.weight))
         if layer.bias is not None:
             layer.bias.zero_()
-        data_dependent_init([layer], inputs, lambda layer, x: layer(x), bias)
+        # One kind of layer or the other, which its type variable cannot say.
+        data_dependent_init([layer], inputs, lambda layer, x: layer(x), bias)  # type: ignore[type-var]
 
 
 def _input_of(network: nn.Module, layer: Layer, images: Tensor) -> Tensor:
@@ -113,7 +114,8 @@ def _filters(
         outputs, batch_size=10 * outputs, n_init=1, random_state=int(generator.integers(2**31))
     )
     found: NDArray[np.float64] = clusters.fit(white).cluster_centers_ @ whitening.T
-    return found / np.maximum((centred @ found.T).std(0), 1e-8)[:, None]
+    found /= np.maximum((centred @ found.T).std(0), 1e-8)[:, None]
+    return found
 
 
 def gradient_ratios(network: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
