@@ -261,7 +261,7 @@ def test_files_that_hold_no_state_dict_are_named(tmp_path: Path) -> None:
     state = {"a": torch.zeros(1), "b": torch.zeros(1)}
     for content, message in (
         ({"model": torch.nn.Linear(2, 2)}, r"it holds a torch\.nn\.modules\.linear\.Linear"),
-        ({"epoch": 3, "loss": 0.5}, "holds 0 state dicts, expected one; .* its keys: epoch, loss"),
+        ({"epoch": 3, "loss": 0.5}, "holds 0 state dicts, expected one; its keys: epoch, loss"),
         ({"net": state, "ema": state}, "holds 2 state dicts, expected one; name it with --inside"),
         ([1, 2], "it is a list"),
     ):
@@ -281,7 +281,7 @@ def test_files_that_hold_no_state_dict_are_named(tmp_path: Path) -> None:
 
 def test_other_mistakes_are_one_line(tmp_path: Path, resnet: torch.nn.Module) -> None:
     file = saved(tmp_path / "r.pth", resnet.state_dict())
-    with pytest.raises(InputError, match="--as alexnet: expected caffenet, torchvision/NAME"):
+    with pytest.raises(InputError, match="--as alexnet: expected caffenet, caffenet-nogroups, "):
         taken(file, "alexnet")
     (tmp_path / "m.toml").write_text('colour = "blue"\n')
     with pytest.raises(InputError, match=r"m\.toml: colour: .* its keys are channels, range"):
