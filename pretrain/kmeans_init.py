@@ -11,7 +11,8 @@ import numpy as np
 from pydantic import Field, PositiveFloat, PositiveInt
 
 from cebench.config import Recipe
-from cebench.models.caffenet import CaffeNetTrunk, preprocess
+from cebench.models.backbones import build_trunk
+from cebench.models.caffenet import preprocess
 from cebench.models.data_dependent import balance_gradient_ratios, initialise_from_data
 from cebench.randomness import numpy_generator
 from cebench.weights.rescaling import whole_images
@@ -53,7 +54,7 @@ def pretrain(recipe: KmeansInitRecipe, run_context: RunContext) -> Pretrained:
         preprocess(whole_images(source.images, part, SIDE).to(run_context.device))
         for part in np.array_split(order[:count], -(-count // recipe.batch_size))
     ]
-    trunk = CaffeNetTrunk().eval().to(run_context.device)
+    trunk = build_trunk().eval().to(run_context.device)
     initialise_from_data(trunk, batches, recipe.filters, recipe.mean_output, run_context.seed)
     if recipe.balance:
         balance_gradient_ratios(trunk, batches[0], run_context.seed)

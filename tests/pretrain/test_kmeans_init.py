@@ -8,7 +8,8 @@ from PIL import Image
 from cebench.models.caffenet import CaffeNetTrunk, preprocess
 from cebench.pretrain.kmeans_init import KmeansInitRecipe
 from cebench.pretrain.run import Request, run_pretraining
-from cebench.weights.files import load_trunk, load_weights
+from cebench.weights.files import load_weights
+from cebench.weights.loading import load_trunk
 
 
 @pytest.fixture
