@@ -132,7 +132,7 @@ def _weights_in(folder: Path) -> Path:
 
 
 def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pretrained) -> Sidecar:
-    """Of the trunk."""
+    """The sidecar of the trunk."""
     return Sidecar(
         architecture=TRUNK_ARCHITECTURE,
         method=request.method,

@@ -231,7 +231,7 @@ def visible_context(
     side: int = IMAGE_SIDE,
     fill_rgb: Sequence[float] = IMAGENET_MEAN_RGB,
 ) -> tuple[NDArray[np.float64], Hole]:
-    """What is left of images beside a hole, at a network's size.
+    """The visible pixels of images around a hole, at a network's size.
 
     Network pixels are averages of visible pixels alone: neither hidden pixels nor the colour that
     replaces them bleed into the context.

@@ -37,7 +37,7 @@ TRUNK_TENSORS = tuple(f"conv{i}.{kind}" for i in range(1, 6) for kind in ("weigh
 
 
 def preprocess(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN_RGB) -> Tensor:
-    """What a trunk is fed: pixels minus the mean pixel, so that a pixel equal to the mean is 0.
+    """Pixels minus the mean pixel: a pixel equal to the mean becomes 0.
 
     Args:
         images: (N, 3, H, W), RGB, 0..255, uint8 or floating point; left as it is.

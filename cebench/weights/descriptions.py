@@ -13,7 +13,7 @@ Triple = tuple[float, float, float]
 
 
 class Description(BaseModel):
-    """What a mapping file (TOML) may say of the foreign weights; every key has a usual value."""
+    """Content of a mapping file (TOML) for foreign weights; every key has a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -26,7 +26,7 @@ class Description(BaseModel):
     std: Triple | None = None
     """What the pixels were divided by; a Caffe `scale` of 1/127.5 is 127.5."""
     side: PositiveInt | None = None
-    """Of the images in pixels."""
+    """Side of the square images in pixels."""
     fully_connected: bool = True
     """Whether fc6 and fc7 of the file are taken; false where they are of other sizes."""
     tensors: dict[str, str] = Field(default_factory=dict)

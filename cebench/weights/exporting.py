@@ -22,7 +22,7 @@ FORMATS = {"torchvision": ".safetensors", "caffe": ".caffemodel", "safetensors":
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """What was written."""
+    """Result of an export: the written file and what could not be expressed."""
 
     path: Path
     names: dict[str, str]

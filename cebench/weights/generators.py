@@ -48,7 +48,8 @@ def generator_weights(
     theirs = _layers(state.tensors)
     bottleneck = _bottleneck(theirs)
     generator = InpaintingGenerator(
-        bottleneck=bottleneck, generator=torch.Generator().manual_seed(torch_seed(0, "twin"))
+        bottleneck=bottleneck,
+        generator=torch.Generator().manual_seed(torch_seed(0, "random-generator")),
     ).eval()
     ours = [(name, m) for name, m in generator.named_modules() if name and not list(m.children())]
     ours = [(name, module) for name, module in ours if module.state_dict()]

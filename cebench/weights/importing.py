@@ -49,7 +49,7 @@ TRUNKS = {"caffenet": CAFFENET, "caffenet-nogroups": CAFFENET_WITHOUT_GROUPS}
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What was taken over."""
+    """Result of an import: the written file and its proof."""
 
     path: Path
     sidecar: Sidecar

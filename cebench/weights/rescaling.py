@@ -31,7 +31,7 @@ _NORMALISATIONS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 @dataclass(frozen=True, kw_only=True)
 class Rescaled:
-    """What was written, and the gradient ratio of each layer before and after."""
+    """Result of a rescaling: the written file and each layer's gradient ratio before and after."""
 
     path: Path
     method: str

@@ -24,7 +24,7 @@ from cebench.weights.readers.protobuf import (
 )
 
 MAX_LAYERS, MAX_BLOBS, MAX_AXES = 10_000, 64, 32
-"""Of a net, of a layer, and of a blob; Caffe itself allows 32 axes."""
+"""Limits on a net, a layer and a blob; Caffe itself allows 32 axes."""
 
 _V1_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
 _V0_TYPES = {"conv": "Convolution", "innerproduct": "InnerProduct"}

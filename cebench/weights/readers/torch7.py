@@ -21,7 +21,7 @@ from cebench.errors import InputError
 from cebench.weights.readers.content import DamagedError, check_is_weights_file
 
 MAX_OBJECTS, MAX_DEPTH, MAX_AXES = 1_000_000, 10_000, 64
-"""Of a file, of objects within objects, and of a tensor."""
+"""Limits on a file, on objects within objects, and on a tensor."""
 MAX_VIEW = 2**31
 """Numbers of a tensor that repeats those of its storage."""
 
