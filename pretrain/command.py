@@ -18,6 +18,7 @@ METHODS = (
     "denoising-autoencoder",
     "imagenet",
     "random",
+    "random-he",
 )
 
 
