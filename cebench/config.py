@@ -36,8 +36,8 @@ class Recipe(Options):
     """Options that cannot change a number, or only by way of the data, which has its own hash."""
 
     tier: Tier
-    """`smoke` shows that it runs, `short` fits a laptop, `small` teaches something in a few hours of
-    one core, `paper` follows the published schedule."""
+    """`smoke` shows that it runs, `short` fits a laptop, `small` takes a few hours of one core and
+    teaches something, `paper` follows the published schedule."""
 
     @property
     def variant(self) -> str:
@@ -64,8 +64,8 @@ def load_recipe(
 ) -> tuple[RecipeType, str]:
     """The recipe `name` of `program` with `changes` ("key=value") applied, and its full name.
 
-    name: `smoke`, `short`, `small`, `paper` ... for `<package>/recipes/<program>/<name>.toml`, or a path that
-    ends in .toml. The full name carries every change, e.g. `context-short+steps=100`.
+    name: such as `short` for `<package>/recipes/<program>/short.toml`, or a path that ends in .toml.
+    The full name carries every change, e.g. `context-short+steps=100`.
     """
     title, text = _recipe_text(package, program, name)
     try:
