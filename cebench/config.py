@@ -64,7 +64,8 @@ def load_recipe(
 ) -> tuple[RecipeType, str]:
     """The recipe `name` of `program` with `changes` ("key=value") applied, and its full name.
 
-    name: such as `short` for `<package>/recipes/<program>/short.toml`, or a path that ends in .toml.
+    name: such as `short` for `<package>/recipes/<program>/short.toml`, or a path that ends in
+    .toml.
     The full name carries every change, e.g. `context-short+steps=100`.
     """
     title, text = _recipe_text(package, program, name)

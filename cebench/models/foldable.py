@@ -61,7 +61,11 @@ class FoldableConv2d(nn.Conv2d):
 class FoldableConvTranspose2d(nn.ConvTranspose2d):
     """A transposed convolution with a batch normalisation behind it or without, that folds."""
 
-    norm: BatchNorm2d | None = None
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, *, stride: int, padding: int
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel, stride=stride, padding=padding)
+        self.norm: BatchNorm2d | None = None
 
     def normalise(self) -> None:
         """Put a batch normalisation behind the layer, in place of its bias."""

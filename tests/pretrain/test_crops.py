@@ -1,4 +1,4 @@
-"""Where crops lie and which are mirrored: their distributions, on images that say where they are."""
+"""Where crops lie and which are mirrored: distributions, on images that say where they are."""
 
 import numpy as np
 import pytest

@@ -44,14 +44,16 @@ def run_context(tiny_voc: Path) -> RunContext:
 
 
 def asked(
-    method: str, recipe: str, run_context: RunContext, monkeypatch: pytest.MonkeyPatch, *changes: str
+    method: str,
+    recipe: str,
+    run_context: RunContext,
+    monkeypatch: pytest.MonkeyPatch,
+    *changes: str,
 ) -> tuple[Holes | None, str]:
     """What the method hands to the common program: its holes, and the pixels that count."""
     program, calls = PROGRAMS[method], []
     monkeypatch.setattr(program, "pretrain_by_reconstruction", lambda *given: calls.append(given))
-    values, _ = load_recipe(
-        run.METHODS[method].recipe, "cebench.pretrain", method, recipe, changes
-    )
+    values, _ = load_recipe(run.METHODS[method].recipe, "cebench.pretrain", method, recipe, changes)
     program.pretrain(values, run_context)  # type: ignore[attr-defined]
     ((_, _, label, holes, counted),) = calls
     assert label == method
@@ -134,7 +136,9 @@ def test_the_blocks_of_a_recipe_are_those_it_names(
     assert holes == RandomBlocks(115, (0.2, 0.3), overhang=False)
 
 
-def test_random_regions_need_shapes(run_context: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_regions_need_shapes(
+    run_context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
     without = replace(run_context, region_shapes=None)
     with pytest.raises(InputError, match="--region-shapes"):
         asked("context", "small", without, monkeypatch)
