@@ -154,16 +154,19 @@ class UpConvolution(FoldableConvTranspose2d):
         around i, an odd one 2 i + 1 the others.
         """
         taps = (self.kernel_size[0] + 1) // 2
+        autocasting = torch.is_autocast_enabled("cpu")
         # One zero makes the two sets of taps of one length: before the kernel's 5, behind its 3.
         zero = (1, 0) if taps == 3 else (0, 1)
-        kernel = F.pad(self.weight.flip(2, 3), (*zero, *zero))
+        weight = self.weight.to(torch.get_autocast_dtype("cpu")) if autocasting else self.weight
+        kernel = F.pad(weight.flip(2, 3), (*zero, *zero))
         shape = (self.in_channels, self.out_channels, taps, 2, taps, 2)
         kernel = kernel.view(shape).flip(3, 5).permute(1, 3, 5, 0, 2, 4).flatten(0, 2)
         bias = None if self.bias is None else self.bias.repeat_interleave(4)
         if taps == 2:
             input = F.pad(input, (0, 1, 0, 1))
         parities = F.conv2d(input, kernel, bias, padding=1 if taps == 3 else 0)
-        return F.pixel_shuffle(parities, 2)[..., :-1, :-1]
+        output = F.pixel_shuffle(parities, 2)[..., :-1, :-1]
+        return output.contiguous(memory_format=torch.channels_last)
 
 
 class ContextEncoder(nn.Module):
