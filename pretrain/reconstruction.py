@@ -216,8 +216,8 @@ class ReconstructionLoss(nn.Module):
         with torch.no_grad():
             base_error = self._error(base, target)
         if self.counted == "all" or holes is None:
-            count = error.numel() * process_count()
-            return error.sum() / count, base_error.sum() / count
+            values = error.numel() * process_count()
+            return error.sum() / values, base_error.sum() / values
         missing = holes if self.resize is None else self.resize(holes)
         count = 3 * all_reduce_sum(missing.sum())
         return (error * missing).sum() / count, (base_error * missing).sum() / count

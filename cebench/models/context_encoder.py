@@ -230,6 +230,7 @@ class ContextEncoder(nn.Module):
             )
         if batch_norm == "encoder-decoder":
             for layer in self.up_convolutions[:-1]:
+                assert isinstance(layer, UpConvolution)
                 layer.normalise()
 
     def _initialise_decoder(self, generator: torch.Generator | None) -> None:

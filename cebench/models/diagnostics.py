@@ -1,4 +1,4 @@
-"""Signs of life of a trunk's layers on given images: silent units, constant ones, effective rank."""
+"""What a trunk's layers do on given images: dead and always-on units, effective rank."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
