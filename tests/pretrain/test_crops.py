@@ -55,3 +55,22 @@ def test_every_image_is_seen_once_an_epoch_and_held_out_ones_never() -> None:
     assert len(held_out) == 2
     for epoch in (seen[:8], seen[8:]):
         assert sorted([*epoch, *held_out]) == list(range(10))
+
+
+def test_a_crop_is_taken_at_each_size_of_its_image_equally_often() -> None:
+    """Two images in three sizes, coded as 10 * image + size."""
+    images = [
+        np.full((SIDE + size, SIDE + size, 3), 10 * image + size, np.uint8)
+        for size in range(3)
+        for image in range(3)
+    ]
+    crops = Crops(RaggedImages.from_arrays(images), SIDE, 1, 0, torch.device("cpu"), sizes=3)
+    (held_out,) = crops.samples()[:, 0, 0, 0].tolist()
+    assert held_out % 10 == 0
+    seen = torch.cat([crops.batch(step, 4)[:, 0, 0, 0] for step in range(300)]).numpy()
+    codes, counts = np.unique(seen, return_counts=True)
+    assert len(codes) == 6
+    assert held_out not in codes // 10 * 10
+    assert abs(counts - 200).max() < 60
+    again = crops.batch(7, 4)
+    assert torch.equal(again, crops.batch(7, 4))

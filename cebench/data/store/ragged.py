@@ -236,6 +236,19 @@ def load_ragged(
     return ragged
 
 
+def join_ragged(parts: Sequence[RaggedImages]) -> RaggedImages:
+    """The images of all `parts`, one part after the other; one part is returned as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(part.nbytes for part in parts[:-1])]).tolist()
+    return RaggedImages(
+        torch.cat([part.pixels for part in parts]),
+        torch.cat([part.heights for part in parts]),
+        torch.cat([part.widths for part in parts]),
+        torch.cat([part.offsets + start for part, start in zip(parts, starts, strict=True)]),
+    )
+
+
 def ragged_layout(
     shapes: Sequence[tuple[int, int]],
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
