@@ -5,8 +5,8 @@ Run: python benchmarks/context_step.py [--side 115] [--batch-size 64] [--threads
 The plain form is what one would write first: builtin LRN, builtin resize, a grouped convolution as
 channel-wise layer, transposed convolutions, NCHW memory, default AdamW. Both are batch-normalised,
 start from the same weights and see the same batches; their first losses differ by dropout.
-`labels` is a step of the classifier of method imagenet. Times are the processor's, so that other programs on the
-machine count less; batches are made within the step, from memory.
+`labels` is a step of the classifier of method imagenet. Times are the processor's, so that other
+programs on the machine count less; batches are made within the step, from memory.
 """
 
 import argparse
