@@ -51,7 +51,7 @@ class RateSchedule(Options):
         """What the learning rate is multiplied by in `step` (from 0) of `steps`."""
         rising = (step + 1) / self.warmup_steps if step < self.warmup_steps else 1.0
         start = self.decay_from * steps
-        if step <= start:
+        if step <= start or start >= steps:
             return rising
         fallen = (step - start) / (steps - start)
         return rising * (1 - fallen * (1 - self.final_rate))
