@@ -66,8 +66,9 @@ class ReconstructionRecipe(TrunkRecipe, RateSchedule):
     batch_norm: BatchNormPlaces = "encoder-decoder"
     """What is batch-normalised before its ReLUs; folded into the weights. Not stated; without it
     most of conv5 falls silent within the first steps."""
-    encoder_rate: PositiveFloat = 1
-    """The encoder's learning rate as a share of `learning_rate`, which is the decoder's."""
+    encoder_rate: PositiveFloat = 0.2
+    """The encoder's learning rate as a share of `learning_rate`, which is the decoder's; the paper
+    states one rate, which is 1."""
     residual: Literal["none", "mean-colour"] = "mean-colour"
     """What the decoder's output is added to: nothing, or the mean colour of the visible pixels, so
     that the encoder need not learn it first. Not stated."""
