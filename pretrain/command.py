@@ -19,6 +19,7 @@ METHODS = (
     "imagenet",
     "kmeans-init",
     "random",
+    "random-he",
 )
 
 

@@ -45,6 +45,7 @@ METHODS = {
     "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
     "kmeans-init": Method(kmeans_init.KmeansInitRecipe, kmeans_init.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
+    "random-he": Method(random.RandomRecipe, random.pretrain),
 }
 
 
@@ -97,6 +98,14 @@ def run_pretraining(request: Request) -> Path:
         if run.finished:
             logger.info(f"{run.path}: finished before, nothing to do")
             return _weights_in(run.path)
+
+        def keep(pretrained: Pretrained) -> None:
+            # Stopped before the schedule's end, a trunk is no longer of the recipe's tier.
+            sidecar = replace(_sidecar(request, recipe, recipe_name, pretrained), tier="custom")
+            assert pretrained.trunk is not None
+            path = run.path / f"weights-{pretrained.steps}.safetensors"
+            save_weights(path, pretrained.trunk, sidecar)
+
         run_context = RunContext(
             run=run,
             data=request.data,
@@ -104,6 +113,7 @@ def run_pretraining(request: Request) -> Path:
             region_shapes=request.region_shapes,
             seed=request.seed,
             device=device,
+            keep=keep,
         )
         pretrained = METHODS[request.method].pretrain(recipe, run_context)
         if is_main_process():

@@ -38,7 +38,7 @@ def test_a_recipe_file_is_read(tmp_path: Path) -> None:
         ("smoke", ["learning_rate=nan"], r"learning_rate: .*finite"),
         ("smoke", ["mask=oval"], r"mask: .*central.*got 'oval'"),
         ("smoke", ["steps"], "expected key=value"),
-        ("big", [], "no recipe 'big' for context; choose from paper, paper-central, short, smoke"),
+        ("big", [], "no recipe 'big' for context; choose from paper, paper-central, short, small"),
         ("absent.toml", [], "absent.toml: no such recipe file"),
     ],
 )
