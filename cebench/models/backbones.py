@@ -16,6 +16,8 @@ from cebench.errors import InputError
 from cebench.models.caffenet import POOL5_FEATURES, CaffeNetTrunk
 
 CAFFENET = "caffenet-trunk"
+CAFFENET_WITHOUT_GROUPS = "caffenet-trunk-nogroups"
+"""CaffeNet whose conv2, conv4 and conv5 see all channels, as Doersch et al. train it."""
 LIBRARIES = ("torchvision", "timm")
 SVM_VALUES = 9216
 """About how many numbers a layer is averaged down to for a linear SVM: those of pool5."""
@@ -77,7 +79,8 @@ def build_backbone(architecture: str, seed: int = 0, side: int | None = None) ->
     """A backbone with weights drawn from `seed`, whatever state torch's generator is in.
 
     Args:
-        architecture: `torchvision/NAME`, `timm/NAME`; anything else is CaffeNet.
+        architecture: `torchvision/NAME`, `timm/NAME` or `caffenet-trunk-nogroups`; anything else
+            is CaffeNet.
         seed: of the initial weights.
         side: of the images where it is not the network's usual one; CaffeNet's is 227.
 
@@ -92,7 +95,8 @@ def build_backbone(architecture: str, seed: int = 0, side: int | None = None) ->
         if library == "timm":
             return _timm(architecture, name, side)
         layers = {f"conv{n}": f"conv{n}" for n in range(1, 6)}
-        return Backbone(CaffeNetTrunk(), 227, POOL5_FEATURES, layers, ("fc6", "fc7"))
+        trunk = CaffeNetTrunk(groups=architecture != CAFFENET_WITHOUT_GROUPS)
+        return Backbone(trunk, 227, POOL5_FEATURES, layers, ("fc6", "fc7"))
 
 
 def _torchvision(architecture: str, name: str, side: int) -> Backbone:

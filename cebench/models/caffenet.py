@@ -65,7 +65,7 @@ class LocalResponseNorm(nn.Module):
 
 
 class CaffeNetTrunk(nn.Module):
-    """conv1 to pool5 with grouped conv2, conv4 and conv5; 2,334,080 parameters.
+    """conv1 to pool5 with grouped conv2, conv4 and conv5; 2,334,080 parameters (3,747,200 without).
 
     Caffe rounds pooled sizes up and drops a last window that starts beyond the padded image;
     `ceil_mode` is the same rule.
@@ -74,6 +74,7 @@ class CaffeNetTrunk(nn.Module):
         conv1_padding: 0 in the classification net, 5 in Fast R-CNN, 100 in FCN.
         pool_padding: padding of pool1 and pool2; 1 in Fast R-CNN.
         generator: source of the initial weights (on the CPU); torch's global one if None.
+        groups: whether conv2, conv4 and conv5 have two groups; not in Doersch et al.'s network.
     """
 
     def __init__(
@@ -81,17 +82,19 @@ class CaffeNetTrunk(nn.Module):
         conv1_padding: int = 0,
         pool_padding: int = 0,
         generator: torch.Generator | None = None,
+        groups: bool = True,
     ) -> None:
         super().__init__()
+        count = 2 if groups else 1
         self.conv1 = nn.Conv2d(3, 96, 11, stride=4, padding=conv1_padding)
         self.pool1: nn.Module = nn.MaxPool2d(3, 2, padding=pool_padding, ceil_mode=True)
         self.norm1 = LocalResponseNorm()
-        self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
+        self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=count)
         self.pool2: nn.Module = nn.MaxPool2d(3, 2, padding=pool_padding, ceil_mode=True)
         self.norm2 = LocalResponseNorm()
         self.conv3 = nn.Conv2d(256, 384, 3, padding=1)
-        self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=2)
-        self.conv5 = nn.Conv2d(384, POOL5_CHANNELS, 3, padding=1, groups=2)
+        self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=count)
+        self.conv5 = nn.Conv2d(384, POOL5_CHANNELS, 3, padding=1, groups=count)
         self.pool5: nn.Module = nn.MaxPool2d(3, 2, ceil_mode=True)
         caffenet_fillers(self, generator)
 
