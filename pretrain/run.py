@@ -11,9 +11,9 @@ from cebench.devices import choose_device, provenance
 from cebench.distributed import barrier, is_main_process, processes
 from cebench.reporting.records import Record
 from cebench.training.run_directory import RunDirectory
-from cebench.weights.files import TRUNK_ARCHITECTURE, Sidecar, read_sidecar, save_weights
+from cebench.weights.files import Sidecar, read_sidecar, save_weights
 
-from . import autoencoder, context, context_gan, denoising, imagenet, random
+from . import autoencoder, context, context_gan, denoising, imagenet, random, relative_context
 from .run_context import Pretrained, RunContext
 
 logger = logging.getLogger("cebench")
@@ -35,6 +35,7 @@ METHODS = {
     "autoencoder": Method(autoencoder.AutoencoderRecipe, autoencoder.pretrain),
     "denoising-autoencoder": Method(denoising.DenoisingRecipe, denoising.pretrain),
     "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
+    "relative-context": Method(relative_context.RelativeContextRecipe, relative_context.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
 }
 
@@ -125,7 +126,7 @@ def _weights_in(folder: Path) -> Path:
 def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pretrained) -> Sidecar:
     """Of the trunk."""
     return Sidecar(
-        architecture=TRUNK_ARCHITECTURE,
+        architecture=pretrained.trunk_architecture,
         method=request.method,
         recipe=recipe_name,
         recipe_values=recipe.model_dump(mode="json"),
