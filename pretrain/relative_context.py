@@ -76,9 +76,11 @@ class RelativeContextRecipe(PretrainingRecipe):
     @model_validator(mode="after")
     def _sizes_agree(self) -> "RelativeContextRecipe":
         pool5_side(self.patch_side)
-        if self.fewest_pixels > self.most_pixels:
+        least = self.layout.fewest_pixels_with_pairs
+        if not least <= self.fewest_pixels <= self.most_pixels:
             raise ValueError(
-                f"fewest_pixels={self.fewest_pixels} exceeds most_pixels={self.most_pixels}"
+                f"fewest_pixels={self.fewest_pixels} must lie between {least}, where every grid "
+                f"has a pair, and most_pixels={self.most_pixels}"
             )
         if self.compile:
             raise ValueError("compile=true would translate every batch anew: grids differ in size")
@@ -111,29 +113,23 @@ class PairSampler:
 
     def batch(self, index: np.ndarray, own: slice, stream: str, *counters: int) -> PairBatch:
         """The pairs of those of the images `index` (N,) that lie in the slice `own`."""
-        positions = range(len(index))[own]
+        positions, images = range(len(index))[own], index[own]
         generators = [numpy_generator(self.crops.seed, stream, *counters, n) for n in positions]
-        images = index[own]
         parts = [self._grids(image, g) for image, g in zip(images, generators, strict=True)]
         counts, grids = [len(part.tops) for part in parts], join_grids(parts)
-        patches = self._cut(np.repeat(images, counts), grids)
-        patches = reduce_and_enlarge(
-            patches, self._per_patch(self._reduced_sides, generators, counts)
-        )
+        sides = self._per_patch(self._reduced_sides, generators, counts)
+        patches = reduce_and_enlarge(self._cut(np.repeat(images, counts), grids), sides)
         if self.colours == "dropping":
             kept = self._per_patch(lambda g, n: g.integers(0, 3, n), generators, counts)
-            seeds = (torch_seed(self.crops.seed, f"{stream}-noise", *counters, n) for n in positions)
-            noise = torch.cat(
-                [self._noise(seed, n) for seed, n in zip(seeds, counts, strict=True)]
-            )
-            patches = drop_colours(patches, kept, noise)
+            seeds = [
+                torch_seed(self.crops.seed, f"{stream}-noise", *counters, n) for n in positions
+            ]
+            patches = drop_colours(patches, kept, self._noise(seeds, counts))
         else:
             projected = self.colours == "projection"
             patches = (project_out_green_magenta if projected else subtract_mean)(patches)
-        pairs = (
-            torch.from_numpy(v).to(self.crops.device)
-            for v in (grids.first, grids.second, grids.labels)
-        )
+        tables = (grids.first, grids.second, grids.labels)
+        pairs = (torch.from_numpy(table).to(self.crops.device) for table in tables)
         return PairBatch(unit_contrast(patches), *pairs)
 
     def _grids(self, image: int, generator: np.random.Generator) -> PatchGrids:
@@ -167,12 +163,13 @@ class PairSampler:
         parts = [sample(g, n) for g, n in zip(generators, counts, strict=True)]
         return torch.from_numpy(np.concatenate(parts)).to(self.crops.device)
 
-    def _noise(self, seed: int, count: int) -> Tensor:
-        generator = torch.Generator(self.crops.device).manual_seed(seed)
-        side = self.layout.patch_side
-        return torch.rand(
-            (count, 3, side, side), generator=generator, device=self.crops.device
-        ).sub_(0.5)
+    def _noise(self, seeds: list[int], counts: list[int]) -> Tensor:
+        """(M, 3, S, S) uniform in [-0.5, 0.5], from a seed for each image."""
+        device, side = self.crops.device, self.layout.patch_side
+        noise = torch.empty(sum(counts), 3, side, side, device=device)
+        for part, seed in zip(noise.split(counts), seeds, strict=True):
+            part.uniform_(-0.5, 0.5, generator=torch.Generator(device).manual_seed(seed))
+        return noise
 
 
 class RelativeContext:

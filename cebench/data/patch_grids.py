@@ -34,6 +34,11 @@ class GridLayout:
         """Of an image that is learned from."""
         return 2 * self.patch_side + self.gap + self.jitter + 1
 
+    @property
+    def fewest_pixels_with_pairs(self) -> int:
+        """Of an image in which every grid has two patches, wherever it begins."""
+        return (2 * self.patch_side + self.gap + self.step - 1) ** 2
+
 
 @dataclass(frozen=True)
 class PatchGrids:
@@ -79,7 +84,7 @@ def sample_grids(
 
     The aspect is kept. An image whose shorter side would not hold two patches, which the source
     passes over, is resized to the least size that does. A grid begins anywhere in its first
-    period and is as large as fits; one of a single row and column has no pairs.
+    period and is as large as fits.
 
     Args:
         height: of the stored image.

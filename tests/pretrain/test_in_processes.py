@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 CONTEXT = ("mask=random-block", "batch_size=4")
+PATCHES = ("units=32", "optimizer=sgd", "learning_rate=1e-3")
 GAN = ("batch_size=4", "bottleneck=8", "short_side=130")
 
 
@@ -62,6 +63,13 @@ def test_two_processes_train_the_gan_as_one_does(photos: Path, tmp_path: Path) -
     two = pretrain(2, "context-gan", photos, tmp_path / "two", *GAN)
     assert one[:5] == pytest.approx(two[:5], abs=1e-5)
     assert one == pytest.approx(two, rel=0.05)
+
+
+def test_two_processes_tell_patches_apart_as_one_does(photos: Path, tmp_path: Path) -> None:
+    """Their images have different numbers of patches and pairs."""
+    one = pretrain(1, "relative-context", photos, tmp_path / "one", *PATCHES)
+    two = pretrain(2, "relative-context", photos, tmp_path / "two", *PATCHES)
+    assert one == pytest.approx(two, abs=1e-4)
 
 
 def test_a_batch_that_does_not_divide_is_one_line(photos: Path, tmp_path: Path) -> None:
