@@ -102,9 +102,9 @@ def pool5_side(patch_side: int) -> int:
     """
     side = (patch_side + 10 - 11) // 4 + 1
     for _ in range(3):
-        if side < 3:
-            raise ValueError(f"patches of {patch_side} pixels are too small for the network")
         side = -(-(side - 3) // 2) + 1
+    if side < 1:
+        raise ValueError(f"patches of {patch_side} pixels are too small for the network")
     return side
 
 
