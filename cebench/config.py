@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from cebench.errors import InputError
 
-Tier = Literal["smoke", "short", "paper"]
+Tier = Literal["smoke", "short", "small", "paper"]
 
 
 class Options(BaseModel):
@@ -31,12 +31,13 @@ class Recipe(Options):
     """
 
     excluded_from_hash: ClassVar[frozenset[str]] = frozenset(
-        {"log_every", "checkpoint_every", "samples_at"}
+        {"log_every", "checkpoint_every", "samples_at", "weights_at"}
     )
     """Options that cannot change a number, or only by way of the data, which has its own hash."""
 
     tier: Tier
-    """`smoke` shows that it runs, `short` fits a laptop, `paper` follows the published schedule."""
+    """`smoke` shows that it runs, `short` fits a laptop, `small` teaches something in a few hours of
+    one core, `paper` follows the published schedule."""
 
     @property
     def variant(self) -> str:
@@ -63,7 +64,7 @@ def load_recipe(
 ) -> tuple[RecipeType, str]:
     """The recipe `name` of `program` with `changes` ("key=value") applied, and its full name.
 
-    name: `smoke`, `short` or `paper` for `<package>/recipes/<program>/<name>.toml`, or a path that
+    name: `smoke`, `short`, `small`, `paper` ... for `<package>/recipes/<program>/<name>.toml`, or a path that
     ends in .toml. The full name carries every change, e.g. `context-short+steps=100`.
     """
     title, text = _recipe_text(package, program, name)

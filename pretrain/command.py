@@ -19,6 +19,7 @@ METHODS = (
     "imagenet",
     "relative-context",
     "random",
+    "random-he",
 )
 
 

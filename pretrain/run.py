@@ -37,6 +37,7 @@ METHODS = {
     "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
     "relative-context": Method(relative_context.RelativeContextRecipe, relative_context.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
+    "random-he": Method(random.RandomRecipe, random.pretrain),
 }
 
 
@@ -89,6 +90,13 @@ def run_pretraining(request: Request) -> Path:
         if run.finished:
             logger.info(f"{run.path}: finished before, nothing to do")
             return _weights_in(run.path)
+
+        def keep(pretrained: Pretrained) -> None:
+            sidecar = _sidecar(request, recipe, recipe_name, pretrained)
+            assert pretrained.trunk is not None
+            path = run.path / f"weights-{pretrained.steps}.safetensors"
+            save_weights(path, pretrained.trunk, sidecar)
+
         run_context = RunContext(
             run=run,
             data=request.data,
@@ -96,6 +104,7 @@ def run_pretraining(request: Request) -> Path:
             region_shapes=request.region_shapes,
             seed=request.seed,
             device=device,
+            keep=keep,
         )
         pretrained = METHODS[request.method].pretrain(recipe, run_context)
         if is_main_process():
