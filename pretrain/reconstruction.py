@@ -19,7 +19,7 @@ from cebench.models.context_encoder import (
     ContextEncoder,
     visible_mean_colour,
 )
-from cebench.models.folding import folded_state_dict
+from cebench.models.foldable import folded_state_dict
 from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed

@@ -18,7 +18,7 @@ from cebench.models.caffenet import (
     gaussian_filler,
     he_weights,
 )
-from cebench.models.folding import FoldableConvTranspose2d, make_trainable
+from cebench.models.foldable import FoldableConvTranspose2d, make_trainable
 from cebench.models.sync_layers import Dropout
 
 BatchNormPlaces = Literal["none", "encoder", "encoder-decoder"]
@@ -177,7 +177,7 @@ class ContextEncoder(nn.Module):
     1 / fan-in elsewhere), a tenth of that in the last layer, so that training begins near grey
     instead of with loud noise whose suppression kills the encoder's units.
 
-    `cebench.models.folding.folded_state_dict` fits a network without `batch_norm` and
+    `cebench.models.foldable.folded_state_dict` fits a network without `batch_norm` and
     `input_divisor`, which is how weights files hold it.
 
     Args:

@@ -4,7 +4,7 @@ from torch import nn
 
 from cebench.models.caffenet import TRUNK_TENSORS, CaffeNetTrunk, he_weights
 from cebench.models.context_encoder import ContextEncoder
-from cebench.models.folding import FoldableConv2d, folded_state_dict, make_trainable
+from cebench.models.foldable import FoldableConv2d, folded_state_dict, make_trainable
 
 
 def seeded(seed: int = 0) -> torch.Generator:
