@@ -276,9 +276,7 @@ def pretrain_by_reconstruction(
     return _pretrained(program, source, recipe.steps, seconds)
 
 
-def _pretrained(
-    program: Reconstruction, source: Source, steps: int, seconds: float
-) -> Pretrained:
+def _pretrained(program: Reconstruction, source: Source, steps: int, seconds: float) -> Pretrained:
     model = folded_state_dict(program.network)
     trunk = {
         name.removeprefix("encoder."): tensor

@@ -30,17 +30,18 @@ from cebench.models.parameter_groups import scale_rates
 from cebench.models.patch_pairs import POSITIONS, PatchPairNetwork, pool5_side
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import numpy_generator, torch_seed
-from cebench.training.loop import Schedule, train
+from cebench.training.loop import Schedule, seconds_so_far, train
+from cebench.training.options import RateSchedule
 
 from .crops import Crops
 from .held_out import store_accuracy
-from .run_context import Pretrained, PretrainingRecipe, RunContext
+from .run_context import Pretrained, RunContext, TrunkRecipe
 from .sources import load_source
 
 IMAGES_PER_TEST_BATCH = 8
 
 
-class RelativeContextRecipe(PretrainingRecipe):
+class RelativeContextRecipe(TrunkRecipe, RateSchedule):
     """How the network of patch pairs trains (protocol ledger: relative context)."""
 
     short_side: int = Field(default=256, ge=32)
@@ -70,8 +71,6 @@ class RelativeContextRecipe(PretrainingRecipe):
     """Of SGD: 0 in the released code, 0.999 in the paper."""
     loss: Literal["sum", "mean"] = "sum"
     """Whether the cross-entropies of a batch's pairs are added, as in the source, or averaged."""
-    decay_from: float = Field(default=1.0, gt=0, le=1)
-    """Share of the steps after which the rate falls linearly towards 0."""
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> "RelativeContextRecipe":
@@ -197,7 +196,7 @@ class RelativeContext:
         total_loss = F.cross_entropy(scores, batch.labels, reduction="sum")
         correct = (scores.detach().argmax(1) == batch.labels).sum()
         pairs = all_reduce_sum(torch.tensor(len(scores), device=scores.device))
-        scale_rates(self.optimizer, self._rate(step))
+        scale_rates(self.optimizer, self.recipe.rate_factor(step, self.recipe.steps))
         share = total_loss if self.recipe.loss == "sum" else total_loss / pairs
         backward_and_step(share, self.network, self.optimizer)
         sums = {"loss": total_loss, "accuracy": correct}
@@ -221,12 +220,6 @@ class RelativeContext:
             asked += len(batch.labels)
         return correct / asked, asked
 
-    def _rate(self, step: int) -> float:
-        """Of a step, as a share of the first one's."""
-        left = 1 - step / self.recipe.steps
-        fall = 1 - self.recipe.decay_from
-        return min(1.0, left / fall) if fall else 1.0
-
 
 def _optimizer(network: nn.Module, recipe: RelativeContextRecipe) -> Optimizer:
     rate = recipe.learning_rate
@@ -248,6 +241,15 @@ def pretrain(recipe: RelativeContextRecipe, run_context: RunContext) -> Pretrain
         run_context.device,
     )
     program = RelativeContext(crops, recipe)
+    measured = {*recipe.samples_at, recipe.steps} if len(crops.held_out) else set()
+
+    def at_step(step: int) -> None:
+        if step in measured:
+            _measure(program, step, run_context)
+        if step in recipe.weights_at:
+            seconds = seconds_so_far(run_context.run)
+            run_context.keep(_pretrained(program, source.fingerprint, step, seconds))
+
     seconds = train(
         program,
         run_context.run,
@@ -257,21 +259,27 @@ def pretrain(recipe: RelativeContextRecipe, run_context: RunContext) -> Pretrain
             seed=run_context.seed,
             data_fingerprint=source.fingerprint,
             prefetch=crops.prefetch,
-            samples_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
+            samples_at={*measured, *recipe.weights_at},
         ),
-        save_samples=lambda step: _measure(program, step, run_context),
+        save_samples=at_step,
     )
     plot_curves(
         run_context.run.metrics(), run_context.run.path / "curves.png", title="relative-context"
     )
+    return _pretrained(program, source.fingerprint, recipe.steps, seconds)
+
+
+def _pretrained(
+    program: RelativeContext, data_fingerprint: str, steps: int, seconds: float
+) -> Pretrained:
     return Pretrained(
         trunk=program.network.folded_trunk(),
         trunk_architecture=CAFFENET_WITHOUT_GROUPS,
         model=program.network.state_dict(),
         architecture="patch-pairs",
-        images=len(crops.training),
-        data_fingerprint=source.fingerprint,
-        steps=recipe.steps,
+        images=len(program.crops.training),
+        data_fingerprint=data_fingerprint,
+        steps=steps,
         seconds=seconds,
     )
 

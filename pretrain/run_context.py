@@ -29,7 +29,6 @@ class PretrainingRecipe(TrainingRecipe, ComputingOptions):
     """Numbers of finished steps at which samples/ gets a picture; the last step always does."""
 
 
-
 class TrunkRecipe(PretrainingRecipe):
     """The options of every method that trains a trunk."""
 

@@ -49,9 +49,7 @@ class FoldableConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         # The weights are divided, not the many more pixels: the same product.
         weight = self.weight if self.divisor == 1 else self.weight / self.divisor
-        output = F.conv2d(
-            input, weight, self.bias, self.stride, self.padding, groups=self.groups
-        )
+        output = F.conv2d(input, weight, self.bias, self.stride, self.padding, groups=self.groups)
         return output if self.norm is None else self.norm(output)
 
     def folded(self) -> tuple[Tensor, Tensor]:
