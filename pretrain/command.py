@@ -18,6 +18,7 @@ METHODS = (
     "denoising-autoencoder",
     "imagenet",
     "relative-context",
+    "egomotion",
     "random",
     "random-he",
 )

@@ -13,7 +13,16 @@ from cebench.reporting.records import Record
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import Sidecar, read_sidecar, save_weights
 
-from . import autoencoder, context, context_gan, denoising, imagenet, random, relative_context
+from . import (
+    autoencoder,
+    context,
+    context_gan,
+    denoising,
+    egomotion,
+    imagenet,
+    random,
+    relative_context,
+)
 from .run_context import Pretrained, RunContext
 
 logger = logging.getLogger("cebench")
@@ -36,6 +45,7 @@ METHODS = {
     "denoising-autoencoder": Method(denoising.DenoisingRecipe, denoising.pretrain),
     "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
     "relative-context": Method(relative_context.RelativeContextRecipe, relative_context.pretrain),
+    "egomotion": Method(egomotion.EgomotionRecipe, egomotion.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
     "random-he": Method(random.RandomRecipe, random.pretrain),
 }

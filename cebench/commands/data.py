@@ -146,8 +146,8 @@ def prepare(
 def toy(folder: Path, images: int, seed: int) -> None:
     """Draw a small synthetic world into DIR, in the layouts of the real data sets.
 
-    DIR then holds VOCdevkit/VOC2007 and VOC2012, benchmark_RELEASE (SBD), unlabeled images and
-    facades: every command runs on it, offline.
+    DIR then holds VOCdevkit/VOC2007 and VOC2012, benchmark_RELEASE (SBD), unlabeled images,
+    facades, clips (DAVIS) and drives (kitti): every command runs on it, offline.
     """
     from cebench.progress import progress
     from cebench.toy.world import write_toy_world
