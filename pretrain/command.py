@@ -18,6 +18,7 @@ METHODS = (
     "denoising-autoencoder",
     "imagenet",
     "relative-context",
+    "motion",
     "egomotion",
     "random",
     "random-he",

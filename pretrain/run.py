@@ -20,6 +20,7 @@ from . import (
     denoising,
     egomotion,
     imagenet,
+    motion,
     random,
     relative_context,
 )
@@ -45,6 +46,7 @@ METHODS = {
     "denoising-autoencoder": Method(denoising.DenoisingRecipe, denoising.pretrain),
     "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
     "relative-context": Method(relative_context.RelativeContextRecipe, relative_context.pretrain),
+    "motion": Method(motion.MotionRecipe, motion.pretrain),
     "egomotion": Method(egomotion.EgomotionRecipe, egomotion.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
     "random-he": Method(random.RandomRecipe, random.pretrain),

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.caffenet import POOL5_CHANNELS, CaffeNetTrunk, he_weights
+from cebench.models.caffenet import POOL5_CHANNELS, CaffeNetTrunk, gaussian_filler, he_weights
 from cebench.models.foldable import make_trainable
 from cebench.models.sync_layers import Dropout
 
@@ -27,7 +27,8 @@ class EgomotionNetwork(nn.Module):
     Args:
         class_counts: classes of each label.
         side: of the square images, in pixels.
-        init: of trunk and head: CaffeNet's fillers, N(0, 0.01), or He's normals; head biases 0.
+        init: of trunk and head: CaffeNet's fillers and N(0, 0.01), or He's normals, biases 0; the
+            scores begin at N(0, 0.01) in both.
         batch_norm: see `make_trainable`.
         input_divisor: see `make_trainable`.
         generator: source of the initial weights (on the CPU); torch's global one if None.
@@ -53,13 +54,12 @@ class EgomotionNetwork(nn.Module):
         self.hidden = nn.Linear(128 * mixed**2, UNITS)
         self.dropout = Dropout(0.5)
         self.scores = nn.ModuleList(nn.Linear(UNITS, count) for count in class_counts)
-        for layer in (self.mix1, self.mix2, self.hidden, *self.scores):
-            assert isinstance(layer, nn.Conv2d | nn.Linear)
-            fan_in = layer.weight[0].numel()
-            std = math.sqrt(2 / fan_in) if init == "he" else 0.01
-            nn.init.normal_(layer.weight, std=std, generator=generator)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+        for layer in (self.mix1, self.mix2, self.hidden):
+            he = math.sqrt(2 / layer.weight[0].numel())
+            gaussian_filler(layer, he if init == "he" else 0.01, 0, generator)
+        for layer in self.scores:
+            assert isinstance(layer, nn.Linear)
+            gaussian_filler(layer, 0.01, 0, generator)
 
     def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
         """Two images (N, 3, side, side) of `preprocess` to raw scores (N, classes) per label."""
