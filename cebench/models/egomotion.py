@@ -57,9 +57,9 @@ class EgomotionNetwork(nn.Module):
         for layer in (self.mix1, self.mix2, self.hidden):
             he = math.sqrt(2 / layer.weight[0].numel())
             gaussian_filler(layer, he if init == "he" else 0.01, 0, generator)
-        for layer in self.scores:
-            assert isinstance(layer, nn.Linear)
-            gaussian_filler(layer, 0.01, 0, generator)
+        for scores in self.scores:
+            assert isinstance(scores, nn.Linear)
+            gaussian_filler(scores, 0.01, 0, generator)
 
     def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
         """Two images (N, 3, side, side) of `preprocess` to raw scores (N, classes) per label."""

@@ -155,7 +155,7 @@ def test_views_with_no_shift_and_turn_are_equal(photos: Path) -> None:
 
 @pytest.mark.slow
 def test_a_shift_is_learned_where_it_can_be_seen(tmp_path: Path) -> None:
-    """A bright square in the middle; a constant answer to left or right, up or down costs 2 ln 2."""
+    """A bright square in the middle: a constant answer to left, right, up, down costs 2 ln 2."""
     picture = np.full((158, 158, 3), 40, np.uint8)
     picture[67:91, 67:91] = 220
     (tmp_path / "squares").mkdir()

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 from torch import Tensor
 
@@ -13,6 +14,7 @@ from cebench.data.store.ragged import RaggedImages
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
+from cebench.pretrain.command import pretrain
 from cebench.pretrain.motion import Batch, Motion, MotionRecipe
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.weights.files import load_weights
@@ -111,6 +113,15 @@ def test_bad_options_are_one_line(
     with pytest.raises(InputError, match=message) as caught:
         run_pretraining(request(tracks, tmp_path / "run", *changes))
     assert "\n" not in str(caught.value)
+
+
+def test_the_plan_counts_the_pairs(tracks: Path, tmp_path: Path) -> None:
+    arguments = ["--method", "motion", "--data", str(tracks / "pairs.txt"), "--recipe", "smoke"]
+    result = CliRunner().invoke(
+        pretrain, [*arguments, "--out", str(tmp_path / "run"), "--dry-run", "--json"]
+    )
+    plan = json.loads(result.stdout)
+    assert (plan["pairs_found"], plan["images_seen"]) == (12, 40 * 8)
 
 
 def test_data_without_pairs_or_with_one_track_is_one_line(tracks: Path, tmp_path: Path) -> None:
