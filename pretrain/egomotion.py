@@ -25,7 +25,7 @@ from cebench.errors import InputError
 from cebench.models.caffenet import preprocess
 from cebench.models.egomotion import EgomotionNetwork, SlownessNetwork, contrastive_losses
 from cebench.models.foldable import folded_state_dict
-from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
+from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.plots.sheets import plot_curves
 from cebench.progress import progress
 from cebench.randomness import numpy_generator, torch_seed
@@ -123,7 +123,13 @@ class Egomotion:
         self.network = _network(pairs, recipe, generator).to(device)
         self.network.to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
-        self.optimizer = _optimizer(self.network, recipe)
+        self.optimizer = sgd_or_adamw(
+            self.network,
+            recipe.optimizer,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+        )
         self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
         self.pairs, self.recipe, self.seed, self.device = pairs, recipe, seed, device
         self.losses = compiled(self._losses, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)
@@ -226,20 +232,6 @@ def _network(pairs: Pairs, recipe: EgomotionRecipe, generator: torch.Generator) 
         input_divisor=recipe.input_divisor,
         generator=generator,
     )
-
-
-def _optimizer(network: nn.Module, recipe: EgomotionRecipe) -> Optimizer:
-    adamw = recipe.optimizer == "adamw"
-    groups = caffe_parameter_groups(
-        network.named_parameters(),
-        recipe.learning_rate,
-        recipe.weight_decay,
-        bias_multiplier=1 if adamw else 2,
-        decay_biases=False,
-    )
-    if adamw:
-        return torch.optim.AdamW(groups, fused=True)
-    return torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
 
 
 def load_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:

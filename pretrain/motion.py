@@ -28,7 +28,7 @@ from cebench.distributed import (
 from cebench.errors import InputError
 from cebench.models.caffenet import preprocess
 from cebench.models.foldable import folded_state_dict
-from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
+from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.models.ranking import Mining, RankingNetwork, ranking_loss
 from cebench.plots.sheets import plot_curves
 from cebench.progress import progress
@@ -120,7 +120,13 @@ class Motion:
         )
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
-        self.optimizer = _optimizer(self.network, recipe)
+        self.optimizer = sgd_or_adamw(
+            self.network,
+            recipe.optimizer,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+        )
         self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
         self.patches, self.tracks = patches.to_if_fits(device), tracks
         self.held_out = np.arange(len(tracks))[-min(recipe.held_out_pairs, len(tracks) // 2) :]
@@ -198,20 +204,6 @@ def gathered(rows: Tensor) -> Tensor:
     whole = rows.new_zeros(len(rows) * process_count(), *rows.shape[1:])
     own = local_slice(len(whole))
     return all_reduce_sum_with_grad(torch.cat((whole[: own.start], rows, whole[own.stop :])))
-
-
-def _optimizer(network: nn.Module, recipe: MotionRecipe) -> Optimizer:
-    adamw = recipe.optimizer == "adamw"
-    groups = caffe_parameter_groups(
-        network.named_parameters(),
-        recipe.learning_rate,
-        recipe.weight_decay,
-        bias_multiplier=1 if adamw else 2,
-        decay_biases=False,
-    )
-    if adamw:
-        return torch.optim.AdamW(groups, fused=True)
-    return torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
 
 
 def load_patches(
