@@ -19,9 +19,20 @@ from cebench.reporting.records import (
     WeightsOrigin,
 )
 from cebench.training.run_directory import RunDirectory
-from cebench.weights.files import TRUNK_ARCHITECTURE, Sidecar, read_sidecar, save_weights
+from cebench.weights.files import Sidecar, read_sidecar, save_weights
 
-from . import autoencoder, context, context_gan, denoising, imagenet, kmeans_init, random
+from . import (
+    autoencoder,
+    context,
+    context_gan,
+    denoising,
+    egomotion,
+    imagenet,
+    kmeans_init,
+    motion,
+    random,
+    relative_context,
+)
 from .run_context import Pretrained, RunContext
 
 logger = logging.getLogger("cebench")
@@ -43,6 +54,9 @@ METHODS = {
     "autoencoder": Method(autoencoder.AutoencoderRecipe, autoencoder.pretrain),
     "denoising-autoencoder": Method(denoising.DenoisingRecipe, denoising.pretrain),
     "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
+    "relative-context": Method(relative_context.RelativeContextRecipe, relative_context.pretrain),
+    "motion": Method(motion.MotionRecipe, motion.pretrain),
+    "egomotion": Method(egomotion.EgomotionRecipe, egomotion.pretrain),
     "kmeans-init": Method(kmeans_init.KmeansInitRecipe, kmeans_init.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
     "random-he": Method(random.RandomRecipe, random.pretrain),
@@ -144,7 +158,7 @@ def _weights_in(folder: Path) -> Path:
 def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pretrained) -> Sidecar:
     """The sidecar of the trunk."""
     return Sidecar(
-        architecture=TRUNK_ARCHITECTURE,
+        architecture=pretrained.trunk_architecture,
         method=request.method,
         recipe=recipe_name,
         recipe_values=recipe.model_dump(mode="json"),

@@ -11,7 +11,7 @@ from torch import Tensor
 from cebench.config import TrainingRecipe
 from cebench.training.options import ComputingOptions
 from cebench.training.run_directory import RunDirectory
-from cebench.weights.files import Preprocessing
+from cebench.weights.files import TRUNK_ARCHITECTURE, Preprocessing
 
 
 class PretrainingRecipe(TrainingRecipe, ComputingOptions):
@@ -66,6 +66,8 @@ class Pretrained:
 
     trunk: Mapping[str, Tensor] | None
     """CaffeNet trunk's state dict: weights.safetensors, all that transfer takes; None without."""
+    trunk_architecture: str = TRUNK_ARCHITECTURE
+    """What `trunk` is; `caffenet-trunk-nogroups` where its convolutions have no groups."""
     model: Mapping[str, Tensor] | None
     """The whole network's state dict: model.safetensors, for inpainting; None where it is less."""
     architecture: str = ""
