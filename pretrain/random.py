@@ -1,12 +1,13 @@
-"""`random` and `random-he`: no pretraining, the trunk as its initialisation draws it.
+"""`random` and `random-he`: no pretraining, the trunk with its initial weights.
 
-`random` is Table 2's row, CaffeNet's fillers. `random-he` is the trunk that the reconstruction
+`random` is Table 2's row, CaffeNet's fillers. `random-he` has the weights that the reconstruction
 methods start from: what they add to it, they have learned.
 """
 
-from typing import Literal
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from cebench.config import Recipe
 from cebench.models.backbones import build_trunk
@@ -18,20 +19,23 @@ from .run_context import Pretrained, RunContext
 
 
 class RandomRecipe(Recipe):
-    """How the trunk is drawn."""
-
-    init: Literal["caffenet", "he"] = "caffenet"
-    """`caffenet`: the reference net's fillers; `he`: He's normal weights, biases 0."""
+    """No options: the seed alone determines the trunk."""
 
 
 def pretrain(recipe: RandomRecipe, run_context: RunContext) -> Pretrained:
-    """Draw the trunk from the seed."""
-    trunk = random_weights(run_context.seed).tensors
-    if recipe.init == "he":
-        generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "random-he"))
-        network = build_trunk()
-        he_weights(network, generator)
-        trunk = network.state_dict()
+    """The trunk of `seed` with CaffeNet's fillers, that of `--weights random`."""
+    return _untrained(random_weights(run_context.seed).tensors)
+
+
+def pretrain_he(recipe: RandomRecipe, run_context: RunContext) -> Pretrained:
+    """The trunk of `seed` with He's normal weights and biases of 0."""
+    trunk = build_trunk()
+    generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "random-he"))
+    he_weights(trunk, generator)
+    return _untrained(trunk.state_dict())
+
+
+def _untrained(trunk: Mapping[str, Tensor]) -> Pretrained:
     return Pretrained(
         trunk=trunk, model=None, images=0, data_fingerprint="none", steps=0, seconds=0.0
     )

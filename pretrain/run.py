@@ -59,7 +59,7 @@ METHODS = {
     "egomotion": Method(egomotion.EgomotionRecipe, egomotion.pretrain),
     "kmeans-init": Method(kmeans_init.KmeansInitRecipe, kmeans_init.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
-    "random-he": Method(random.RandomRecipe, random.pretrain),
+    "random-he": Method(random.RandomRecipe, random.pretrain_he),
 }
 
 

@@ -55,7 +55,8 @@ class EgomotionNetwork(nn.Module):
         self.hidden = nn.Linear(128 * mixed**2, UNITS)
         self.dropout = Dropout(0.5)
         self.scores = nn.ModuleList(nn.Linear(UNITS, count) for count in class_counts)
-        for layer in (self.mix1, self.mix2, self.hidden):
+        layers: tuple[nn.Conv2d | nn.Linear, ...] = (self.mix1, self.mix2, self.hidden)
+        for layer in layers:
             he = math.sqrt(2 / layer.weight[0].numel())
             gaussian_filler(layer, he if init == "he" else 0.01, 0, generator)
         for scores in self.scores:

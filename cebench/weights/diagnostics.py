@@ -10,7 +10,8 @@ from torch import Tensor
 
 from cebench.data.photos import Photo, find_photos
 from cebench.models.diagnostics import LayerActivity, layer_activities
-from cebench.weights.files import Preprocessing, Weights, load_backbone
+from cebench.weights.files import Preprocessing, Weights
+from cebench.weights.loading import load_backbone
 
 MOST_IMAGES = 200
 IMAGES_PER_BATCH = 20

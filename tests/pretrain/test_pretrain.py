@@ -106,10 +106,8 @@ def test_keeping_the_trunk_changes_no_later_step_and_not_the_recipes_hash(
         run_pretraining(request(photos, tmp_path / "kept", "context", "weights_at=[1]"))
     )
     assert kept.sidecar.sha256 == plain.sidecar.sha256
-    hashes = {
-        json.loads((tmp_path / name / "record.json").read_text())[0]["recipe_sha256"]
-        for name in ("plain", "kept")
-    }
+    records = [load_record(tmp_path / name / "record.json") for name in ("plain", "kept")]
+    hashes = {record.recipe.sha256 for record in records}
     assert len(hashes) == 1
 
 
