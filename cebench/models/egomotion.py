@@ -65,7 +65,7 @@ class EgomotionNetwork(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
         """Two images (N, 3, side, side) of `preprocess` to raw scores (N, classes) per label."""
-        features = self.trunk.conv5_features(torch.cat((first, second)))
+        features = self.trunk.feature_maps(torch.cat((first, second)))[16]
         pairs = torch.cat(features.chunk(2), dim=1)
         x = F.relu(self.mix2(F.relu(self.mix1(pairs))))
         x = self.dropout(F.relu(self.hidden(x.flatten(1))))

@@ -33,7 +33,7 @@ def test_the_table_of_the_network() -> None:
 
 @pytest.mark.parametrize("side", [115, 227])
 def test_conv5_side_is_what_the_trunk_makes(side: int) -> None:
-    made = SlownessNetwork().trunk.conv5_features(torch.zeros(1, 3, side, side))
+    made = SlownessNetwork().trunk.feature_maps(torch.zeros(1, 3, side, side))[16]
     assert made.shape[-1] == conv5_side(side)
 
 

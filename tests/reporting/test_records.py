@@ -76,7 +76,7 @@ def test_a_measurement_is_a_number(value: float) -> None:
         (
             WEIGHTS,
             {"tier": "long"},
-            "Input should be 'smoke', 'custom', 'short', 'small' or 'paper'",
+            "Input should be 'smoke', 'custom', 'short'",
         ),
         (DETECTION, {"seconds": -1.0}, "greater than or equal to 0"),
         (DETECTION, {"schema": 1}, "greater than or equal to 2"),
