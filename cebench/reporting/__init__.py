@@ -1,0 +1,1 @@
+"""From records and stored predictions to tables that say how sure they are."""
