@@ -1,1 +1,1 @@
-"""From records and stored predictions to tables that say how sure they are."""
+"""Records of runs, the published numbers, and the tables made of both."""

@@ -27,7 +27,9 @@ ALPHA = 1 - LEVEL
 Runs = Sequence[Sequence[WeightedScores]]
 """A row's runs: of each pretraining its fine-tunings, all on the same images."""
 Resampled = Literal["images", "images and pretrainings"]
-PublishedVerdict = Literal["inside", "outside", "other tier", "not run", "no interval"]
+PublishedVerdict = Literal[
+    "inside", "outside", "other tier", "not run", "not published", "no interval"
+]
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,9 @@ def compare_column(
         permutations: number of permutations of a pair of single runs.
         seed: of draws and permutations.
     """
-    names = list(combinations(rows, 2))
-    pairs = _adjusted(_compare(rows, names, metric, draws, permutations, seed))
-    return ColumnComparison(pairs, _letters(rows, pairs, metric, higher_is_better))
+    resampled = _resample(rows, metric, draws, seed)
+    pairs = _compare(rows, resampled, list(combinations(rows, 2)), metric, permutations, seed)
+    return ColumnComparison(pairs, _letters(resampled, pairs, higher_is_better))
 
 
 def compare_with_baseline(
@@ -121,7 +123,8 @@ def compare_with_baseline(
     Arguments as for `compare_column`.
     """
     names = [(row, baseline) for row in rows if row != baseline]
-    pairs = _adjusted(_compare(rows, names, metric, draws, permutations, seed))
+    resampled = _resample(rows, metric, draws, seed)
+    pairs = _compare(rows, resampled, names, metric, permutations, seed)
     return {row: pair for (row, _), pair in pairs.items()}
 
 
@@ -143,7 +146,9 @@ def published_verdict(
         return "not run"
     if tier != published_tier:
         return "other tier"
-    if ends is None or published is None:
+    if published is None:
+        return "not published"
+    if ends is None:
         return "no interval"
     return "inside" if ends[0] <= published <= ends[1] else "outside"
 
@@ -211,27 +216,35 @@ def _pretrainings_drawn(row: ResampledRow, seed: int, stream: int) -> np.ndarray
     return drawn
 
 
+def _resample(
+    rows: Mapping[str, Runs], metric: str, draws: int, seed: int
+) -> dict[str, ResampledRow]:
+    weights = bootstrap_weights(_common_images(rows), draws, seed)
+    return {row: resample_row(runs, metric, weights) for row, runs in rows.items()}
+
+
 def _compare(
     rows: Mapping[str, Runs],
+    resampled: Mapping[str, ResampledRow],
     names: Sequence[tuple[str, str]],
     metric: str,
-    draws: int,
     permutations: int,
     seed: int,
 ) -> dict[tuple[str, str], PairComparison]:
-    images = _common_images(rows)
-    weights = bootstrap_weights(images, draws, seed)
-    resampled = {row: resample_row(runs, metric, weights) for row, runs in rows.items()}
-    pairs = {}
+    """The named pairs, with Holm's adjustment over them."""
+    images, pairs = _common_images(rows), []
     for first, second in names:
         pair = paired_interval(resampled[first], resampled[second], images, seed)
         runs = [run for row in (first, second) for tuned in rows[row] for run in tuned]
         if len(runs) == 2:
             p_values = swap_test(runs[0], runs[1], permutations, seed)
-            p_value = p_values[runs[0].metrics.index(metric)]
-            pair = replace(pair, p_value=float(p_value))
-        pairs[first, second] = pair
-    return pairs
+            pair = replace(pair, p_value=float(p_values[runs[0].metrics.index(metric)]))
+        pairs.append(pair)
+    adjusted = holm_adjusted([pair.p_value for pair in pairs])
+    return {
+        name: replace(pair, adjusted_p_value=p)
+        for name, pair, p in zip(names, pairs, adjusted, strict=True)
+    }
 
 
 def _common_images(rows: Mapping[str, Runs]) -> int:
@@ -241,28 +254,15 @@ def _common_images(rows: Mapping[str, Runs]) -> int:
     return sizes.pop()
 
 
-def _adjusted(
-    pairs: Mapping[tuple[str, str], PairComparison],
-) -> dict[tuple[str, str], PairComparison]:
-    adjusted = holm_adjusted([pair.p_value for pair in pairs.values()])
-    return {
-        names: replace(pair, adjusted_p_value=p)
-        for (names, pair), p in zip(pairs.items(), adjusted, strict=True)
-    }
-
-
 def _letters(
-    rows: Mapping[str, Runs],
+    resampled: Mapping[str, ResampledRow],
     pairs: Mapping[tuple[str, str], PairComparison],
-    metric: str,
     higher_is_better: bool,
 ) -> dict[str, str]:
-    ones = equal_weights(_common_images(rows))
-    none = np.zeros((len(ones), 0), dtype=np.float32)
-    means = {row: resample_row(runs, metric, none).estimates.mean() for row, runs in rows.items()}
-    ranked = sorted(rows, key=lambda row: means[row], reverse=higher_is_better)
+    means = {row: float(found.estimates.mean()) for row, found in resampled.items()}
+    ranked = sorted(means, key=means.__getitem__, reverse=higher_is_better)
     place = {row: n for n, row in enumerate(ranked)}
-    differ = np.zeros((len(rows), len(rows)), dtype=np.bool_)
+    differ = np.zeros((len(ranked), len(ranked)), dtype=np.bool_)
     for (first, second), pair in pairs.items():
         differ[place[first], place[second]] = differ[place[second], place[first]] = pair.differs
     return dict(zip(ranked, compact_letters(differ), strict=True))
