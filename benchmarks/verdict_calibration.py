@@ -1,6 +1,6 @@
 """How often paired tests reject where two rows are equally good, and where one is 2 points better.
 
-Run: python benchmarks/verdict_calibration.py [--pairs 1000] [--task classification]
+Run: python benchmarks/verdict_calibration.py [--pairs 1000] [--minutes 60] [--task classification]
 Prints the tables of docs/verdicts.md: the share of simulated pairs with p <= 0.05. Rows share
 images, labels, image difficulty and 60 % of the noise; see tests/simulated_rows.py.
 """
@@ -46,7 +46,7 @@ class Case:
     unlike: bool = False
     """The rows are good at different classes."""
     share: float = 1.0
-    """Share of --pairs that is simulated."""
+    """Share of --pairs that is simulated, in that share of --minutes."""
     others: bool = False
     """Whether to try the two other tests too."""
 
@@ -55,7 +55,7 @@ CASES = (
     Case("equal, other scale", 4952, 0.5, scale=2.0),
     Case("equal, other scale", 4952, 0.12, scale=2.0, share=0.1),
     Case("equal, other scale", 1250, 0.5, scale=2.0, share=0.3, others=True),
-    Case("equal, other scale", 100, 0.5, scale=2.0),
+    Case("equal, other scale", 100, 0.5, scale=2.0, share=0.5),
     Case("equal, other classes", 1250, 0.5, unlike=True, share=0.3),
     Case("2 points better", 4952, 0.5, better=0.02, share=0.1),
     Case("2 points better", 4952, 0.12, better=0.02, share=0.1),
@@ -67,6 +67,7 @@ def main() -> None:
     """Print a line per case, task and test."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=60, help="at most, of the largest case")
     parser.add_argument("--task", choices=["classification", "detection"])
     arguments = parser.parse_args()
     print("| pairs | task | images | mAP | test | " + " | ".join(DEFINITIONS) + " |")
@@ -75,21 +76,24 @@ def main() -> None:
     for task in tasks:
         if arguments.task in (None, task):
             for case in CASES:
-                print_case(case, task, max(1, round(arguments.pairs * case.share)))
+                seconds = 60 * arguments.minutes * case.share
+                print_case(case, task, max(1, round(arguments.pairs * case.share)), seconds)
 
 
-def print_case(case: Case, task: Task, pairs: int) -> None:
-    """Simulate one kind of pair and print each test's rejections."""
+def print_case(case: Case, task: Task, pairs: int, seconds: float) -> None:
+    """Simulate one kind of pair, for so long at most, and print each test's rejections."""
     start = time.perf_counter()
     rejected: dict[str, list[np.ndarray]] = {}
     scorers = pair_of_scorers(case, task)
     for number in range(pairs):
+        if time.perf_counter() > start + seconds:
+            break
         entries = simulate(task, case.images, scorers, np.random.default_rng([7, number]))
         for test, p_values in tested(case, entries, number).items():
             rejected.setdefault(test, []).append(p_values <= ALPHA)
     for test, hits in rejected.items():
         shares = " | ".join(f"{100 * share:.1f} %" for share in np.mean(hits, axis=0))
-        row = f"{pairs} {case.name} | {task} | {case.images} | {100 * case.mean_ap:.0f} %"
+        row = f"{len(hits)} {case.name} | {task} | {case.images} | {100 * case.mean_ap:.0f} %"
         print(f"| {row} | {test} | {shares} |", flush=True)
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
 

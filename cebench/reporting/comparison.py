@@ -7,7 +7,7 @@ about the methods; Student's t then accounts for how few they are.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
@@ -174,26 +174,44 @@ def paired_interval(
     Satterthwaite's, from the variance over images and over each row's pretrainings.
     """
     rows = (first, second)
-    replicated = all(len(row.estimates) > 1 for row in rows)
-    difference = float(first.estimates.mean() - second.estimates.mean())
-    over_images = float(np.nanvar(first.draws.mean(axis=0) - second.draws.mean(axis=0), ddof=1))
-    parts = [(over_images, images - 1)]
-    drawn = [row.draws.mean(axis=0) for row in rows]
-    if replicated:
-        drawn = [_pretrainings_drawn(row, seed, n) for n, row in enumerate(rows)]
-        parts += [_pretraining_variance(row) for row in rows]
-    error = float(np.nanstd(drawn[0] - drawn[1], ddof=1))
-    squares = sum(variance**2 / degrees for variance, degrees in parts)
-    freedom = sum(v for v, _ in parts) ** 2 / squares if squares > 0 else images - 1
+    with np.errstate(invalid="ignore"):
+        difference = float(first.estimates.mean() - second.estimates.mean())
+    variances = [(_spread(row.draws.mean(axis=0) for row in rows) ** 2, images - 1)]
+    error = math.sqrt(variances[0][0])
+    resampled: Resampled = "images"
+    if all(len(row.estimates) > 1 for row in rows):
+        error = _spread(_pretrainings_drawn(row, seed, n) for n, row in enumerate(rows))
+        variances += [_pretraining_variance(row) for row in rows]
+        resampled = "images and pretrainings"
+    freedom = _satterthwaite(variances)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
-    p_value = 2 * float(stats.t.sf(abs(difference) / error, freedom)) if error > 0 else math.nan
+    p_value = 2 * float(stats.t.sf(_standardised(difference, error), freedom))
     return PairComparison(
-        difference,
-        error,
-        (difference - reach, difference + reach),
-        p_value if error > 0 or difference else 1.0,
-        "images and pretrainings" if replicated else "images",
+        difference, error, (difference - reach, difference + reach), p_value, resampled
     )
+
+
+def _standardised(difference: float, error: float) -> float:
+    """|difference| / error; rows that are equal everywhere have 0, not 0 / 0."""
+    if difference == 0:
+        return 0.0
+    return math.inf if error == 0 else abs(difference) / error
+
+
+def _spread(drawn: Iterable[np.ndarray]) -> float:
+    """Standard deviation of two rows' difference over the draws in which both exist."""
+    first, second = drawn
+    with np.errstate(invalid="ignore"):
+        difference = first - second
+    finite = difference[np.isfinite(difference)]
+    return float(finite.std(ddof=1)) if len(finite) > 1 else math.nan
+
+
+def _satterthwaite(variances: Sequence[tuple[float, int]]) -> float:
+    """Degrees of freedom of a sum of variances with theirs."""
+    squares = sum(variance**2 / degrees for variance, degrees in variances)
+    total = sum(variance for variance, _ in variances)
+    return total**2 / squares if squares > 0 else variances[0][1]
 
 
 def _pretraining_variance(row: ResampledRow) -> tuple[float, int]:

@@ -197,3 +197,18 @@ def test_paired_intervals_of_segmentation_cover_the_difference() -> None:
     found = measure_coverage(scene, images=736, trials=150, draws=200, seed=0)
     assert (found.covered[3] * 150 >= 131).all()
     assert math.isclose(first[0] - second[0], -0.02, abs_tol=2e-3)
+
+
+def test_a_score_that_does_not_exist_compares_with_nothing() -> None:
+    infinite, finite = (inpainting(np.array([value] * 100)) for value in (np.inf, 20.0))
+    found = compare_pair([[infinite]], [[infinite]], PSNR, **FEW)
+    assert np.isnan([found.difference, found.standard_error, *found.interval, found.p_value]).all()
+    assert not found.differs
+    rows = {"a": [[infinite]], "b": [[finite]], "c": [[finite]]}
+    assert compare_column(rows, PSNR, **FEW).letters["b"] == "a"
+
+
+def test_rows_that_differ_by_the_same_everywhere_differ() -> None:
+    rows = [[inpainting(np.full(100, value))] for value in (20.0, 20.0, 21.0, 21.0)]
+    found = compare_pair(rows[:2], rows[2:], PSNR, **FEW)
+    assert (found.difference, found.standard_error, found.p_value) == (-1, 0, 0)
