@@ -18,8 +18,8 @@ def swap_test(
     If the two runs were equally good, it would not matter whose output for an image is whose. So
     each image's outputs are swapped with probability 1/2, again and again, and p is the share of
     permutations with a difference at least as large, the given one counted among them. Average
-    precision swaps ranks, not scores: two networks' scores need not have one unit. nan where a
-    metric does not exist.
+    precision swaps ranks, not scores: two networks' scores need not have one unit. nan where the
+    difference is not a finite number.
 
     Args:
         first: a run.
@@ -37,5 +37,5 @@ def swap_test(
     # Equal sums in another order differ in the last bits.
     reached = np.abs(differences) >= np.abs(given)[:, None] - 1e-12
     p_values: np.ndarray = (1 + reached.sum(axis=1)) / (1 + permutations)
-    p_values[np.isnan(given)] = np.nan
+    p_values[~np.isfinite(given)] = np.nan
     return p_values
