@@ -33,8 +33,10 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--task", choices=list(SIZES), nargs="*", default=list(SIZES))
     arguments = parser.parse_args()
-    print("| task | metric | true score | images | " + " | ".join(METHODS) + " | given |")
-    print("| --- " * (5 + len(METHODS)) + "|")
+    print(
+        "| task | metric | true score | images | " + " | ".join(METHODS) + " | given | given ones |"
+    )
+    print("| --- " * (6 + len(METHODS)) + "|")
     for task in arguments.task:
         for scene, metrics in scenes(task):
             for images in SIZES[task]:
@@ -79,7 +81,8 @@ def print_case(task: str, scene: Scene, metrics: Sequence[str], images: int, tri
     found = measure_coverage(scene, images, trials, DRAWS, seed=images)
     for k, metric in enumerate(metrics):
         shares = " | ".join(f"{100 * share:.0f} %" for share in found.covered[:, k])
-        given = f"{100 * found.given[k]:.0f} %"
+        given = f"{100 * found.given[k]:.0f} % | {100 * found.covered_if_given[k]:.0f} %"
+        given = given.replace("nan %", "")
         true = f"{scene.true[0][k]:.3g}"
         print(f"| {task} | {metric} | {true} | {images} | {shares} | {given} |", flush=True)
 

@@ -30,6 +30,8 @@ class Coverage:
     """(4, K) intervals that hold the true score (or difference), in the order of METHODS."""
     given: np.ndarray
     """(K,) trials in which `image_intervals` gives one."""
+    covered_if_given: np.ndarray
+    """(K,) of those, the intervals that hold the true score; nan if none is given."""
 
 
 def measure_coverage(scene: Scene, images: int, trials: int, draws: int, seed: int) -> Coverage:
@@ -46,7 +48,10 @@ def measure_coverage(scene: Scene, images: int, trials: int, draws: int, seed: i
             column.append(paired_covered(*difference, images))
         named = zip(first.metrics, values[0], strict=True)
         given.append([is_given(first, *metric) for metric in named])
-    return Coverage(np.mean(covered, axis=0).T, np.mean(given, axis=0))
+    held, stood = np.array(covered), np.array(given)
+    count = stood.sum(axis=0)
+    kept = (held[..., 2] & stood).sum(axis=0) / np.where(count, count, np.nan)
+    return Coverage(held.mean(axis=0).T, stood.mean(axis=0), kept)
 
 
 def single_covered(true: float, values: np.ndarray, images: int) -> list[bool]:
@@ -60,7 +65,7 @@ def single_covered(true: float, values: np.ndarray, images: int) -> list[bool]:
 
 def paired_covered(true: float, first: np.ndarray, second: np.ndarray, images: int) -> bool:
     """By the interval of two rows' difference."""
-    rows = [ResampledRow(values[None, 0], values[None, 1:]) for values in (first, second)]
+    rows = [ResampledRow("", values[None, 0], values[None, 1:]) for values in (first, second)]
     low, high = paired_interval(rows[0], rows[1], images).interval
     return bool(low <= true <= high)
 

@@ -23,6 +23,12 @@ from cebench.randomness import numpy_generator
 from .multiple_comparisons import compact_letters, holm_adjusted
 
 ALPHA = 1 - LEVEL
+DECIDED_BY: Mapping[str, str] = {"mean_ap_voc07_11pt": "mean_ap_area"}
+"""Metrics whose differences cannot be judged -> another of the same curves, which can.
+
+Intervals of differences of 11-point AP cover too rarely, and its permutation test rejects equal
+rows too often: docs/verdicts.md.
+"""
 
 Runs = Sequence[Sequence[WeightedScores]]
 """A row's runs: of each pretraining its fine-tunings, all on the same images."""
@@ -36,6 +42,8 @@ PublishedVerdict = Literal[
 class PairComparison:
     """The first row minus the second, in the metric's unit."""
 
+    metric: str
+    """What was compared: `deciding_metric` of what was asked for."""
     difference: float
     """Of the means over pretrainings of the means over fine-tunings."""
     standard_error: float
@@ -67,6 +75,7 @@ class ColumnComparison:
 class ResampledRow:
     """One metric of a row, of the images themselves and of bootstrap draws of them."""
 
+    metric: str
     estimates: np.ndarray
     """(p,) of each pretraining, mean over its fine-tunings."""
     draws: np.ndarray
@@ -99,14 +108,14 @@ def compare_column(
 
     Args:
         rows: row -> its runs, all on the same images in the same order.
-        metric: one of the runs' metrics.
+        metric: one of the runs' metrics; `deciding_metric` of it is compared.
         higher_is_better: decides which end of the column has the letter a.
         draws: number of bootstrap draws.
         permutations: number of permutations of a pair of single runs.
         seed: of draws and permutations.
     """
     resampled = _resample(rows, metric, draws, seed)
-    pairs = _compare(rows, resampled, list(combinations(rows, 2)), metric, permutations, seed)
+    pairs = _compare(rows, resampled, list(combinations(rows, 2)), permutations, seed)
     return ColumnComparison(pairs, _letters(resampled, pairs, higher_is_better))
 
 
@@ -124,8 +133,13 @@ def compare_with_baseline(
     """
     names = [(row, baseline) for row in rows if row != baseline]
     resampled = _resample(rows, metric, draws, seed)
-    pairs = _compare(rows, resampled, names, metric, permutations, seed)
+    pairs = _compare(rows, resampled, names, permutations, seed)
     return {row: pair for (row, _), pair in pairs.items()}
+
+
+def deciding_metric(metric: str) -> str:
+    """The metric that rows of a column are compared by: the column's own where that is valid."""
+    return DECIDED_BY.get(metric, metric)
 
 
 def published_verdict(
@@ -161,7 +175,7 @@ def resample_row(runs: Runs, metric: str, weights: np.ndarray) -> ResampledRow:
     values = np.stack(
         [np.mean([run.values(every)[index] for run in tuned], axis=0) for tuned in runs]
     )
-    return ResampledRow(values[:, 0], values[:, 1:])
+    return ResampledRow(metric, values[:, 0], values[:, 1:])
 
 
 def paired_interval(
@@ -186,9 +200,8 @@ def paired_interval(
     freedom = _satterthwaite(variances)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     p_value = 2 * float(stats.t.sf(_standardised(difference, error), freedom))
-    return PairComparison(
-        difference, error, (difference - reach, difference + reach), p_value, resampled
-    )
+    ends = (difference - reach, difference + reach)
+    return PairComparison(first.metric, difference, error, ends, p_value, resampled)
 
 
 def _standardised(difference: float, error: float) -> float:
@@ -238,14 +251,14 @@ def _resample(
     rows: Mapping[str, Runs], metric: str, draws: int, seed: int
 ) -> dict[str, ResampledRow]:
     weights = bootstrap_weights(_common_images(rows), draws, seed)
-    return {row: resample_row(runs, metric, weights) for row, runs in rows.items()}
+    decided = deciding_metric(metric)
+    return {row: resample_row(runs, decided, weights) for row, runs in rows.items()}
 
 
 def _compare(
     rows: Mapping[str, Runs],
     resampled: Mapping[str, ResampledRow],
     names: Sequence[tuple[str, str]],
-    metric: str,
     permutations: int,
     seed: int,
 ) -> dict[tuple[str, str], PairComparison]:
@@ -256,7 +269,7 @@ def _compare(
         runs = [run for row in (first, second) for tuned in rows[row] for run in tuned]
         if len(runs) == 2:
             p_values = swap_test(runs[0], runs[1], permutations, seed)
-            pair = replace(pair, p_value=float(p_values[runs[0].metrics.index(metric)]))
+            pair = replace(pair, p_value=float(p_values[runs[0].metrics.index(pair.metric)]))
         pairs.append(pair)
     adjusted = holm_adjusted([pair.p_value for pair in pairs])
     return {

@@ -47,7 +47,7 @@ def test_runs_of_one_row_share_draws_and_average_their_scores() -> None:
     ("metric", "images", "rarest", "reason"),
     [
         ("mean_ap_voc07_11pt", 4952, 97, "recall 0"),
-        ("mean_ap_area", 1250, 24, "in 24 images; .* from 90"),
+        ("mean_ap_area", 300, 6, "in 6 images; .* from 20"),
         ("mean_ap_sklearn", 200, 5, "in 5 images; .* from 20"),
         ("mean_iou", 40, 9, "40 images; .* from 100"),
     ],
@@ -61,6 +61,14 @@ def test_no_interval_where_simulation_denies_it(
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(found.reason)
     assert found.standard_error == pytest.approx(np.std([0.3, 0.5], ddof=1))
+
+
+def test_no_interval_where_more_than_its_width_would_be_bias() -> None:
+    draws = np.array([0.48, 0.5, 0.52])
+    found = image_interval(0.47, draws, 4952, 97, RULES["mean_ap_area"])
+    assert found.reason == "its bias of 1.5 standard errors cannot be taken away reliably"
+    assert image_interval(0.47, draws, 4952, 97, RULES["mean_ap_sklearn"]).ends is not None
+    assert image_interval(0.49, draws, 4952, 97, RULES["mean_ap_area"]).ends is not None
 
 
 def test_no_interval_of_what_is_not_a_number() -> None:

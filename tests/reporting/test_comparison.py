@@ -117,6 +117,15 @@ def test_a_baseline_is_compared_with_every_other_row() -> None:
     assert found["b"].adjusted_p_value == pytest.approx(2 / 200)
 
 
+def test_eleven_point_columns_are_compared_by_area() -> None:
+    rng = np.random.default_rng(0)
+    scorers = [scorer_of(score, "detection") for score in (0.5, 0.6)]
+    first, second = simulate_rows("detection", 150, scorers, rng)
+    found = compare_pair([[first]], [[second]], "mean_ap_voc07_11pt", **FEW)
+    assert found.metric == "mean_ap_area"
+    assert found == compare_pair([[first]], [[second]], "mean_ap_area", **FEW)
+
+
 def test_rows_on_other_images_are_refused() -> None:
     few, many = (inpainting(np.zeros(n)) for n in (3, 4))
     with pytest.raises(ValueError, match=r"sets of \[3, 4\] images"):
@@ -158,7 +167,7 @@ def test_intervals_over_few_pretrainings_cover_what_they_say(
         for count in pretrainings:
             offsets = run_sd * rng.normal(size=(count, 1))
             scores = image + offsets + rng.normal(size=(count, images))
-            rows.append(ResampledRow(scores.mean(axis=1), scores @ weights))
+            rows.append(ResampledRow(PSNR, scores.mean(axis=1), scores @ weights))
         low, high = paired_interval(rows[0], rows[1], images, seed=trial).interval
         covered += low <= 0 <= high
     assert covered >= 366
