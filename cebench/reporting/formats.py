@@ -18,8 +18,8 @@ TIERS = {
     "paper, and its numbers say nothing about the methods.",
     "short": "This is a short run, far below the paper's data and training length. It is no "
     "reproduction of the paper.",
-    "small": "These runs took a few hours of one processor core each, a small part of the published "
-    "schedule: they rank rows where the intervals separate them, and are no reproduction.",
+    "small": "These runs took a few hours of one processor core each, a small part of the "
+    "published schedule: they rank rows where the intervals separate them, and are no reproduction.",
     "paper": "These runs follow the published schedule.",
 }
 """What a reader must know first, by tier."""
