@@ -19,7 +19,7 @@ TIERS = {
     "short": "This is a short run, far below the paper's data and training length. It is no "
     "reproduction of the paper.",
     "small": "These runs took a few hours of one processor core each, a small part of the "
-    "published schedule: they rank rows where the intervals separate them, and are no reproduction.",
+    "published schedule: they rank rows where intervals separate them; they reproduce nothing.",
     "paper": "These runs follow the published schedule.",
 }
 """What a reader must know first, by tier."""
