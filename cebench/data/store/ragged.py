@@ -47,9 +47,11 @@ class RaggedImages:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of the pixels."""
         return self.pixels.numel()
 
     def to(self, device: torch.device | str) -> "RaggedImages":
+        """The same images on `device`."""
         tensors = (self.pixels, self.heights, self.widths, self.offsets)
         return RaggedImages(*(tensor.to(device) for tensor in tensors))
 
