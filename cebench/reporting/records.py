@@ -187,6 +187,8 @@ class Record:
     """UTC, ISO 8601."""
     seconds: NonNegativeFloat
     measurements: Annotated[tuple[Measurement, ...], Field(max_length=10_000)]
+    outcome_sha256: Text | None = None
+    """SHA-256 of outcome.safetensors, which the numbers can be scored from again; None: none."""
 
 
 RecordFile = tuple[Path, Record]
