@@ -24,6 +24,7 @@ from cebench.metrics.weighted_average_precision import DEFINITIONS, WeightedAver
 from cebench.reporting.comparison import ResampledRow, paired_interval
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from coverage_trials import pretraining_coverage
 from simulated_rows import Entries, Scorer, Task, scorer_of, simulate
 
 PERMUTATIONS = 39
@@ -79,6 +80,17 @@ def main() -> None:
             for case in CASES:
                 seconds = 60 * arguments.minutes * case.share
                 print_case(case, task, max(1, round(arguments.pairs * case.share)), seconds)
+    print_pretrainings(arguments.pairs)
+
+
+def print_pretrainings(trials: int) -> None:
+    """How often the interval of a difference covers it, by the number of pretrainings."""
+    print("\n| pretrainings | effect of a pretraining | intervals that cover the difference |")
+    print("| --- " * 3 + "|")
+    for pretrainings in ((1, 1), (2, 2), (3, 3), (3, 5), (5, 5)):
+        for run_sd in (0.0, 0.1, 1.0):
+            share = pretraining_coverage(pretrainings, run_sd, trials)
+            print(f"| {pretrainings[0]}, {pretrainings[1]} | {run_sd} | {100 * share:.1f} % |")
 
 
 def print_case(case: Case, task: Task, pairs: int, seconds: float) -> None:

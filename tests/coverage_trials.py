@@ -70,6 +70,29 @@ def paired_covered(true: float, first: np.ndarray, second: np.ndarray, images: i
     return bool(low <= true <= high)
 
 
+def pretraining_coverage(
+    pretrainings: tuple[int, int], run_sd: float, trials: int, images: int = 100, draws: int = 200
+) -> float:
+    """Share of intervals of a mean's difference that hold the true one, 0.
+
+    Images have effects in common (standard deviation 3); an image's score in a run has noise of 1,
+    and each pretraining an effect of `run_sd` on all images.
+    """
+    weights = bootstrap_weights(images, draws, seed=0) / images
+    covered = 0
+    for trial in range(trials):
+        rng = np.random.default_rng([1, trial])
+        image = 3 * rng.normal(size=images)
+        rows = []
+        for count in pretrainings:
+            effects = run_sd * rng.normal(size=(count, 1))
+            scores = image + effects + rng.normal(size=(count, images))
+            rows.append(ResampledRow("", scores.mean(axis=1), scores @ weights))
+        low, high = paired_interval(rows[0], rows[1], images).interval
+        covered += low <= 0 <= high
+    return covered / trials
+
+
 def is_given(run: WeightedScores, metric: str, values: np.ndarray) -> bool:
     """Whether the rules let this metric's interval stand."""
     rule = RULES.get(metric, CoverageRule())

@@ -4,7 +4,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from cebench.metrics.image_weights import WeightedScores, equal_weights, swap_weights
+from cebench.metrics.image_weights import WeightedScores, swap_weights
 
 PERMUTATIONS = 1999
 Scores = TypeVar("Scores", bound=WeightedScores)
@@ -27,15 +27,14 @@ def swap_test(
         permutations: their number; the smallest p is 1 / (permutations + 1).
         seed: of the permutations.
     """
-    ones = equal_weights(first.images)
+    weights = swap_weights(first.images, 1 + permutations, seed)
+    weights[: first.images, 0], weights[first.images :, 0] = 1, 0
     pooled = first.pooled(second)
-    weights = swap_weights(first.images, permutations, seed)
     # Infinite PSNR minus infinite PSNR is no difference that could be tested.
     with np.errstate(invalid="ignore"):
-        given = (first.values(ones) - second.values(ones))[:, 0]
-        differences = pooled.values(weights) - pooled.values(1 - weights)
+        differences = np.abs(pooled.values(weights) - pooled.values(1 - weights))
+    given = differences[:, :1]
     # Equal sums in another order differ in the last bits.
-    reached = np.abs(differences) >= np.abs(given)[:, None] - 1e-12
-    p_values: np.ndarray = (1 + reached.sum(axis=1)) / (1 + permutations)
-    p_values[~np.isfinite(given)] = np.nan
+    p_values: np.ndarray = np.mean(differences >= given - 1e-12, axis=1)
+    p_values[~np.isfinite(given[:, 0])] = np.nan
     return p_values

@@ -24,6 +24,7 @@ from cebench.metrics.image_weights import mean_over_classes
 
 DEFINITIONS = ("sklearn", "voc07_11pt", "area")
 """Step-wise as scikit-learn's, the mean at 11 recall levels, the area under the envelope."""
+_TINY = np.finfo(np.float64).tiny
 _CELLS_AT_ONCE = 1 << 18
 """Positives times draws of one class that are in memory together: they fit a processor's cache."""
 
@@ -49,13 +50,13 @@ class RankedEntries:
         curve there only: between two such places precision falls.
         """
         ends = np.searchsorted(self.rank, np.unique(self.rank[self.right]), side="right")
-        entries = np.arange(ends[-1] if len(ends) else 0)
+        right = np.flatnonzero(self.right)
         shape = (len(ends), len(self.objects))
-        step = np.searchsorted(ends, entries, side="right")
-        place = (step, self.image[: len(entries)])
-        right = self.right[: len(entries)].astype(np.float32)
-        every = csr_array((np.ones_like(right), place), shape=shape)
-        return csr_array((right[right > 0], tuple(p[right > 0] for p in place)), shape=shape), every
+        # An image may stand twice in a row of the matrix: products add it twice, as they should.
+        return (
+            _rows_of_ones(self.image[right], np.searchsorted(right, ends), shape),
+            _rows_of_ones(self.image[: ends[-1] if len(ends) else 0], ends, shape),
+        )
 
     def pooled(self, other: "RankedEntries") -> "RankedEntries":
         """Two rankings of the same images in one, rank by rank; `other`'s images are N + image.
@@ -185,13 +186,19 @@ def _rank_labels(scores: np.ndarray, labels: np.ndarray) -> RankedEntries:
     return RankedEntries(order, right, (first + last - 1) / 2, (labels == 1).astype(np.float64))
 
 
+def _rows_of_ones(columns: np.ndarray, ends: np.ndarray, shape: tuple[int, int]) -> csr_array:
+    """Matrix with ones at `columns`, row g those before ends[g] and not before ends[g - 1]."""
+    starts = np.concatenate([[0], ends])
+    return csr_array((np.ones(len(columns), np.float32), columns, starts), shape=shape)
+
+
 def _average_precisions(ranked: RankedEntries, weights: np.ndarray) -> np.ndarray:
     """(3, B) of one class under weights (N, B)."""
     right, every = ranked.sums
     total = ranked.objects @ weights
     hits = np.cumsum(right @ weights, axis=0, dtype=np.float64)
     seen = np.cumsum(every @ weights, axis=0, dtype=np.float64)
-    precision = hits / np.maximum(seen, np.finfo(np.float64).tiny)
+    precision = hits / np.maximum(seen, _TINY)
     recall = hits / np.where(total > 0, total, np.nan)
     gained = np.diff(recall, axis=0, prepend=0.0)
     best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]

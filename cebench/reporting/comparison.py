@@ -2,12 +2,12 @@
 
 Two rows are scored on the same bootstrap draws, so that what makes an image hard for both cancels.
 With one run a row, the p value is a permutation test over images and the claim is about these two
-networks. With two pretrainings or more of both, pretrainings are drawn again too and the claim is
-about the methods; Student's t then accounts for how few they are.
+networks. With two pretrainings or more of both, their spread counts too and the claim is about the
+methods; Student's t then accounts for how few they are.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
@@ -18,7 +18,6 @@ from scipy import stats
 from cebench.metrics.image_intervals import DRAWS, LEVEL
 from cebench.metrics.image_weights import WeightedScores, bootstrap_weights, equal_weights
 from cebench.metrics.permutation import PERMUTATIONS, swap_test
-from cebench.randomness import numpy_generator
 
 from .multiple_comparisons import compact_letters, holm_adjusted
 
@@ -32,7 +31,7 @@ rows too often: docs/verdicts.md.
 
 Runs = Sequence[Sequence[WeightedScores]]
 """A row's runs: of each pretraining its fine-tunings, all on the same images."""
-Resampled = Literal["images", "images and pretrainings"]
+Varied = Literal["images", "images and pretrainings"]
 PublishedVerdict = Literal[
     "inside", "outside", "other tier", "not run", "not published", "no interval"
 ]
@@ -51,7 +50,8 @@ class PairComparison:
     """[low, high] of 95 %: difference ± t * standard error."""
     p_value: float
     """Two-sided, of this pair alone."""
-    resampled: Resampled
+    varied: Varied
+    """What would differ in a repetition: the claim holds for other images, or pretrainings, too."""
     adjusted_p_value: float = math.nan
     """Holm's, over the family of pairs that were compared together."""
 
@@ -178,46 +178,46 @@ def resample_row(runs: Runs, metric: str, weights: np.ndarray) -> ResampledRow:
     return ResampledRow(metric, values[:, 0], values[:, 1:])
 
 
-def paired_interval(
-    first: ResampledRow, second: ResampledRow, images: int, seed: int = 0
-) -> PairComparison:
+@np.errstate(invalid="ignore")  # Infinite PSNR minus infinite PSNR does not exist.
+def paired_interval(first: ResampledRow, second: ResampledRow, images: int) -> PairComparison:
     """Difference, interval and t test of two rows on the same draws.
 
-    Pretrainings are drawn again where both rows have two or more; fine-tunings stay with theirs:
-    the spread of pretrainings' means holds theirs already. The degrees of freedom are
-    Satterthwaite's, from the variance over images and over each row's pretrainings.
+    The squared standard error is the variance over draws of the images, plus, where both rows have
+    two pretrainings or more, that between each row's pretrainings. Student's t has Satterthwaite's
+    degrees of freedom.
     """
-    rows = (first, second)
-    with np.errstate(invalid="ignore"):
-        difference = float(first.estimates.mean() - second.estimates.mean())
-    variances = [(_spread(row.draws.mean(axis=0) for row in rows) ** 2, images - 1)]
-    error = math.sqrt(variances[0][0])
-    resampled: Resampled = "images"
-    if all(len(row.estimates) > 1 for row in rows):
-        error = _spread(_pretrainings_drawn(row, seed, n) for n, row in enumerate(rows))
-        variances += [_pretraining_variance(row) for row in rows]
-        resampled = "images and pretrainings"
-    freedom = _satterthwaite(variances)
+    difference = float(first.estimates.mean() - second.estimates.mean())
+    drawn = first.draws.mean(axis=0) - second.draws.mean(axis=0)
+    variances = [(_variance_over_draws(drawn), images - 1)]
+    varied: Varied = "images"
+    if all(len(row.estimates) > 1 for row in (first, second)):
+        variances += [_pretraining_variance(row) for row in (first, second)]
+        varied = "images and pretrainings"
+    error, freedom = math.sqrt(sum(v for v, _ in variances)), _satterthwaite(variances)
     reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     p_value = 2 * float(stats.t.sf(_standardised(difference, error), freedom))
     ends = (difference - reach, difference + reach)
-    return PairComparison(first.metric, difference, error, ends, p_value, resampled)
+    return PairComparison(first.metric, difference, error, ends, p_value, varied)
 
 
-def _standardised(difference: float, error: float) -> float:
-    """|difference| / error; rows that are equal everywhere have 0, not 0 / 0."""
-    if difference == 0:
-        return 0.0
-    return math.inf if error == 0 else abs(difference) / error
+def _pretraining_variance(row: ResampledRow) -> tuple[float, int]:
+    """What the choice of pretrainings adds to the variance of their mean; degrees of freedom.
+
+    The spread of the estimates also holds how each pretraining alone fared with these images. The
+    draws show that part, and the variance over images counts it already, so it is taken off here.
+    Drawing images and pretrainings both, as a hierarchical bootstrap does, counts it three times
+    (Owen 2007, "The pigeonhole bootstrap").
+    """
+    count = len(row.estimates)
+    own = row.draws - row.draws.mean(axis=0)
+    counted = sum(_variance_over_draws(draws) for draws in own) / (count * (count - 1))
+    return max(0.0, float(row.estimates.var(ddof=1)) / count - counted), count - 1
 
 
-def _spread(drawn: Iterable[np.ndarray]) -> float:
-    """Standard deviation of two rows' difference over the draws in which both exist."""
-    first, second = drawn
-    with np.errstate(invalid="ignore"):
-        difference = first - second
-    finite = difference[np.isfinite(difference)]
-    return float(finite.std(ddof=1)) if len(finite) > 1 else math.nan
+def _variance_over_draws(drawn: np.ndarray) -> float:
+    """Variance of (B,) over the draws in which it exists; nan for fewer than two."""
+    finite = drawn[np.isfinite(drawn)]
+    return float(finite.var(ddof=1)) if len(finite) > 1 else math.nan
 
 
 def _satterthwaite(variances: Sequence[tuple[float, int]]) -> float:
@@ -227,24 +227,11 @@ def _satterthwaite(variances: Sequence[tuple[float, int]]) -> float:
     return total**2 / squares if squares > 0 else variances[0][1]
 
 
-def _pretraining_variance(row: ResampledRow) -> tuple[float, int]:
-    """Of the mean over a row's pretrainings, with its degrees of freedom."""
-    count = len(row.estimates)
-    return float(row.estimates.var(ddof=1)) / count, count - 1
-
-
-def _pretrainings_drawn(row: ResampledRow, seed: int, stream: int) -> np.ndarray:
-    """(B,) mean over pretrainings drawn with replacement, a new choice for each draw of images.
-
-    Drawing p of p makes the variance of their mean too small by (p - 1) / p, which is undone.
-    """
-    count, draws = row.draws.shape
-    generator = numpy_generator(seed, "bootstrap-pretrainings", stream)
-    chosen = generator.integers(0, count, (count, draws))
-    mean = row.draws.mean(axis=0)
-    again = np.take_along_axis(row.draws, chosen, axis=0).mean(axis=0)
-    drawn: np.ndarray = mean + math.sqrt(count / (count - 1)) * (again - mean)
-    return drawn
+def _standardised(difference: float, error: float) -> float:
+    """|difference| / error; rows that are equal everywhere have 0, not 0 / 0."""
+    if difference == 0:
+        return 0.0
+    return math.inf if error == 0 else abs(difference) / error
 
 
 def _resample(
@@ -265,7 +252,7 @@ def _compare(
     """The named pairs, with Holm's adjustment over them."""
     images, pairs = _common_images(rows), []
     for first, second in names:
-        pair = paired_interval(resampled[first], resampled[second], images, seed)
+        pair = paired_interval(resampled[first], resampled[second], images)
         runs = [run for row in (first, second) for tuned in rows[row] for run in tuned]
         if len(runs) == 2:
             p_values = swap_test(runs[0], runs[1], permutations, seed)

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from coverage_trials import Scene, measure_coverage
+from coverage_trials import Scene, measure_coverage, pretraining_coverage
 from scipy import stats
 from simulated_pixels import quality_of, segmentation, true_segmentation
 from simulated_rows import Scorer, scorer_of, simulate_rows
@@ -12,11 +12,9 @@ from cebench.metrics.image_weights import bootstrap_weights
 from cebench.metrics.permutation import swap_test
 from cebench.metrics.weighted_inpainting import WeightedInpainting
 from cebench.reporting.comparison import (
-    ResampledRow,
     compare_column,
     compare_pair,
     compare_with_baseline,
-    paired_interval,
     published_verdict,
     resample_row,
 )
@@ -49,7 +47,7 @@ def test_two_runs_compare_as_in_a_paired_t_test() -> None:
     assert found.difference == pytest.approx((first.sums[3] - second.sums[3]).mean())
     assert found.interval == pytest.approx((expected.low, expected.high), abs=0.02)
     assert found.p_value == found.adjusted_p_value == pytest.approx(paired.pvalue, abs=0.02)
-    assert found.resampled == "images"
+    assert found.varied == "images"
     assert found.p_value == swap_test(first, second)[2]
 
 
@@ -62,7 +60,7 @@ def test_a_pair_turned_round_changes_its_sign_alone() -> None:
     assert other.p_value == one.p_value
 
 
-def test_several_pretrainings_of_both_rows_are_drawn_again() -> None:
+def test_several_pretrainings_of_both_rows_count_too() -> None:
     rng = np.random.default_rng(0)
     image = rng.normal(size=150)
     first = [[inpainting(image + offset)] for offset in (20.0, 21.0, 22.0)]
@@ -71,12 +69,12 @@ def test_several_pretrainings_of_both_rows_are_drawn_again() -> None:
     found = compare_pair(first, second, PSNR, draws=20_000)
     welch = stats.ttest_ind([20, 21, 22], [20, 20.5, 21], equal_var=False)
     interval = welch.confidence_interval(0.95)
-    assert found.resampled == "images and pretrainings"
+    assert found.varied == "images and pretrainings"
     assert found.interval == pytest.approx((interval.low, interval.high), rel=0.03)
     assert found.p_value == pytest.approx(welch.pvalue, rel=0.03)
     # With one pretraining on a side the claim is about these networks alone.
     alone = compare_pair(first[:1], second, PSNR, draws=200)
-    assert alone.resampled == "images"
+    assert alone.varied == "images"
     assert alone.standard_error == pytest.approx(0, abs=1e-9)
 
 
@@ -156,21 +154,8 @@ def test_verdict_beside_the_published_number(
 def test_intervals_over_few_pretrainings_cover_what_they_say(
     pretrainings: tuple[int, int], run_sd: float
 ) -> None:
-    """True difference 0; 400 trials of 95 % cover 366 times or more in 999 of 1,000 tests."""
-    trials, images = 400, 100
-    covered = 0
-    weights = bootstrap_weights(images, 200, seed=0) / images
-    for trial in range(trials):
-        rng = np.random.default_rng([1, trial])
-        image = 3 * rng.normal(size=images)
-        rows = []
-        for count in pretrainings:
-            offsets = run_sd * rng.normal(size=(count, 1))
-            scores = image + offsets + rng.normal(size=(count, images))
-            rows.append(ResampledRow(PSNR, scores.mean(axis=1), scores @ weights))
-        low, high = paired_interval(rows[0], rows[1], images, seed=trial).interval
-        covered += low <= 0 <= high
-    assert covered >= 366
+    """400 trials of 95 % cover 366 times or more in 999 of 1,000 such tests."""
+    assert pretraining_coverage(pretrainings, run_sd, trials=400) * 400 >= 366
 
 
 @pytest.mark.slow
@@ -213,6 +198,8 @@ def test_a_score_that_does_not_exist_compares_with_nothing() -> None:
     found = compare_pair([[infinite]], [[infinite]], PSNR, **FEW)
     assert np.isnan([found.difference, found.standard_error, *found.interval, found.p_value]).all()
     assert not found.differs
+    several = compare_pair([[infinite]] * 2, [[finite]] * 2, PSNR, **FEW)
+    assert np.isnan([several.standard_error, several.p_value]).all()
     rows = {"a": [[infinite]], "b": [[finite]], "c": [[finite]]}
     assert compare_column(rows, PSNR, **FEW).letters["b"] == "a"
 
