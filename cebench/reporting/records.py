@@ -153,6 +153,9 @@ class Measurement:
     of_weights: bool = True
     """Whether the weights had a part in it; a baseline without a network has none."""
     interval: Interval | None = None
+    """Over images."""
+    no_interval: Text = ""
+    """Why there is no interval over images."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_CLOSED)
