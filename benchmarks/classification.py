@@ -24,7 +24,7 @@ from cebench.metrics.average_precision import multilabel_scores
 from cebench.metrics.bootstrap import bootstrap_intervals, sample_counts
 from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.models.classifier import CaffeNetClassifier
-from cebench.transfer.classification.crops import crops_at, sample_scaled
+from cebench.transfer.classification.data import crops_at, sample_scaled
 from cebench.weights.files import Preprocessing
 
 SIDE, BATCH, PHOTOS = 227, 32, ("astronaut", "chelsea", "coffee", "rocket", "cat", "retina")

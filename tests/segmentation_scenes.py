@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from cebench.data.voc.devkit import VocYear
 from cebench.models.fcn import FCN, upscore
-from cebench.training.loop import train
+from cebench.training.loop import Schedule, train
 from cebench.training.run_directory import RunDirectory
-from cebench.transfer.segmentation.data import LabelledImages, SegmentationSet, load
+from cebench.transfer.segmentation.data import SegmentationImages, SegmentationSet, load
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
 from cebench.transfer.segmentation.task import Segmentation
 
@@ -42,20 +42,18 @@ def recipe(**changes: object) -> SegmentationRecipe:
     return SegmentationRecipe.model_validate({**values, **changes})
 
 
-def train_data(devkit: Path, short_side: int = 0) -> LabelledImages:
+def train_data(devkit: Path, short_side: int = 0) -> SegmentationImages:
     voc = VocYear(devkit, 2012)
     return load(SegmentationSet("train", voc, tuple(voc.ids("train", "Segmentation"))), short_side)
 
 
-def program(data: LabelledImages, **changes: object) -> Segmentation:
+def program(data: SegmentationImages, **changes: object) -> Segmentation:
     return Segmentation(ThinFCN(), data, recipe(**changes), MEAN, 0, CPU)
 
 
 def train_to(steps: int, subject: Segmentation, run: Path) -> None:
     with RunDirectory(run, IDENTITY) as directory:
-        train(
-            subject,
-            directory,
+        schedule = Schedule(
             label="segmentation",
             steps=steps,
             seed=0,
@@ -63,3 +61,4 @@ def train_to(steps: int, subject: Segmentation, run: Path) -> None:
             log_every=1,
             checkpoint_every=1,
         )
+        train(subject, directory, schedule)

@@ -21,6 +21,7 @@ TASKS = (
     "inpainting",
 )
 ENGINES = ("native", "detectron2", "mmseg")
+"""The names in `run.TASKS` and in their `engines`, as strings: --help imports no torch."""
 
 
 @click.command()
@@ -35,7 +36,7 @@ ENGINES = ("native", "detectron2", "mmseg")
     "--data",
     type=click.Path(path_type=Path),
     required=True,
-    help="The VOCdevkit; for inpainting the folder that holds the gallery and the test folder.",
+    help="The VOCdevkit, or for a task on plain images a folder of gallery and test folders.",
 )
 @click.option(
     "--engine",

@@ -1,11 +1,9 @@
 """One transfer from request to records."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import torch
 
@@ -13,7 +11,7 @@ from cebench.config import Recipe, load_recipe
 from cebench.devices import choose_device, provenance
 from cebench.distributed import check_single_process
 from cebench.errors import InputError
-from cebench.inpainting.networks import model_file
+from cebench.models.backbones import is_foreign
 from cebench.reporting.records import (
     DataSource,
     Measurement,
@@ -22,95 +20,25 @@ from cebench.reporting.records import (
     WeightsOrigin,
 )
 from cebench.training.run_directory import RunDirectory
-from cebench.weights.files import Weights, check_is_caffenet, load_weights, random_weights
+from cebench.weights.files import Weights, load_weights, random_weights
 
-from .classification import fine_tuning, linear_svm, low_shot_svm
-from .detection import task as detection
-from .detection.recipe import DetectionRecipe
-from .inpainting import task as inpainting
+from .classification.task import TASK as CLASSIFICATION
+from .detection.task import TASK as DETECTION
+from .inpainting.task import TASK as INPAINTING
+from .linear_svm.task import TASK as LINEAR_SVM
+from .low_shot_svm.task import TASK as LOW_SHOT_SVM
 from .run_context import Outcome, RunContext
-from .segmentation import task as segmentation
-from .segmentation.recipe import SegmentationRecipe
+from .segmentation.task import TASK as SEGMENTATION
 
 logger = logging.getLogger("cebench")
 
-
-@dataclass(frozen=True)
-class Task:
-    """A transfer task: its recipe, its program and the rule that its numbers follow."""
-
-    recipe: type[Recipe]
-    find_images: Callable[[Any, Path], dict[str, list[Path]]]
-    """What it would read, by the part it plays."""
-    measure: Callable[[Any, RunContext], Outcome]
-    table: str
-    protocol: str
-    protocol_version: int
-    engines: tuple[str, ...] = ("native",)
-    """Whose code can compute it."""
-    any_backbone: bool = False
-    """Whether it takes other networks than CaffeNet."""
-
-    def protocol_name(self, recipe: Recipe, engine: str) -> str:
-        """Numbers of two variants or two engines never stand in one cell: their names differ."""
-        parts = [self.protocol, recipe.variant, "" if engine == "native" else engine]
-        return "-".join(part for part in parts if part)
-
-
 TASKS = {
-    "classification": Task(
-        recipe=fine_tuning.ClassificationRecipe,
-        find_images=fine_tuning.find_images,
-        measure=fine_tuning.measure,
-        table="2",
-        protocol="voc-classification",
-        protocol_version=2,
-        any_backbone=True,
-    ),
-    "linear-svm": Task(
-        recipe=linear_svm.LinearSvmRecipe,
-        find_images=linear_svm.find_images,
-        measure=linear_svm.measure,
-        table="linear",
-        protocol="voc-linear-svm",
-        protocol_version=2,
-        any_backbone=True,
-    ),
-    "low-shot-svm": Task(
-        recipe=low_shot_svm.LowShotSvmRecipe,
-        find_images=low_shot_svm.find_images,
-        measure=low_shot_svm.measure,
-        table="low-shot",
-        protocol="voc-low-shot-svm",
-        protocol_version=2,
-        any_backbone=True,
-    ),
-    "detection": Task(
-        recipe=DetectionRecipe,
-        find_images=detection.find_images,
-        measure=detection.measure,
-        table="2",
-        protocol="voc-fast-rcnn-selective-search",
-        protocol_version=1,
-        engines=("native", "detectron2"),
-    ),
-    "segmentation": Task(
-        recipe=SegmentationRecipe,
-        find_images=segmentation.find_images,
-        measure=segmentation.measure,
-        table="2",
-        protocol="voc-fcn",
-        protocol_version=1,
-        engines=("native", "mmseg"),
-    ),
-    "inpainting": Task(
-        recipe=inpainting.InpaintingRecipe,
-        find_images=inpainting.find_images,
-        measure=inpainting.measure,
-        table="1",
-        protocol="central-hole-56-of-128",
-        protocol_version=1,
-    ),
+    "classification": CLASSIFICATION,
+    "linear-svm": LINEAR_SVM,
+    "low-shot-svm": LOW_SHOT_SVM,
+    "detection": DETECTION,
+    "segmentation": SEGMENTATION,
+    "inpainting": INPAINTING,
 }
 
 
@@ -140,11 +68,18 @@ class Request:
         return load_recipe(task.recipe, "cebench.transfer", self.task, self.recipe, self.changes)
 
     def load_weights(self) -> Weights:
-        """The weights: drawn from the seed for `random`; inpainting takes what fills holes."""
+        """The weights, for `random` drawn from the seed; InputError if the task takes no such."""
         if self.weights == "random":
             return random_weights(self.seed)
-        path = Path(self.weights)
-        return load_weights(model_file(path) if self.task == "inpainting" else path)
+        task = TASKS[self.task]
+        weights = load_weights(task.weights_file(Path(self.weights)))
+        if not task.any_backbone and is_foreign(weights.sidecar.architecture):
+            takers = ", ".join(name for name, known in TASKS.items() if known.any_backbone)
+            raise InputError(
+                f"{weights.name}: holds a {weights.sidecar.architecture}, {self.task} takes a "
+                f"CaffeNet trunk; {takers} take any backbone"
+            )
+        return weights
 
 
 def run_transfer(request: Request) -> Record:
@@ -154,8 +89,6 @@ def run_transfer(request: Request) -> Record:
     recipe, recipe_name = request.resolve()
     device = choose_device(request.device)
     weights = request.load_weights()
-    if not task.any_backbone:
-        check_is_caffenet(weights)
     run_table = _run_table(request, recipe_name, weights, device)
     identity = {"run": run_table, "recipe": recipe.model_dump(mode="json")}
     with RunDirectory(

@@ -188,7 +188,7 @@ def _hole_of(
     center: bool,
 ) -> "HoleOf":
     from cebench.inpainting.photo_holes import (
-        central_hole,
+        central_hole_of,
         painted_holes,
         random_holes,
         rectangular_holes,
@@ -198,7 +198,7 @@ def _hole_of(
         return painted_holes(mask, files)
     if rectangles:
         return rectangular_holes(rectangles)
-    return random_holes(kind, seed, region_shapes) if kind else central_hole
+    return random_holes(kind, seed, region_shapes) if kind else central_hole_of
 
 
 def _paths(report: Mapping[str, Any]) -> Iterator[str]:

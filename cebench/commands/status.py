@@ -43,7 +43,7 @@ def status(folder: Path, as_json: bool) -> None:
 
 def _line(run: "RunStatus", folder: Path) -> str:
     """Such as `stopped at 400 of 1,000   pretrain context    seed 0   runs/context-s0`."""
-    how_far = run.state
+    how_far: str = run.state
     if run.state in ("stopped", "failed", "running") and run.steps:
         how_far += f" at {run.step:,} of {run.steps:,}"
     seed = "" if run.seed is None else f"seed {run.seed}"

@@ -80,7 +80,7 @@ def import_(*, as_json: bool, **given: Any) -> None:
 
 def _trunk_verdict(loaded: Any) -> str:
     from cebench.errors import InputError
-    from cebench.weights.files import load_backbone
+    from cebench.weights.loading import load_backbone
 
     try:
         return str(load_backbone(loaded)[1])

@@ -51,6 +51,12 @@ class Holes(Protocol):
         """(N, *sample_shape) float32 in [0, 1) to (N, size, size) bool, on the numbers' device."""
 
 
+def middle(length: int, side: int) -> slice:
+    """The central `side` of `length` positions, from (length - side) // 2."""
+    start = (length - side) // 2
+    return slice(start, start + side)
+
+
 @dataclass(frozen=True)
 class CentralHole:
     """One square in the middle, in rows and columns from (size - side) // 2.
@@ -64,10 +70,10 @@ class CentralHole:
 
     def __call__(self, uniforms: Tensor) -> Tensor:
         """See Holes; nothing is left to chance."""
-        start = (self.size - self.side) // 2
         shape = (len(uniforms), self.size, self.size)
         holes = torch.zeros(shape, dtype=torch.bool, device=uniforms.device)
-        holes[:, start : start + self.side, start : start + self.side] = True
+        hidden = middle(self.size, self.side)
+        holes[:, hidden, hidden] = True
         return holes
 
 

@@ -8,14 +8,13 @@ from numpy.typing import NDArray
 from skimage.restoration import inpaint_biharmonic
 
 from cebench.inpainting.patch_match import patch_match_fill
+from cebench.models.inpainting_gan import PUBLISHED_FILL_RGB
 
 Images = NDArray[np.uint8]
 """(N, H, W, 3), 0..255."""
 Hole = NDArray[np.bool_]
 """(H, W), True = missing, the same in all images."""
 
-PUBLISHED_FILL_RGB = (117, 104, 123)
-"""What the released code puts into a hole before the network sees it."""
 NEIGHBOURHOOD = 3
 """Pixels around a missing one that Telea and Navier-Stokes look at; OpenCV's usual radius."""
 

@@ -10,7 +10,7 @@ from torch import Tensor
 CELL = 8
 BLOCK = 2
 ORIENTATIONS = 9
-"""Of 20 degrees each; the paper gives no parameters, these are the usual ones."""
+"""Orientation bins, of 20 degrees each; the paper gives no parameters, these are the usual ones."""
 
 _EPSILON = 1e-5
 _CLIP = 0.2

@@ -13,12 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cebench.data.hole_masks import middle
 from cebench.data.resize import resize
 from cebench.errors import InputError
+from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import IMAGENET_MEAN_RGB, CaffeNetTrunk, preprocess
 from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
-from cebench.models.inpainting_gan import FILL, InpaintingGenerator, predicted_side
-from cebench.weights.files import Weights, load_module, load_trunk, read_sidecar
+from cebench.models.inpainting_gan import PUBLISHED_FILL_RGB, InpaintingGenerator, predicted_side
+from cebench.weights.files import Weights, read_sidecar
+from cebench.weights.loading import load_module, load_trunk
 
 Images = NDArray[np.uint8]
 """(N, H, W, 3), 0..255."""
@@ -27,8 +30,6 @@ Hole = NDArray[np.bool_]
 
 FILL_RGB = tuple(round(value) for value in IMAGENET_MEAN_RGB)
 """What a hole looks like in pictures: the mean pixel, which a context encoder sees as 0."""
-GENERATOR_FILL_RGB = tuple(round((value + 1) * 127.5) for value in FILL)
-"""What a hole looks like to a generator, (117, 104, 123)."""
 
 FILLING_ARCHITECTURES = ("context-encoder", "inpainting-generator")
 
@@ -100,7 +101,7 @@ def load_context_features(weights: Weights, device: torch.device) -> ContextFeat
     """The network in `weights`, or the CaffeNet trunk of weights that fill no holes."""
     if weights.sidecar.architecture in FILLING_ARCHITECTURES:
         return load_inpainter(weights, device)
-    trunk = CaffeNetTrunk()
+    trunk = build_trunk()
     load_trunk(trunk, weights)
     return TrunkFeatures(trunk.eval().to(device), weights.sidecar.preprocessing.mean_rgb)
 
@@ -120,7 +121,7 @@ class ContextEncoderInpainter:
 
     @torch.no_grad()
     def fill(self, images: Images, hole: Hole) -> Images:
-        _require_hole(self, hole)
+        _check_hole(self, hole)
         context, missing = visible_context(images, hole)
         prediction = self.network(_centred(context, _device(self.network)))
         context[:, missing] = _pixels(prediction)[:, missing]
@@ -149,9 +150,9 @@ class GeneratorInpainter:
         self.side = generator.side
         self.central = generator.region == "center"
         predicted = predicted_side(self.side, generator.region)
-        self.predicted = _middle(self.side, predicted)
+        self.predicted = middle(self.side, predicted)
         filled = predicted - 2 * overlap if self.central else self.side
-        self.square = _middle(self.side, filled)
+        self.square = middle(self.side, filled)
         self.window_share = filled / self.side
 
     def accepts(self, hole: Hole) -> bool:
@@ -161,7 +162,7 @@ class GeneratorInpainter:
 
     @torch.no_grad()
     def fill(self, images: Images, hole: Hole) -> Images:
-        _require_hole(self, hole)
+        _check_hole(self, hole)
         context, missing = self._context(images, hole)
         prediction = np.zeros_like(context)
         predicted = self.generator(self._input(context, missing))
@@ -172,11 +173,11 @@ class GeneratorInpainter:
     @torch.no_grad()
     def features(self, images: Images, hole: Hole, layer: str = "") -> NDArray[np.float32]:
         _chosen_layer(self, layer)
-        _require_hole(self, hole)
+        _check_hole(self, hole)
         return _rows(self.generator.encode(self._input(*self._context(images, hole))))
 
     def _context(self, images: Images, hole: Hole) -> tuple[NDArray[np.float64], Hole]:
-        return visible_context(images, hole, self.side, GENERATOR_FILL_RGB)
+        return visible_context(images, hole, self.side, PUBLISHED_FILL_RGB)
 
     def _input(self, context: NDArray[np.float64], missing: Hole) -> Tensor:
         """(N, 3, side, side) on [-1, 1]; a central generator never sees any of its square."""
@@ -184,7 +185,7 @@ class GeneratorInpainter:
         hidden = missing.copy()
         if self.central:
             hidden[self.square, self.square] = True
-        shown[:, hidden] = GENERATOR_FILL_RGB
+        shown[:, hidden] = PUBLISHED_FILL_RGB
         pixels = torch.from_numpy(shown).permute(0, 3, 1, 2)
         return (pixels / 127.5 - 1).to(_device(self.generator), torch.float32)
 
@@ -248,12 +249,7 @@ def visible_context(
     return context, missing
 
 
-def _middle(side: int, of_side: int) -> slice:
-    margin = (side - of_side) // 2
-    return slice(margin, margin + of_side)
-
-
-def _require_hole(inpainter: Inpainter, hole: Hole) -> None:
+def _check_hole(inpainter: Inpainter, hole: Hole) -> None:
     if inpainter.accepts(hole):
         return
     side, share = inpainter.side, inpainter.window_share

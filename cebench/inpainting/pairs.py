@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cebench.data.hole_masks import middle
 from cebench.data.images import image_files, read_image
 from cebench.data.masks import masks_by_stem, read_mask
 from cebench.data.resize import resize
@@ -46,19 +47,19 @@ def read_inpainting_pairs(
     """
     true_files, guessed_files = _by_stem(targets), _by_stem(predictions)
     masks = {} if isinstance(region, int) else masks_by_stem(region)
-    _require_partners(true_files, targets, guessed_files, predictions)
-    _require_partners(guessed_files, predictions, true_files, targets)
+    _check_partners(true_files, targets, guessed_files, predictions)
+    _check_partners(guessed_files, predictions, true_files, targets)
     if not isinstance(region, int):
-        _require_partners(true_files, targets, masks, region)
+        _check_partners(true_files, targets, masks, region)
     for stem, path in true_files.items():
         target = _averaged(path, size)
         prediction = _averaged(guessed_files[stem], size)
-        _require_size(prediction, guessed_files[stem], target)
+        _check_size(prediction, guessed_files[stem], target)
         if isinstance(region, int):
             hole = _central_hole(target, region, path)
         else:
             hole = read_mask(masks[stem], size, mask_threshold)
-            _require_size(hole, masks[stem], target)
+            _check_size(hole, masks[stem], target)
         yield InpaintingPair(guessed_files[stem], prediction, target, hole)
 
 
@@ -71,7 +72,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _require_partners(
+def _check_partners(
     files: Mapping[str, Path], folder: Path, partners: Mapping[str, Path], partner_folder: Path
 ) -> None:
     alone = [stem for stem in files if stem not in partners]
@@ -89,7 +90,7 @@ def _averaged(path: Path, size: int | None) -> np.ndarray:
     return np.rint(resize(image, size, size)).astype(np.uint8)
 
 
-def _require_size(image: np.ndarray, path: Path, target: np.ndarray) -> None:
+def _check_size(image: np.ndarray, path: Path, target: np.ndarray) -> None:
     (height, width), (true_height, true_width) = image.shape[:2], target.shape[:2]
     if (height, width) != (true_height, true_width):
         raise InputError(
@@ -103,6 +104,5 @@ def _central_hole(target: np.ndarray, side: int, path: Path) -> np.ndarray:
     if side > min(height, width):
         raise InputError(f"a hole of {side} pixels does not fit {path}, {width} x {height}")
     hole = np.zeros((height, width), dtype=np.bool_)
-    top, left = (height - side) // 2, (width - side) // 2
-    hole[top : top + side, left : left + side] = True
+    hole[middle(height, side), middle(width, side)] = True
     return hole

@@ -23,15 +23,22 @@ RANDOM_SIDE = 227
 """Pixels of a random hole before it is stretched to the image."""
 
 
-def central_hole(file: Path, height: int, width: int) -> Hole:
+def central_hole(height: int, width: int) -> Hole:
     """The hole of Table 1 at any size: what lies wholly in rows and columns 36..91 of 128.
 
-    Of the authors' 227 px test images these are rows and columns 64..162.
+    (height, width), True = missing: 56 of 128 pixels; 99 of 227, rows and columns 64..162, in the
+    authors' test images (protocol ledger: Paris StreetView).
     """
     start, stop, side = TABLE_1_HOLE
     hole = np.zeros((height, width), np.bool_)
     rows, columns = (slice(-(-n * start // side), n * stop // side) for n in (height, width))
     hole[rows, columns] = True
+    return hole
+
+
+def central_hole_of(file: Path, height: int, width: int) -> Hole:
+    """`central_hole` of an image file; InputError where the image is too small for one."""
+    hole = central_hole(height, width)
     return _checked(hole, f"{file}: the image is too small for a central hole")
 
 
@@ -69,7 +76,7 @@ def painted_holes(masks: Path, files: Sequence[Path]) -> HoleOf:
         )
     mask_of = {file: by_stem.get(file.stem, masks) for file in files}
     for file, mask in mask_of.items():
-        _require_size(mask, image_size(mask), file, image_size(file))
+        _check_size(mask, image_size(mask), file, image_size(file))
 
     def hole_of(file: Path, height: int, width: int) -> Hole:
         return read_mask(mask_of[file])
@@ -108,9 +115,7 @@ def _checked(hole: Hole, what: str) -> Hole:
     return hole
 
 
-def _require_size(
-    mask: Path, mask_size: tuple[int, int], file: Path, size: tuple[int, int]
-) -> None:
+def _check_size(mask: Path, mask_size: tuple[int, int], file: Path, size: tuple[int, int]) -> None:
     if mask_size != size:
         raise InputError(
             f"{mask}: the mask is {mask_size[0]} x {mask_size[1]} pixels and {file} is "

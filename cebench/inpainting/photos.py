@@ -75,7 +75,7 @@ class Filled:
     hole: Hole
     fillings: Mapping[str, Image]
     errors: Mapping[str, Mapping[str, float]]
-    """Of each filling, inside the hole; empty where the truth is not known."""
+    """Scores of each filling inside the hole; empty where the truth is not known."""
 
 
 def inpaint_photos(work: Work, inputs: Sequence[Path]) -> dict[str, Any]:

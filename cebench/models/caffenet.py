@@ -22,9 +22,13 @@ POOL5_CHANNELS = 256
 POOL5_SIDE = 6
 POOL5_FEATURES = POOL5_CHANNELS * POOL5_SIDE**2
 
-HeadInit = Literal["caffenet", "he", "data"]
-"""Initial fc6 and fc7 of a transfer: the reference net's N(0, 0.005) with biases of 1, He's normals
-without biases, or these standardised on training images (`data_dependent_init`)."""
+HeadInit = Literal["voc-classification", "caffenet", "he", "data"]
+"""Initial fc6 and fc7 of a transfer: N(0, 0.01) with biases of 0.1 (philkr/voc-classification,
+src/train_cls.py); N(0, 0.005) with biases of 1 (bvlc_reference_caffenet); He's normals without
+biases; or these standardised on training images (`data_dependent_init`)."""
+
+RandomFrom = Literal["pool5", "drop7"]
+"""Last layer that a transfer takes from the weights: all behind it is drawn anew."""
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 
@@ -95,6 +99,17 @@ class CaffeNetTrunk(nn.Module):
         self.pool5: nn.Module = nn.MaxPool2d(3, 2, ceil_mode=True)
         caffenet_fillers(self, generator)
 
+    def feature_maps(self, images: Tensor) -> dict[int, Tensor]:
+        """The last map of each stride: conv1 (4), conv2 (8), conv5 (16) after ReLU, and pool5 (32).
+
+        (N, 3, H, W) of `preprocess` to (N, C, h, w) each, C = 96, 256, 256, 256. Positions depend
+        on the paddings: in Fast R-CNN, with 5 and 1, value i of conv5 looks at pixel 16 i.
+        """
+        conv1 = F.relu(self.conv1(images))
+        conv2 = F.relu(self.conv2(self.norm1(self.pool1(conv1))))
+        conv5 = self.conv5_of(self.pool2(conv2))
+        return {4: conv1, 8: conv2, 16: conv5, 32: self.pool5(conv5)}
+
     def pool1_and_pool2(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 3, H, W) of `preprocess` to pool1 (N, 96, h, w) and pool2 (N, 256, h, w)."""
         pool1: Tensor = self.pool1(F.relu(self.conv1(images)))
@@ -106,14 +121,24 @@ class CaffeNetTrunk(nn.Module):
         x = F.relu(self.conv4(x))
         return F.relu(self.conv5(x))
 
-    def conv5_features(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) of `preprocess` to conv5 after its ReLU: (N, 256, h, w), stride 16."""
-        return self.conv5_of(self.pool1_and_pool2(images)[1])
-
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) of `preprocess` to pool5; (N, 3, 227, 227) to (N, 256, 6, 6)."""
-        features: Tensor = self.pool5(self.conv5_features(images))
-        return features
+        return self.feature_maps(images)[32]
+
+
+class PoolFreeTrunk(CaffeNetTrunk):
+    """The trunk with each pooling replaced by a convolution of its kernel and stride (section 4).
+
+    227 px only, where no window overhangs; 3,597,280 parameters. The paper says nothing of an
+    activation behind these convolutions: here a ReLU, as behind every other one.
+    """
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        super().__init__(generator=generator)
+        pools = [nn.Conv2d(channels, channels, 3, stride=2) for channels in (96, 256, 256)]
+        for pool in pools:
+            gaussian_filler(pool, 0.01, 0, generator)
+        self.pool1, self.pool2, self.pool5 = (nn.Sequential(pool, nn.ReLU()) for pool in pools)
 
 
 def gaussian_filler(
@@ -150,12 +175,14 @@ def he_weights(trunk: CaffeNetTrunk, generator: torch.Generator | None) -> None:
 def fill_fc6_and_fc7(
     fc6: nn.Conv2d | nn.Linear,
     fc7: nn.Conv2d | nn.Linear,
-    filler: HeadInit,
+    init: HeadInit,
     generator: torch.Generator | None,
 ) -> None:
     """Draw fc6 and fc7 anew; `data_dependent_init` must follow for `data`."""
     for layer in (fc6, fc7):
-        if filler == "caffenet":
+        if init == "voc-classification":
+            gaussian_filler(layer, 0.01, 0.1, generator)
+        elif init == "caffenet":
             gaussian_filler(layer, 0.005, 1, generator)
         else:
             gaussian_filler(layer, math.sqrt(2 / layer.weight[0].numel()), 0, generator)
@@ -181,7 +208,7 @@ def data_dependent_init(
     for layer in layers:
         units = torch.cat([compute(layer, x).transpose(0, 1).flatten(1) for x in inputs], dim=1)
         deviation, mean = torch.std_mean(units, dim=1)
-        deviation.clamp_(min=1e-6)  # Of a unit that never changes.
+        deviation.clamp_(min=1e-6)  # A unit that never changes has none.
         layer.weight /= deviation.view(-1, *[1] * (layer.weight.dim() - 1))
         assert layer.bias is not None
         layer.bias.copy_((layer.bias - mean) / deviation)

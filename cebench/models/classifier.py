@@ -1,5 +1,6 @@
 """Classifiers: the "Classification" column of Table 2, and its row "ImageNet"."""
 
+from collections.abc import Sequence
 from typing import Literal, Self
 
 import torch
@@ -7,9 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import (
     POOL5_FEATURES,
     CaffeNetTrunk,
+    HeadInit,
+    data_dependent_init,
     fill_fc6_and_fc7,
     gaussian_filler,
 )
@@ -18,10 +22,6 @@ from cebench.models.sync_layers import Dropout
 Part = Literal["all", "fc6-8", "fc8", "pool5"]
 """What of a classifier is trained: everything, its three last layers, the last one, or the last one
 alone on pool5, without fc6 and fc7 between."""
-HeadInit = Literal["voc-classification", "caffenet"]
-"""Initial fc6, fc7 and fc8: all N(0, 0.01) with biases of 0.1 in philkr/voc-classification
-(src/train_cls.py); N(0, 0.005), N(0, 0.005) and N(0, 0.01) with biases of 1, 1 and 0 in
-bvlc_reference_caffenet."""
 
 
 class Classifier(nn.Module):
@@ -36,7 +36,8 @@ class Classifier(nn.Module):
         num_classes: number of classes.
         fully_connected: whether fc6 and fc7 stand between the features and fc8.
         generator: source of the initial weights (on the CPU); torch's global one if None.
-        filler: whose initial weights the layers behind the trunk have.
+        head_init: initial fc6 and fc7; `data_dependent_init` must follow for `data`. fc8 is
+            N(0, 0.01), with biases of 0.1 for `voc-classification` and 0 otherwise.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Classifier(nn.Module):
         *,
         fully_connected: bool = True,
         generator: torch.Generator | None = None,
-        filler: HeadInit = "voc-classification",
+        head_init: HeadInit = "voc-classification",
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -56,13 +57,10 @@ class Classifier(nn.Module):
         if fully_connected:
             self.fc6, self.drop6 = nn.Linear(features, 4096), Dropout(0.5)
             self.fc7, self.drop7 = nn.Linear(4096, 4096), Dropout(0.5)
-            if filler == "caffenet":
-                fill_fc6_and_fc7(self.fc6, self.fc7, "caffenet", generator)
-            else:
-                gaussian_filler(self.fc6, 0.01, 0.1, generator)
-                gaussian_filler(self.fc7, 0.01, 0.1, generator)
+            fill_fc6_and_fc7(self.fc6, self.fc7, head_init, generator)
         self.fc8 = nn.Linear(4096 if fully_connected else features, num_classes)
-        gaussian_filler(self.fc8, 0.01, 0 if filler == "caffenet" else 0.1, generator)
+        bias = 0.1 if head_init == "voc-classification" else 0
+        gaussian_filler(self.fc8, 0.01, bias, generator)
 
     def train_only(self, part: Part) -> None:
         """Freeze what comes before `part`; dropout on the input of a trained layer stays."""
@@ -83,6 +81,12 @@ class Classifier(nn.Module):
         for module in self.frozen:
             module.eval()
         return self
+
+    @torch.no_grad()
+    def data_dependent_init(self, batches: Sequence[Tensor]) -> None:
+        """Standardise fc6 and fc7 on some training images, (N, 3, side, side) each."""
+        features = [self.trunk(images).flatten(1).float() for images in batches]
+        data_dependent_init((self.fc6, self.fc7), features, lambda layer, x: layer(x))
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, side, side) as the trunk takes them to raw scores (N, num_classes)."""
@@ -106,10 +110,12 @@ class CaffeNetClassifier(Classifier):
         self,
         num_classes: int = 20,
         generator: torch.Generator | None = None,
-        filler: HeadInit = "voc-classification",
+        head_init: HeadInit = "voc-classification",
     ) -> None:
-        trunk = CaffeNetTrunk(generator=generator)
-        super().__init__(trunk, POOL5_FEATURES, num_classes, generator=generator, filler=filler)
+        trunk = build_trunk(generator=generator)
+        super().__init__(
+            trunk, POOL5_FEATURES, num_classes, generator=generator, head_init=head_init
+        )
 
 
 def sigmoid_cross_entropy_sum(scores: Tensor, labels: Tensor) -> Tensor:

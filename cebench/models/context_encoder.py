@@ -8,13 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.caffenet import (
-    POOL5_CHANNELS,
-    POOL5_SIDE,
-    CaffeNetTrunk,
-    gaussian_filler,
-    he_weights,
-)
+from cebench.models.backbones import CAFFENET, CAFFENET_POOL_FREE, build_trunk
+from cebench.models.caffenet import POOL5_CHANNELS, POOL5_SIDE, he_weights
 from cebench.models.sync_layers import Dropout
 
 UP_CONVOLUTION_CHANNELS = (POOL5_CHANNELS, 128, 64, 64, 32, 3)
@@ -73,21 +68,6 @@ class BilinearResize(nn.Module):
         return self.weights @ maps @ self.weights.T
 
 
-class PoolFreeTrunk(CaffeNetTrunk):
-    """The trunk with each pooling replaced by a convolution of its kernel and stride (section 4).
-
-    227 px only, where no window overhangs; 3,597,280 parameters. The paper says nothing of an
-    activation behind these convolutions: here a ReLU, as behind every other one.
-    """
-
-    def __init__(self, generator: torch.Generator | None = None) -> None:
-        super().__init__(generator=generator)
-        pools = [nn.Conv2d(channels, channels, 3, stride=2) for channels in (96, 256, 256)]
-        for pool in pools:
-            gaussian_filler(pool, 0.01, 0, generator)
-        self.pool1, self.pool2, self.pool5 = (nn.Sequential(pool, nn.ReLU()) for pool in pools)
-
-
 class UpConvolution(nn.ConvTranspose2d):
     """A transposed convolution that stays in float32 where autocast would slow it down.
 
@@ -110,14 +90,14 @@ class ContextEncoder(nn.Module):
     of the mixing), the last activation (none here: pixels are of both signs) and the
     initialisation: zero biases and He's normal weights (variance 2 / fan-in behind a ReLU and
     1 / fan-in elsewhere), a tenth of that in the last layer, so that training begins near grey
-    instead of with loud noise whose suppression kills the encoder's units.
+    instead of with loud noise, whose suppression leaves the encoder's units zero on every image.
 
     Args:
         mixing_kernel: odd kernel of the convolution that mixes channels.
         encoder_init: "he" (`caffenet.he_weights`), or "caffenet", the reference net's fillers.
         generator: source of the initial weights (on the CPU); torch's global one if None.
         up_kernel: odd kernel of the up-convolutions, from 3; sizes are the figure's with any.
-        pooling: "max" as in CaffeNet, or "none", a `PoolFreeTrunk`.
+        pooling: "max" as in CaffeNet, or "none", a `caffenet.PoolFreeTrunk`.
     """
 
     def __init__(
@@ -130,8 +110,7 @@ class ContextEncoder(nn.Module):
     ) -> None:
         super().__init__()
         channels = UP_CONVOLUTION_CHANNELS
-        trunk = CaffeNetTrunk if pooling == "max" else PoolFreeTrunk
-        self.encoder = trunk(generator=generator)
+        self.encoder = build_trunk(CAFFENET if pooling == "max" else CAFFENET_POOL_FREE, generator)
         self.channel_wise_fc = ChannelWiseFullyConnected(channels[0], POOL5_SIDE**2, generator)
         self.dropout = Dropout(0.5)
         self.mixing = nn.Conv2d(channels[0], channels[0], mixing_kernel, padding=mixing_kernel // 2)

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import (
     POOL5_FEATURES,
     POOL5_SIDE,
-    CaffeNetTrunk,
     HeadInit,
     data_dependent_init,
     fill_fc6_and_fc7,
@@ -24,8 +24,10 @@ from cebench.models.roi_pooling import roi_pool
 FAST_RCNN_MEAN_RGB = (122.7717, 115.9465, 102.9801)
 """The mean pixel of this protocol (lib/fast_rcnn/config.py, there BGR), for `preprocess`."""
 
-CONV5_SCALE = 1 / 16
-"""conv5 pixels per image pixel."""
+STRIDE = 16
+"""Image pixels between two values of the map that regions are pooled from."""
+CONV5_SCALE = 1 / STRIDE
+"""Pixels of that map per image pixel."""
 
 
 class FastRCNN(nn.Module):
@@ -46,7 +48,7 @@ class FastRCNN(nn.Module):
         head_init: HeadInit = "caffenet",
     ) -> None:
         super().__init__()
-        self.trunk = CaffeNetTrunk(conv1_padding, pool_padding=1, generator=generator)
+        self.trunk = build_trunk(generator=generator, conv1_padding=conv1_padding, pool_padding=1)
         self.fc6 = nn.Linear(POOL5_FEATURES, 4096)
         self.fc7 = nn.Linear(4096, 4096)
         self.cls_score = nn.Linear(4096, num_classes + 1)
@@ -68,7 +70,7 @@ class FastRCNN(nn.Module):
             scores: (R, num_classes + 1) logits.
             deltas: (R, 4 * (num_classes + 1)), four for each class, normalised (`decode_boxes`).
         """
-        return self.regions(self.trunk.conv5_features(images).float(), inclusive(rois))
+        return self.regions(self.trunk.feature_maps(images)[STRIDE].float(), inclusive(rois))
 
     def regions(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
         """From conv5 (N, 256, h, w) and **inclusive** rois (R, 5) to scores and deltas."""
@@ -82,7 +84,7 @@ class FastRCNN(nn.Module):
         """Standardise fc6 and fc7 on the regions of some training images and their rois."""
         pooled = [
             roi_pool(
-                self.trunk.conv5_features(images), inclusive(rois), CONV5_SCALE, POOL5_SIDE
+                self.trunk.feature_maps(images)[STRIDE], inclusive(rois), CONV5_SCALE, POOL5_SIDE
             ).flatten(1)
             for images, rois in batches
         ]

@@ -21,10 +21,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import (
     POOL5_CHANNELS,
     POOL5_SIDE,
-    CaffeNetTrunk,
     HeadInit,
     data_dependent_init,
     fill_fc6_and_fc7,
@@ -62,7 +62,7 @@ class FCN(nn.Module):
     ) -> None:
         super().__init__()
         self.stride = stride
-        self.trunk = CaffeNetTrunk(conv1_padding=CONV1_PADDING, generator=generator)
+        self.trunk = build_trunk(generator=generator, conv1_padding=CONV1_PADDING)
         self.head = FCNHead(num_classes, stride, head_init, generator)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class FCNHead(nn.Module):
         self,
         num_classes: int,
         stride: Stride,
-        filler: HeadInit,
+        head_init: HeadInit,
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class FCNHead(nn.Module):
         self.score_pool2 = _score_layer(256, num_classes) if stride <= 16 else None
         self.score_pool1 = _score_layer(96, num_classes) if stride <= 8 else None
         self.dropout = nn.Dropout(0.5)
-        fill_fc6_and_fc7(self.fc6, self.fc7, filler, generator)
+        fill_fc6_and_fc7(self.fc6, self.fc7, head_init, generator)
 
     def data_dependent_init(self, pool5: Sequence[Tensor]) -> None:
         """Standardise fc6 and fc7 on the maps (N, 256, h, w) of some training images."""

@@ -12,9 +12,11 @@ from torch import Tensor, nn
 
 from cebench.models.sync_layers import BatchNorm2d
 
-FILL = tuple(value / 127.5 - 1 for value in (117, 104, 123))
-"""RGB of a hole on [-1, 1]. The released code lists the mean of BGR images, (104, 117, 123), in
-another order; its models need exactly this."""
+PUBLISHED_FILL_RGB = (117, 104, 123)
+"""What the released code puts into a hole before a network sees it, 0..255. It lists the mean of
+BGR images, (104, 117, 123), in another order; its models need exactly this."""
+FILL = tuple(value / 127.5 - 1 for value in PUBLISHED_FILL_RGB)
+"""PUBLISHED_FILL_RGB on the scale [-1, 1] of the networks."""
 
 CHANNELS = {64: (64, 128, 256, 512), 128: (64, 64, 128, 256, 512)}
 """Side of an image -> channels after each halving, down to 4 x 4."""

@@ -1,4 +1,4 @@
-"""Charts of detection: what proposals cover, precision over recall, kinds of errors."""
+"""Charts of detection: what proposals cover, kinds of errors."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +9,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cebench.files import replace_atomically
-
-Curve = tuple[np.ndarray, np.ndarray]
-"""Precision and recall, each (T,)."""
 
 
 def plot_coverage(
@@ -40,28 +37,6 @@ def plot_coverage(
     bars.set(ylabel="recall", ylim=(0, 1))
     bars.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     figure.suptitle(title)
-    _save(figure, path)
-
-
-def plot_precision_recall(
-    curves: Mapping[str, Curve], average_precision: Mapping[str, float], path: Path
-) -> None:
-    """Write a PNG with precision over recall of every class and its average precision."""
-    columns = 5
-    rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(2.2 * columns, 2 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for panel in axes.flat[len(curves) :]:
-        panel.axis("off")
-    for panel, (name, (precision, recall)) in zip(axes.flat, curves.items(), strict=False):
-        value = average_precision[name]
-        shown = "no object" if np.isnan(value) else f"{100 * value:.1f}"
-        panel.set_title(f"{name}  {shown}", fontsize=9)
-        panel.plot(recall, precision, linewidth=1.2)
-        panel.set(xlim=(0, 1), ylim=(0, 1.02))
-        panel.grid(alpha=0.3)
-    figure.supxlabel("recall")
-    figure.supylabel("precision")
     _save(figure, path)
 
 

@@ -46,8 +46,8 @@ def run_status(path: Path) -> RunStatus:
         tables = tomllib.loads((path / "run.toml").read_text(encoding="utf-8"))
         run: dict[str, Any] = tables["run"]
         program = f"{run['verb']} {run.get('method') or run.get('task')}"
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as error:
-        reason = f"run.toml cannot be read: {' '.join(str(error).split())}"
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as reading:
+        reason = f"run.toml cannot be read: {' '.join(str(reading).split())}"
         return RunStatus(path, "unreadable", "", None, 0, None, reason)
     steps = tables.get("recipe", {}).get("steps")
     error = _last_error(path / "log.txt")

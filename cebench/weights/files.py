@@ -1,12 +1,12 @@
-"""Weights files: `NAME.safetensors` with a readable `NAME.json` beside it, and proof of loading.
+"""Weights files: `NAME.safetensors` with a readable `NAME.json` beside it.
 
-This file is the only door between pretraining and transfer.
+They are all that pretraining hands over to transfer; `weights.loading` puts them into networks.
 """
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,14 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from cebench import __version__
 from cebench.config import Tier, values_sha256
 from cebench.errors import InputError
 from cebench.files import sha256_of, write_atomically
-from cebench.models.backbones import CAFFENET, Backbone, build_backbone, is_foreign
-from cebench.models.caffenet import IMAGENET_MEAN_RGB, CaffeNetTrunk, caffenet_fillers
+from cebench.models.backbones import CAFFENET, build_trunk
+from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.randomness import torch_seed
 from cebench.weights.tensor_files import save_tensors, tensor_bytes
 
@@ -108,27 +108,6 @@ class Weights:
     sidecar: Sidecar
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadProof:
-    """What became of each trunk tensor, and whether the loaded trunk computes something else.
-
-    A proof exists only where nothing is missing and every shape fits: all else is refused.
-    """
-
-    matched: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    """Tensors of the file that have no place in the trunk."""
-    relative_response_change: float
-    """||pool5(loaded) - pool5(random twin)|| / ||pool5(random twin)|| on one fixed noise image."""
-
-    def __str__(self) -> str:
-        return (
-            f"{len(self.matched)} tensors matched, 0 missing, 0 of another shape, "
-            f"{len(self.unexpected)} unexpected; "
-            f"pool5 differs from a random twin's by {self.relative_response_change:.2f} of its norm"
-        )
-
-
 def save_weights(path: Path, tensors: Mapping[str, Tensor], sidecar: Sidecar) -> None:
     """Write `path` (.safetensors), then its sidecar (.json) with the file's SHA-256."""
     save_tensors(path, tensors)
@@ -177,9 +156,8 @@ def read_sidecar(path: Path) -> Sidecar:
 
 def random_weights(seed: int) -> Weights:
     """What `pretrain --method random` writes for `seed`: a trunk drawn by CaffeNet's fillers."""
-    trunk = CaffeNetTrunk()
-    caffenet_fillers(trunk, torch.Generator().manual_seed(torch_seed(seed, "random-trunk")))
-    tensors = trunk.state_dict()
+    generator = torch.Generator().manual_seed(torch_seed(seed, "random-trunk"))
+    tensors = build_trunk(generator=generator).state_dict()
     sidecar = Sidecar(
         architecture=TRUNK_ARCHITECTURE,
         method="random",
@@ -194,103 +172,3 @@ def random_weights(seed: int) -> Weights:
         sha256=hashlib.sha256(tensor_bytes(tensors)).hexdigest(),
     )
     return Weights(name="random", tensors=tensors, sidecar=sidecar)
-
-
-def load_trunk(trunk: CaffeNetTrunk, weights: Weights) -> LoadProof:
-    """Put `weights` into a CaffeNet trunk and prove it; InputError below full coverage of it."""
-    check_is_caffenet(weights)
-    backbone, proof = load_backbone(weights)
-    trunk.load_state_dict(backbone.trunk.state_dict())
-    return proof
-
-
-def check_is_caffenet(weights: Weights) -> None:
-    """InputError if `weights` are another library's network."""
-    if is_foreign(weights.sidecar.architecture):
-        raise InputError(
-            f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a CaffeNet trunk; "
-            "classification, linear-svm and low-shot-svm take any backbone"
-        )
-
-
-def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
-    """The backbone that `weights` were made for, filled with them, and the proof of it.
-
-    InputError below full coverage of its trunk.
-    """
-    architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
-    # One seed for both: only what the file brings tells them apart.
-    backbone, twin = (build_backbone(architecture, side=preprocessing.side) for _ in range(2))
-    theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
-    _load_all(backbone.trunk, replace(weights, tensors=theirs))
-    own = backbone.trunk.state_dict()
-    return backbone, LoadProof(
-        matched=tuple(own),
-        unexpected=tuple(name for name in theirs if name not in {*own, *FC_TENSORS}),
-        relative_response_change=_response_change(
-            backbone.trunk, twin.trunk, preprocessing, weights.name
-        ),
-    )
-
-
-def fc6_and_fc7(weights: Weights) -> dict[str, Tensor]:
-    """The tensors of fc6 and fc7 that came with `weights`; InputError if they did not."""
-    missing = [name for name in FC_TENSORS if name not in weights.tensors]
-    if missing:
-        raise InputError(
-            f"{weights.name}: has no {missing[0]}; random_from=drop7 needs weights with fc6 and "
-            "fc7, use random_from=pool5 to draw them"
-        )
-    return {name: weights.tensors[name] for name in FC_TENSORS}
-
-
-def load_module(module: nn.Module, weights: Weights, architecture: str) -> None:
-    """Put every tensor of `weights` into `module`, which must be exactly of `architecture`."""
-    if weights.sidecar.architecture != architecture:
-        raise InputError(
-            f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a {architecture}; "
-            "pretraining keeps it in model.safetensors beside weights.safetensors"
-        )
-    _load_all(module, weights)
-
-
-def _load_all(module: nn.Module, weights: Weights) -> None:
-    """Fill every tensor of `module`; InputError when one is missing or of another shape."""
-    own, theirs = module.state_dict(), weights.tensors
-    missing = [name for name in own if name not in theirs]
-    mismatched = [name for name in own if name in theirs and theirs[name].shape != own[name].shape]
-    if missing or mismatched:
-        raise InputError(_refusal(weights, own, missing, mismatched))
-    module.load_state_dict({name: theirs[name] for name in own})
-
-
-def _refusal(
-    weights: Weights, own: Mapping[str, Tensor], missing: list[str], mismatched: list[str]
-) -> str:
-    parts = [f"missing {', '.join(missing[:3])}"] if missing else []
-    parts += [
-        f"{name} is {tuple(weights.tensors[name].shape)} where {tuple(own[name].shape)} is needed"
-        for name in mismatched[:3]
-    ]
-    found = len(own) - len(missing) - len(mismatched)
-    return (
-        f"{weights.name}: weights of another architecture ({weights.sidecar.architecture}): "
-        f"{found} of {len(own)} tensors fit; {'; '.join(parts)}"
-    )
-
-
-def _response_change(
-    loaded: nn.Module, twin: nn.Module, preprocessing: Preprocessing, name: str
-) -> float:
-    """How far pool5 of the loaded trunk is from its randomly drawn twin's, on noise."""
-    generator = torch.Generator().manual_seed(torch_seed(0, "load-proof"))
-    shape = (1, 3, preprocessing.side, preprocessing.side)
-    noise = preprocessing(torch.randint(0, 256, shape, generator=generator))
-    with torch.no_grad():
-        ours, random = (network.eval()(noise) for network in (loaded, twin))
-    if not ours.isfinite().all() or not ours.any():
-        raise InputError(
-            f"{name}: its pool5 is {'zero' if ours.isfinite().all() else 'not finite'} on noise; "
-            "these weights compute nothing: compare the file with its source"
-        )
-    return float((ours - random).norm() / random.norm())

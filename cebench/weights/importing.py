@@ -20,13 +20,12 @@ from cebench.files import sha256_of
 from cebench.models.backbones import CAFFENET, Backbone, build_backbone, is_foreign
 from cebench.weights.files import (
     FC_TENSORS,
-    LoadProof,
     Preprocessing,
     Sidecar,
     Weights,
-    load_backbone,
     save_weights,
 )
+from cebench.weights.loading import LoadProof, load_backbone
 from cebench.weights.readers.torch_files import read_state_dict
 
 Triple = tuple[float, float, float]
@@ -34,7 +33,7 @@ _COUNTER = "num_batches_tracked"
 
 
 class Description(BaseModel):
-    """What a mapping file (TOML) may say of the foreign weights; every key has a usual value."""
+    """What a mapping file (TOML) says of another program's weights; every key has a usual value."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -47,7 +46,7 @@ class Description(BaseModel):
     std: Triple | None = None
     """What the pixels were divided by; a Caffe `scale` of 1/127.5 is 127.5."""
     side: PositiveInt | None = None
-    """Of the images in pixels."""
+    """Side of the square images in pixels."""
     tensors: dict[str, str] = Field(default_factory=dict)
     """Our name of a tensor -> its name in the file, where they differ."""
 

@@ -9,14 +9,13 @@ from samples import SIDECAR
 
 from cebench.errors import InputError
 from cebench.inpainting.networks import (
-    GENERATOR_FILL_RGB,
     Inpainter,
     load_context_features,
     load_inpainter,
     network_hole,
 )
 from cebench.models.context_encoder import ContextEncoder
-from cebench.models.inpainting_gan import InpaintingGenerator
+from cebench.models.inpainting_gan import PUBLISHED_FILL_RGB, InpaintingGenerator
 from cebench.weights.files import Weights, random_weights
 
 CPU = torch.device("cpu")
@@ -44,6 +43,7 @@ def generator_weights(region: str) -> Weights:
         architecture="inpainting-generator",
         method="context-gan-l2",
         recipe_values=values,
+        recipe_sha256="",
     )
     return Weights(name="run/model", tensors=network.state_dict(), sidecar=sidecar)
 
@@ -86,7 +86,7 @@ def test_central_generator_pastes_the_middle_of_its_64_predicted_pixels() -> Non
     expected = np.rint((out[0].permute(1, 2, 0).numpy() + 1) * 127.5)[4:60, 4:60]
     filled = load_inpainter(weights, CPU).fill(image, HOLE)[0, 36:92, 36:92]
     assert np.abs(filled - expected).max() <= 1
-    assert GENERATOR_FILL_RGB == (117, 104, 123)
+    assert PUBLISHED_FILL_RGB == (117, 104, 123)
 
 
 def test_central_generator_sees_none_of_its_square_whatever_part_is_missing() -> None:

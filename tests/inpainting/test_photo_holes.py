@@ -9,6 +9,7 @@ from PIL import Image
 from cebench.errors import InputError
 from cebench.inpainting.photo_holes import (
     central_hole,
+    central_hole_of,
     painted_holes,
     random_holes,
     rectangular_holes,
@@ -27,14 +28,14 @@ def save(path: Path, pixels: np.ndarray) -> Path:
     ("side", "rows"), [(128, (36, 92)), (227, (64, 163)), (8, (3, 5)), (3, (1, 2))]
 )
 def test_the_central_hole_is_that_of_table_1(side: int, rows: tuple[int, int]) -> None:
-    hole = central_hole(FILE, side, 128)
+    hole = central_hole(side, 128)
     assert hole.any(axis=1).nonzero()[0].tolist() == list(range(*rows))
     assert hole.any(axis=0).nonzero()[0].tolist() == list(range(36, 92))
 
 
 def test_an_image_too_small_for_a_central_hole_is_refused() -> None:
     with pytest.raises(InputError, match=r"photo\.png: the image is too small"):
-        central_hole(FILE, 2, 2)
+        central_hole_of(FILE, 2, 2)
 
 
 def test_rectangles_are_united_and_must_lie_inside() -> None:

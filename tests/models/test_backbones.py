@@ -8,8 +8,17 @@ import torchvision
 from torch import nn
 
 from cebench.errors import InputError
-from cebench.models.backbones import CAFFENET, Backbone, _probed, build_backbone
-from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.backbones import (
+    CAFFENET,
+    CAFFENET_POOL_FREE,
+    AdaptiveAveragePool,
+    Backbone,
+    TorchvisionBackbone,
+    _layers,
+    build_backbone,
+    build_trunk,
+)
+from cebench.models.caffenet import CaffeNetTrunk, PoolFreeTrunk
 
 
 @pytest.mark.parametrize(
@@ -43,17 +52,25 @@ def test_the_trunk_is_the_network_before_its_classifier() -> None:
         assert torch.equal(network.fc(backbone.trunk.eval()(images)), network(images))
 
 
+@pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 7), (13, 20), (4, 30), (1, 1)])
+def test_the_pool_is_the_adaptive_one(height: int, width: int) -> None:
+    maps = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    pooled = AdaptiveAveragePool(6)(maps)
+    torch.testing.assert_close(pooled, F.adaptive_avg_pool2d(maps, 6))
+    assert (pooled is maps) == ((height, width) == (6, 6))
+
+
 @pytest.mark.parametrize("side", [224, 256])
-def test_alexnet_pools_over_several_positions_only_where_there_are_some(side: int) -> None:
+def test_alexnets_trunk_is_the_network_before_fc6_at_every_side(side: int) -> None:
     trunk = build_backbone("torchvision/alexnet", side=side).trunk
     whole = torchvision.models.alexnet()
     whole.load_state_dict(trunk.state_dict(), strict=False)
     image = torch.randn(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         expected = whole.avgpool(whole.features(image)).flatten(1)
-        assert torch.equal(trunk(image), expected)
-    pools = any(isinstance(module, nn.AdaptiveAvgPool2d) for module in trunk.modules())
-    assert pools == (side != 224)
+        torch.testing.assert_close(trunk(image), expected)
+    # On CUDA its gradient is not repeatable.
+    assert not any(isinstance(module, nn.AdaptiveAvgPool2d) for module in trunk.modules())
 
 
 def test_the_seed_decides_the_weights_and_leaves_torch_alone() -> None:
@@ -106,7 +123,14 @@ def test_conv1_of_a_residual_network_is_taken_before_pooling(stem: str) -> None:
         parts = {"act1" if n == "relu" else n: m for n, m in network.named_children()}
         parts["fc"] = torch.nn.Flatten()
         network = torch.nn.Sequential(OrderedDict(parts)).eval()
-    backbone = _probed("any", network, 96, ())
+    backbone = Backbone(
+        architecture="any",
+        trunk=network,
+        side=96,
+        features=512,
+        layers=_layers("any", network),
+        fully_connected=(),
+    )
     images = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         found = backbone.layer_values(images, ("conv1", "pool5"))
@@ -130,3 +154,72 @@ def test_networks_without_a_classifier_are_refused(architecture: str, message: s
 def test_a_side_that_a_network_cannot_take_is_refused() -> None:
     with pytest.raises(InputError, match="does not take 8 px images"):
         build_backbone("torchvision/alexnet", side=8)
+
+
+def test_build_trunk_makes_caffenet_with_the_paddings_of_its_network() -> None:
+    padded = build_trunk(conv1_padding=5, pool_padding=1)
+    assert (padded.conv1.padding, padded.pool1.padding, padded.pool2.padding) == ((5, 5), 1, 1)
+    assert isinstance(build_trunk(CAFFENET_POOL_FREE), PoolFreeTrunk)
+    first, again = (build_trunk(generator=torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first.conv5.weight, again.conv5.weight)
+
+
+CHANNELS = {
+    CAFFENET: {4: 96, 8: 256, 16: 256, 32: 256},
+    "torchvision/alexnet": {4: 64, 8: 192, 16: 256, 32: 256},
+    "torchvision/vgg11": {1: 64, 2: 128, 4: 256, 8: 512, 16: 512, 32: 512},
+    "torchvision/vgg11_bn": {1: 64, 2: 128, 4: 256, 8: 512, 16: 512, 32: 512},
+    "torchvision/resnet18": {4: 64, 8: 128, 16: 256, 32: 512},
+    "timm/resnet10t": {2: 64, 4: 64, 8: 128, 16: 256, 32: 512},
+    "timm/convnext_atto": {4: 40, 8: 80, 16: 160, 32: 320},
+    "timm/vit_tiny_patch16_224": {16: 192},
+}
+
+
+@pytest.mark.parametrize("architecture", CHANNELS)
+def test_feature_maps_have_the_channels_and_the_size_of_their_stride(architecture: str) -> None:
+    if architecture.startswith("timm/"):
+        pytest.importorskip("timm")
+    backbone = build_backbone(architecture)
+    images = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = backbone.feature_maps(images)
+    assert {stride: found.shape[1] for stride, found in maps.items()} == CHANNELS[architecture]
+    assert list(maps) == sorted(maps)
+    for stride, found in maps.items():
+        # Without padding and with rounding, AlexNet and CaffeNet are up to two positions off.
+        assert all(abs(side - 224 / stride) <= 2 for side in found.shape[2:])
+    assert not any(module._forward_hooks for module in backbone.trunk.modules())
+
+
+def test_the_maps_of_a_residual_network_are_its_stages_and_take_any_size() -> None:
+    backbone = build_backbone("torchvision/resnet18")
+    trunk, images = backbone.trunk, torch.randn(1, 3, 96, 160)
+    with torch.no_grad():
+        maps = backbone.feature_maps(images)
+        x = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(images))))  # type: ignore[operator]
+        for stride, name in ((4, "layer1"), (8, "layer2"), (16, "layer3"), (32, "layer4")):
+            x = trunk.get_submodule(name)(x)
+            assert torch.equal(maps[stride], x)
+            assert x.shape[2:] == (96 // stride, 160 // stride)
+
+
+def test_the_maps_of_caffenet_are_rectified_and_conv5_is_what_detection_pools_from() -> None:
+    backbone, trunk = caffenet()
+    images = 50 * torch.randn(1, 3, 227, 227, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        maps = backbone.feature_maps(images)
+        pool5 = trunk(images)
+        conv5 = F.relu(trunk.conv5(F.relu(trunk.conv4(F.relu(trunk.conv3(
+            trunk.norm2(trunk.pool2(maps[8]))
+        ))))))  # fmt: skip
+    assert torch.equal(maps[16], conv5)
+    assert torch.equal(maps[32], pool5)
+    assert torch.equal(maps[4], F.relu(trunk.conv1(images)))
+
+
+def test_a_network_without_known_maps_is_refused_in_one_line() -> None:
+    backbone = build_backbone("torchvision/mobilenet_v3_small")
+    assert isinstance(backbone, TorchvisionBackbone)
+    with pytest.raises(InputError, match="mobilenet_v3_small: has no feature maps that are known"):
+        backbone.feature_maps(torch.zeros(1, 3, 64, 64))

@@ -68,9 +68,9 @@ def test_paddings_change_sizes_and_not_parameters(trunk: CaffeNetTrunk) -> None:
     detector = CaffeNetTrunk(conv1_padding=5, pool_padding=1, generator=seeded())
     images = torch.zeros(1, 3, 600, 800)
     # 600: conv1 150, pool1 ceil(149 / 2) + 1 = 76, pool2 ceil(75 / 2) + 1 = 39; 800: 200, 101, 51.
-    assert detector.conv5_features(images).shape == (1, 256, 39, 51)
+    assert detector.feature_maps(images)[16].shape == (1, 256, 39, 51)
     # 600: conv1 148, pool1 ceil(145 / 2) + 1 = 74, pool2 ceil(71 / 2) + 1 = 37; 800: 198, 99, 49.
-    assert trunk.conv5_features(images).shape == (1, 256, 37, 49)
+    assert trunk.feature_maps(images)[16].shape == (1, 256, 37, 49)
     for name, tensor in trunk.state_dict().items():
         torch.testing.assert_close(detector.state_dict()[name], tensor, rtol=0, atol=0)
 
@@ -121,7 +121,7 @@ def test_pools_before_normalising_with_relus_between(trunk: CaffeNetTrunk) -> No
     x = F.conv2d(x, trunk.conv3.weight, trunk.conv3.bias, padding=1).relu()
     x = F.conv2d(x, trunk.conv4.weight, trunk.conv4.bias, padding=1, groups=2).relu()
     x = F.conv2d(x, trunk.conv5.weight, trunk.conv5.bias, padding=1, groups=2).relu()
-    torch.testing.assert_close(trunk.conv5_features(images), x)
+    torch.testing.assert_close(trunk.feature_maps(images)[16], x)
     torch.testing.assert_close(trunk(images), F.max_pool2d(x, 3, 2, ceil_mode=True))
 
 

@@ -2,8 +2,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from cebench.models.classifier import CaffeNetClassifier, HeadInit, sigmoid_cross_entropy_sum
+from cebench.models.caffenet import HeadInit
+from cebench.models.classifier import CaffeNetClassifier, Classifier, sigmoid_cross_entropy_sum
 
 
 @pytest.fixture(scope="module")
@@ -19,20 +21,31 @@ def test_parameter_count_and_shapes(model: CaffeNetClassifier) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filler", "deviations", "biases"),
+    ("head_init", "deviations", "biases"),
     [
         ("voc-classification", (0.01, 0.01, 0.01), (0.1, 0.1, 0.1)),
         ("caffenet", (0.005, 0.005, 0.01), (1, 1, 0)),
+        ("he", ((2 / 9216) ** 0.5, (2 / 4096) ** 0.5, 0.01), (0, 0, 0)),
     ],
 )
 def test_fillers_of_the_head(
-    filler: HeadInit, deviations: tuple[float, ...], biases: tuple[float, ...]
+    head_init: HeadInit, deviations: tuple[float, ...], biases: tuple[float, ...]
 ) -> None:
-    model = CaffeNetClassifier(20, torch.Generator().manual_seed(0), filler)
+    model = CaffeNetClassifier(20, torch.Generator().manual_seed(0), head_init)
     layers = (model.fc6, model.fc7, model.fc8)
     for layer, deviation, bias in zip(layers, deviations, biases, strict=True):
         assert layer.weight.std().item() == pytest.approx(deviation, rel=0.01)
         assert layer.bias.unique().tolist() == pytest.approx([bias])
+
+
+def test_data_dependent_init_gives_every_unit_mean_0_and_variance_1() -> None:
+    trunk = nn.Flatten()
+    network = Classifier(trunk, 6, 3, generator=torch.Generator().manual_seed(0), head_init="data")
+    images = 5 + torch.randn(2, 20, 6, generator=torch.Generator().manual_seed(1))
+    network.data_dependent_init(list(images))
+    units = network.fc6(images.flatten(0, 1))
+    torch.testing.assert_close(units.mean(0), torch.zeros(4096), atol=1e-3, rtol=0)
+    torch.testing.assert_close(units.std(0), torch.ones(4096), atol=1e-3, rtol=0)
 
 
 def test_gradient_reaches_every_parameter(model: CaffeNetClassifier) -> None:

@@ -3,12 +3,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cebench.models.caffenet import TRUNK_TENSORS
+from cebench.models.caffenet import TRUNK_TENSORS, PoolFreeTrunk
 from cebench.models.context_encoder import (
     BilinearResize,
     ChannelWiseFullyConnected,
     ContextEncoder,
-    PoolFreeTrunk,
 )
 
 

@@ -101,4 +101,5 @@ def test_options_that_may_differ_per_row_are_options_of_the_columns_recipe() -> 
             assert option in TASKS[task].recipe.model_fields
     named = {c.id: c.may_differ_per_row for c in load_published().layouts["2"].columns}
     assert named["classification"] == ("random_from",)
-    assert named["detection"] == ("train_conv1",)
+    assert named["detection"] == ("random_from", "train_conv1")
+    assert named["segmentation"] == ("random_from",)

@@ -9,14 +9,8 @@ from click.testing import CliRunner
 from cebench.commands.weights import weights as weights_command
 from cebench.errors import InputError
 from cebench.models.caffenet import TRUNK_TENSORS, CaffeNetTrunk
-from cebench.weights.files import (
-    TRUNK_ARCHITECTURE,
-    load_module,
-    load_trunk,
-    load_weights,
-    random_weights,
-    save_weights,
-)
+from cebench.weights.files import TRUNK_ARCHITECTURE, load_weights, random_weights, save_weights
+from cebench.weights.loading import load_module, load_trunk
 
 
 @pytest.fixture

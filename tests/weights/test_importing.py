@@ -12,8 +12,9 @@ from torch import Tensor
 from cebench.commands.weights import weights as weights_command
 from cebench.errors import InputError
 from cebench.models.caffenet import CaffeNetTrunk, caffenet_fillers, preprocess
-from cebench.weights.files import load_backbone, load_trunk, load_weights
+from cebench.weights.files import load_weights
 from cebench.weights.importing import Imported, import_weights
+from cebench.weights.loading import load_backbone, load_trunk
 
 State = dict[str, Tensor]
 

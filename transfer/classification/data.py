@@ -1,124 +1,91 @@
-"""Image sets with the classes that each image shows, for classification and the linear SVMs."""
+"""Random square crops, for training and for scoring: where they lie, and their pixels."""
 
-import hashlib
-import logging
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from cebench.config import Recipe
-from cebench.data.fingerprint import fingerprint_files
-from cebench.data.store.ragged import RaggedImages, load_ragged
-from cebench.data.voc.devkit import VOC_CLASSES, VocYear
-from cebench.errors import InputError
-from cebench.progress import progress
+from cebench.data.store.ragged import RaggedImages
 
-from ..image_sets import check_disjoint, photographs
+from .recipe import ClassificationRecipe
 
-logger = logging.getLogger("cebench")
-
-
-class ImageSetsRecipe(Recipe):
-    """Which images are learned from and which are scored."""
-
-    # The images are part of the data's fingerprint.
-    excluded_from_hash: ClassVar[frozenset[str]] = Recipe.excluded_from_hash | {
-        "year",
-        "train_set",
-        "test_set",
-    }
-
-    year: int = 2007
-    """VOC year."""
-    train_set: str
-    """Image set that is learned from, or the path of a list."""
-    test_set: str
-    """Image set that is scored."""
-
-    @property
-    def variant(self) -> str:
-        """Another year's images are another protocol's."""
-        return "" if self.year == 2007 else f"voc{self.year}"
+AREAS = (0.1, 0.5)
+"""Least and greatest share of the image in a crop by the rule `area` (eval_voc_classif.py)."""
+_TRIALS = 10
 
 
-@dataclass(frozen=True)
-class LabelledImages:
-    """One image set, decoded."""
+class Places(NamedTuple):
+    """Where each crop lies in its image; all (N,)."""
 
-    ids: list[str]
-    images: RaggedImages
-    labels: np.ndarray
-    """(N, 20) int8: 1 present, 0 ignored (only difficult objects), -1 absent."""
+    x0: np.ndarray
+    """Left edge in source pixels."""
+    y0: np.ndarray
+    scale: np.ndarray
+    """Source pixels per pixel of the crop."""
+    flip: np.ndarray
+    """Whether it is mirrored."""
 
-
-@dataclass(frozen=True)
-class TrainAndTest:
-    """Two sets that share no image."""
-
-    train: LabelledImages
-    test: LabelledImages
-    fingerprint: str
-    """Hash of the images, their order in the lists, and the labels."""
+    def select(self, rows: slice) -> "Places":
+        """The places of some of the crops."""
+        return Places(*(values[rows] for values in self))
 
 
-def find_images(recipe: ImageSetsRecipe, data: Path) -> dict[str, list[Path]]:
-    """Photographs that `read_sets` would read."""
-    voc = VocYear(data, recipe.year)
-    train_ids, test_ids = _ids(recipe, voc)
-    return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
+def sample_places(
+    recipe: ClassificationRecipe, sizes: np.ndarray, side: int, generator: np.random.Generator
+) -> Places:
+    """A random crop of `side` pixels, by the recipe's rule, for each image of `sizes` (N, 2)."""
+    if recipe.crop_rule == "area":
+        return sample_by_area(sizes, side, generator)
+    return sample_scaled(sizes, side, (recipe.min_scale, recipe.max_scale), generator)
 
 
-def read_sets(recipe: ImageSetsRecipe, data: Path, short_side: int | None = None) -> TrainAndTest:
-    """Decode both sets, at their own size or with the shorter side resized to `short_side`.
+def sample_scaled(
+    sizes: np.ndarray, side: int, scales: tuple[float, float], generator: np.random.Generator
+) -> Places:
+    """The scale is uniform in `scales`, its upper end lowered to what the image holds.
 
-    Raises:
-        InputError: a list, an image or a label is absent, the sets share an image, or the test set
-            shows no object at all.
+    Source: philkr/caffe, branch future, transformation_layer.cpp.
+
+    Args:
+        sizes: (N, 2), heights and widths in pixels.
+        side: side of the crops in pixels.
+        scales: least and greatest number of source pixels per pixel of a crop.
+        generator: source of the random numbers.
     """
-    voc = VocYear(data, recipe.year)
-    train_ids, test_ids = _ids(recipe, voc)
-    labels = [
-        voc.class_labels(name, ids)
-        for name, ids in ((recipe.train_set, train_ids), (recipe.test_set, test_ids))
-    ]
-    _say_what_lacks(recipe, *labels)
-    train, test = (
-        LabelledImages(ids, _decoded(voc, ids, short_side, f"reading {part} images"), values)
-        for part, ids, values in zip(("train", "test"), (train_ids, test_ids), labels, strict=True)
-    )
-    return TrainAndTest(train, test, _fingerprint(voc, train, test))
+    largest = np.minimum(scales[1], sizes.min(axis=1) / side)
+    scale = generator.uniform(np.minimum(scales[0], largest), largest)
+    room = np.maximum(sizes - side * scale[:, None], 0)
+    x0, y0 = generator.uniform(0, room[:, 1]), generator.uniform(0, room[:, 0])
+    return Places(x0, y0, scale, generator.random(len(sizes)) < 0.5)
 
 
-def _decoded(voc: VocYear, ids: list[str], short_side: int | None, label: str) -> RaggedImages:
-    with progress(label, "images") as report:
-        return load_ragged(photographs(voc, ids), short_side=short_side, report=report)
+def sample_by_area(sizes: np.ndarray, side: int, generator: np.random.Generator) -> Places:
+    """Whole-pixel squares whose share of the image is uniform in AREAS.
+
+    As torchvision's RandomResizedCrop with ratio 1: of ten squares the first one that fits, the
+    central square of the shorter side if none does. Arguments are those of `sample_scaled`.
+    """
+    shares = generator.uniform(*AREAS, (len(sizes), _TRIALS))
+    squares = np.rint(np.sqrt(shares * sizes.prod(axis=1, keepdims=True)))
+    fits = squares <= sizes.min(axis=1, keepdims=True)
+    first = np.take_along_axis(squares, fits.argmax(axis=1, keepdims=True), axis=1)[:, 0]
+    square = np.where(fits.any(axis=1), first, sizes.min(axis=1))
+    room = sizes - square[:, None]
+    corner = np.floor(generator.random(sizes.shape) * (room + 1))
+    corner = np.where(fits.any(axis=1, keepdims=True), corner, np.floor(room / 2))
+    return Places(corner[:, 1], corner[:, 0], square / side, generator.random(len(sizes)) < 0.5)
 
 
-def _ids(recipe: ImageSetsRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
-    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
-    check_disjoint(train_ids, test_ids, (recipe.train_set, recipe.test_set))
-    return train_ids, test_ids
+def crops_at(images: RaggedImages, index: np.ndarray, places: Places, side: int) -> Tensor:
+    """Crops of the images `index`, (N, 3, side, side) float32, RGB, 0..255.
+
+    Sampled bilinearly at points, without antialiasing, as the original does.
+    """
+    x0, y0, scale, flip = (torch.from_numpy(values) for values in places)
+    return images.bilinear_crops(torch.from_numpy(index), x0, y0, scale, flip, side)
 
 
-def _say_what_lacks(recipe: ImageSetsRecipe, train: np.ndarray, test: np.ndarray) -> None:
-    if not (test == 1).any():
-        raise InputError(
-            f"{recipe.test_set}: no image shows an object of any class; nothing to score"
-        )
-    for name, labels, what in (
-        (recipe.train_set, train, "nothing to learn them from"),
-        (recipe.test_set, test, "they are left out of the means"),
-    ):
-        absent = [c for c, seen in zip(VOC_CLASSES, (labels == 1).any(0), strict=True) if not seen]
-        if absent:
-            logger.warning(f"{name}: no image shows {', '.join(absent)}; {what}")
-
-
-def _fingerprint(voc: VocYear, train: LabelledImages, test: LabelledImages) -> str:
-    paths = photographs(voc, [*train.ids, *test.ids])
-    digest = hashlib.sha256(fingerprint_files(paths, voc.root).encode())
-    for part in (train, test):
-        digest.update(" ".join(part.ids).encode() + part.labels.tobytes())
-    return digest.hexdigest()
+def image_sizes(images: RaggedImages) -> np.ndarray:
+    """Heights and widths, (N, 2) int64."""
+    return torch.stack([images.heights, images.widths], dim=1).cpu().numpy()

@@ -5,20 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from cebench.data.voc.devkit import VOC_CLASSES
-from cebench.files import replace_atomically, write_csv
+from cebench.files import write_csv
 from cebench.metrics.average_precision import average_precision_stepwise, class_curve
 from cebench.metrics.bootstrap import DEFINITIONS
-from cebench.metrics.classification import classification_summary
+from cebench.plots.precision_recall import plot_precision_recall
 from cebench.plots.sheets import Cell, plot_curves, save_contact_sheet
 from cebench.reporting.records import Interval
 from cebench.training.run_directory import RunDirectory
 
+from ..labelled_images import LabelledImages
 from ..run_context import Measurement
-from .data import LabelledImages
 
 MISTAKES = 4
 """Pictures of mistakes per class."""
@@ -28,21 +26,15 @@ Summaries = Mapping[str, Mapping[str, Any]]
 """What a metric's name ends in ("" or "_one_crop") -> `classification_summary`."""
 
 
-def write_report(run: RunDirectory, test: LabelledImages, scores: np.ndarray) -> Summaries:
-    """Write per_class.csv and the pictures; returns the numbers of all crops and of the first.
-
-    scores: (crops, N, 20).
-    """
-    summaries = {
-        "": classification_summary(scores.sum(axis=0), test.labels, VOC_CLASSES),
-        "_one_crop": classification_summary(scores[0], test.labels, VOC_CLASSES),
-    }
+def write_report(
+    run: RunDirectory, test: LabelledImages, scores: np.ndarray, summaries: Summaries
+) -> None:
+    """Write per_class.csv and the pictures of scores (crops, N, 20)."""
     write_per_class(run.path / "per_class.csv", summaries)
     plot_curves(run.metrics(), run.path / "curves.png", title="classification")
     (run.path / "samples").mkdir(exist_ok=True)
-    plot_precision_recall(scores.sum(axis=0), test.labels, run.path / "precision_recall.png")
+    _plot_curves(scores.sum(axis=0), test, run.path / "precision_recall.png")
     plot_mistakes(test, scores.sum(axis=0), run.path / "samples" / "mistakes.png")
-    return summaries
 
 
 def measurements(summaries: Summaries, column: str, images: int) -> list[Measurement]:
@@ -86,24 +78,18 @@ def _per_class_lines(summaries: Summaries) -> Iterator[list[Any]]:
         yield line
 
 
-def plot_precision_recall(scores: np.ndarray, labels: np.ndarray, path: Path) -> None:
-    """Write a PNG with the curve of every class, its step-wise average precision as title."""
-    figure = Figure(figsize=(12, 9), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(4, 5, sharex=True, sharey=True)
-    for c, (name, axis) in enumerate(zip(VOC_CLASSES, axes.flat, strict=True)):
-        axis.set(xlim=(0, 1), ylim=(0, 1.02), title=f"{name}: no positive")
-        axis.grid(alpha=0.3)
-        curve = class_curve(scores[:, c], labels[:, c])
-        if curve is not None:
-            precision, recall = curve
-            share = (labels[:, c] == 1).sum() / (labels[:, c] != 0).sum()
-            axis.step(recall, precision, where="pre", linewidth=1.2)
-            axis.axhline(share, color="grey", linewidth=0.8, linestyle=":")
-            axis.set_title(f"{name} {100 * average_precision_stepwise(precision, recall):.1f}")
-    figure.supxlabel("recall (dotted: precision of a random order)")
-    figure.supylabel("precision")
-    replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=100))
+def _plot_curves(scores: np.ndarray, test: LabelledImages, path: Path) -> None:
+    labels = dict(zip(VOC_CLASSES, test.labels.T, strict=True))
+    curves = {name: class_curve(scores[:, c], labels[name]) for c, name in enumerate(VOC_CLASSES)}
+    average_precision = {
+        name: average_precision_stepwise(*curve) if curve else float("nan")
+        for name, curve in curves.items()
+    }
+    chance = {
+        name: float((of_class == 1).sum() / max((of_class != 0).sum(), 1))
+        for name, of_class in labels.items()
+    }
+    plot_precision_recall(curves, average_precision, path, chance)
 
 
 def plot_mistakes(test: LabelledImages, scores: np.ndarray, path: Path) -> None:

@@ -19,9 +19,13 @@ from cebench.data.proposals.files import Proposals, load_proposals
 from cebench.data.proposals.selective_search import Mode, SelectiveSearch, compute_proposals
 from cebench.data.voc.devkit import Annotation, VocYear
 from cebench.errors import InputError
+from cebench.metrics.detection import Objects, stack_objects
 from cebench.models.fast_rcnn import FAST_RCNN_MEAN_RGB
 from cebench.progress import progress
 from cebench.randomness import numpy_generator
+
+from ..image_sets import check_disjoint, photographs
+from .recipe import DetectionRecipe
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,65 @@ class DetectionSet:
     def pixels(self, index: int) -> np.ndarray:
         """Photograph `index`, (H, W, 3) uint8 RGB."""
         return self.voc.image(self.ids[index])
+
+    def objects(self) -> Objects:
+        """The objects of all images, which `images` of the result counts in this order."""
+        return stack_objects((a.boxes, a.labels, a.difficult) for a in self.annotations)
+
+
+@dataclass(frozen=True)
+class DetectionData:
+    """What a run reads."""
+
+    train: DetectionSet
+    test: DetectionSet
+    proposals: Proposals
+    fingerprint: str
+    """Hash of the photographs, the annotations and the proposals."""
+
+    def boxes(self, part: DetectionSet) -> list[np.ndarray]:
+        """The proposals of each image of a set, (R, 4) half-open."""
+        return [self.proposals.boxes[image_id] for image_id in part.ids]
+
+
+def find_images(recipe: DetectionRecipe, data: Path) -> dict[str, list[Path]]:
+    """Photographs that would be learned from and scored; a file of proposals must fit them."""
+    voc = VocYear(data, recipe.year)
+    train_ids, test_ids = _ids(recipe, voc)
+    if recipe.proposals not in get_args(Mode):
+        proposals_of_file(voc, [*train_ids, *test_ids], recipe.proposals)
+    return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
+
+
+def read_data(recipe: DetectionRecipe, data: Path, folder: Path) -> DetectionData:
+    """Both sets below `data` and their proposals, which Selective Search keeps in `folder`."""
+    voc = VocYear(data, recipe.year)
+    train_ids, test_ids = _ids(recipe, voc)
+    train = read_set(voc, recipe.train_set, train_ids)
+    test = read_set(voc, recipe.test_set, test_ids)
+    ids = [*train.ids, *test.ids]
+    proposals = proposals_of(
+        voc,
+        ids,
+        folder,
+        source=recipe.proposals,
+        search=_search(recipe),
+        limit=recipe.max_proposals,
+    )
+    return DetectionData(train, test, proposals, fingerprint(voc, ids, proposals))
+
+
+def _ids(recipe: DetectionRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
+    """Ids that are learned from and scored; the whole sets share no image."""
+    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
+    check_disjoint(train_ids, test_ids, (recipe.train_set, recipe.test_set))
+    return subset(train_ids, recipe.train_images), subset(test_ids, recipe.test_images)
+
+
+def _search(recipe: DetectionRecipe) -> SelectiveSearch:
+    """What finds the proposals where the recipe names no file."""
+    mode: Mode = "quality" if recipe.proposals == "quality" else "fast"
+    return SelectiveSearch(mode, recipe.proposal_min_side, recipe.proposal_max_side)
 
 
 def read_set(voc: VocYear, image_set: str, ids: Sequence[str]) -> DetectionSet:
@@ -86,7 +149,7 @@ def proposals_of(
 
     Args:
         voc: where the images are.
-        ids: of the images.
+        ids: names of the images.
         folder: where Selective Search keeps its boxes: in proposals-<hash>.safetensors, named after
             the images and the settings of the search, computed where it is absent.
         source: `fast` or `quality`, or the path of a file of `cebench data proposals`.
@@ -106,7 +169,7 @@ def proposals_of(
 
 
 def proposals_of_file(voc: VocYear, ids: Sequence[str], source: str) -> Proposals:
-    """Those of the images in a file of `cebench data proposals`, checked against their sizes.
+    """Proposals out of a file of `cebench data proposals`, checked against the images' sizes.
 
     Raises:
         InputError: no such file, or it lacks an image or was made for other images.
@@ -163,8 +226,8 @@ def network_image(pixels: np.ndarray, short_side: int, max_side: int) -> tuple[T
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
-        short_side: of the result, in pixels ...
-        max_side: ... unless its long side would exceed this: then the long side has this length.
+        short_side: shorter side of the result in pixels ...
+        max_side: ... unless its longer side would exceed this: then the longer has this length.
 
     Returns:
         (3, h, w) float32 RGB, and the scale: network pixels per stored pixel.

@@ -1,8 +1,8 @@
 """`--engine detectron2`: the region part of Fast R-CNN out of detectron2's own modules.
 
-A second opinion on the same weights, the same proposals and the same recipe. detectron2's
-ROIPooler, FastRCNNConvFCHead and FastRCNNOutputLayers stand where ours do; the trunk is the same,
-because detectron2 has no CaffeNet.
+A second implementation of it, on the same weights, the same proposals and the same recipe:
+detectron2's ROIPooler, FastRCNNConvFCHead and FastRCNNOutputLayers stand where ours do; the trunk
+is the same, because detectron2 has no CaffeNet.
 """
 
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Detectron2FastRCNN(FastRCNN):
-    """`FastRCNN` with detectron2's pooling, head and predictor, which start from `twin`'s weights.
+    """`FastRCNN` with detectron2's pooling, head and predictor, with the weights of `network`.
 
     detectron2 counts the background last and regresses no box for it; `forward` returns both in our
     order. Where its pooling runs on CUDA, its gradient is not repeatable.
@@ -28,15 +28,15 @@ class Detectron2FastRCNN(FastRCNN):
         InputError: detectron2 is not installed.
     """
 
-    def __init__(self, twin: FastRCNN) -> None:
+    def __init__(self, network: FastRCNN) -> None:
         nn.Module.__init__(self)  # none of FastRCNN's own layers
         layers, modeling = _detectron2()
-        self.trunk = twin.trunk
+        self.trunk = network.trunk
         self.box_pooler = modeling.poolers.ROIPooler(
             POOL5_SIDE, scales=(CONV5_SCALE,), sampling_ratio=0, pooler_type="ROIPool"
         )
         pooled = layers.ShapeSpec(channels=POOL5_CHANNELS, height=POOL5_SIDE, width=POOL5_SIDE)
-        widths = [twin.fc6.out_features, twin.fc7.out_features]
+        widths = [network.fc6.out_features, network.fc7.out_features]
         self.box_head = modeling.roi_heads.FastRCNNConvFCHead(pooled, conv_dims=[], fc_dims=widths)
         for number in (1, 2):  # detectron2's head has no dropout
             rectified = self.box_head.get_submodule(f"fc_relu{number}")
@@ -46,20 +46,20 @@ class Detectron2FastRCNN(FastRCNN):
             box2box_transform=modeling.box_regression.Box2BoxTransform(
                 weights=(1.0, 1.0, 1.0, 1.0)
             ),
-            num_classes=twin.cls_score.out_features - 1,
+            num_classes=network.cls_score.out_features - 1,
             test_score_thresh=0.05,
             test_nms_thresh=0.3,
             test_topk_per_image=100,
             smooth_l1_beta=1.0,
         )
-        self._load(twin)
+        self._load(network)
 
-    def _load(self, twin: FastRCNN) -> None:
+    def _load(self, network: FastRCNN) -> None:
         values = {
-            "box_head.fc1": (twin.fc6, 0),
-            "box_head.fc2": (twin.fc7, 0),
-            "box_predictor.cls_score": (twin.cls_score, 1),
-            "box_predictor.bbox_pred": (twin.bbox_pred, 4),
+            "box_head.fc1": (network.fc6, 0),
+            "box_head.fc2": (network.fc7, 0),
+            "box_predictor.cls_score": (network.cls_score, 1),
+            "box_predictor.bbox_pred": (network.bbox_pred, 4),
         }
         with torch.no_grad():
             for name, (layer, of_background) in values.items():

@@ -4,24 +4,27 @@ Source: lib/fast_rcnn/test.py of rbgirshick/fast-rcnn and of rbgirshick/py-faste
 """
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.data.voc.results import DetectionRows, write_detection_files
 from cebench.devices import Precision, autocast
 from cebench.errors import CebenchError
+from cebench.files import write_atomically
 from cebench.metrics.detection import Detections
 from cebench.models.box_coding import clip_boxes, decode_boxes, nms
 from cebench.models.fast_rcnn import CONV5_SCALE, FastRCNN
 from cebench.models.roi_sampling import pyramid_rois
 from cebench.progress import progress
+from cebench.weights.tensor_files import save_tensors
 
 from .data import DetectionSet, pyramid
-
-Caps = Literal["original", "py-faster-rcnn"]
+from .recipe import Caps
 
 BOXES_PER_IMAGE = 100
 """Both codes: per class before suppression (original), over all classes after it (the other)."""
@@ -177,3 +180,17 @@ def _join(kept: Sequence[ImageDetections]) -> Detections:
         scores=torch.cat([one.scores for one in kept]).numpy(),
         boxes=torch.cat([one.boxes for one in kept]).numpy(),
     )
+
+
+def store(detections: Detections, ids: Sequence[str], image_set: str, folder: Path) -> None:
+    """Write the detections as tensors and as the devkit's text files, with the ids they index.
+
+    The list of ids, detections/<set>.txt, is what `cebench score detection --image-set` takes.
+    """
+    arrays = vars(detections)
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    save_tensors(folder / "detections.safetensors", tensors)
+    files = folder / "detections"
+    write_detection_files(files, image_set, ids, DetectionRows(**arrays))
+    listed = "".join(f"{image_id}\n" for image_id in ids)
+    write_atomically(files / f"{image_set}.txt", listed.encode())

@@ -1,16 +1,15 @@
 """How Fast R-CNN is trained and scored: the options of `detection`."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from cebench.config import TrainingRecipe
 from cebench.data.proposals.selective_search import MIN_SIDE
-from cebench.models.caffenet import HeadInit
+from cebench.models.caffenet import HeadInit, RandomFrom
 from cebench.training.options import PrecisionOptions, SgdOptions
 
-from .prediction import Caps
-
+Caps = Literal["original", "py-faster-rcnn"]
 Scales = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
@@ -39,7 +38,7 @@ class DetectionRecipe(TrainingRecipe, SgdOptions, PrecisionOptions):
     train_images: NonNegativeInt = 0
     """Images taken from the train set by a rule that knows no seed; 0 takes all."""
     test_images: NonNegativeInt = 0
-    """The same of the test set."""
+    """Images taken from the test set, by the same rule."""
     proposals: str = "fast"
     """Mode of Selective Search, `fast` or `quality`: the boxes lie beside the run directory, in
     proposals-<hash>.safetensors, so that the runs of one folder compute them once. Or the path of
@@ -65,14 +64,18 @@ class DetectionRecipe(TrainingRecipe, SgdOptions, PrecisionOptions):
     rois_per_image: PositiveInt = 64
     """Regions per image and step, at most a quarter of them objects."""
     learning_rate: PositiveFloat = 1e-3
-    """Of SGD at the first step; biases learn twice as fast."""
+    """Learning rate of SGD at the first step; biases learn twice as fast."""
     tenth_every: PositiveInt = 30_000
     """Steps after which the learning rate falls to a tenth."""
     conv1_padding: NonNegativeInt = 5
     """5 in Fast R-CNN's network, 0 in the one that was pretrained."""
+    random_from: RandomFrom = "pool5"
+    """Which layers are drawn anew: fc6, fc7 and the outputs (`pool5`), or the outputs alone
+    (`drop7`: the weights bring fc6 and fc7, as ImageNet's do in the original)."""
     head_init: HeadInit = "caffenet"
-    """Initial fc6 and fc7: `caffenet`, N(0, 0.005) and biases of 1; `he`, He's normals without
-    biases; `data`, these scaled so that each unit has mean 0 and variance 1 on training regions."""
+    """Initial fc6 and fc7: `caffenet`, N(0, 0.005), biases 1; `voc-classification`, N(0, 0.01),
+    biases 0.1; `he`, He's normals without biases; `data`, these scaled so that each unit has mean 0
+    and variance 1 on training regions."""
     train_conv1: bool = True
     """The original freezes conv1, which presumes that ImageNet labels trained it."""
     train_difficult: bool = True
@@ -82,3 +85,9 @@ class DetectionRecipe(TrainingRecipe, SgdOptions, PrecisionOptions):
     then suppression; py-faster-rcnn: scores above 0.05, suppression, 100 per image."""
     pictures: PositiveInt = 9
     """Test images drawn in samples/: the best, the middle ones and the worst."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.random_from == "drop7" and self.head_init == "data":
+            raise ValueError("random_from=drop7 draws no fc6 and fc7; leave head_init=data out")
+        return self

@@ -1,27 +1,23 @@
 """What detection leaves besides its numbers: result files, tables per class, pictures, charts."""
 
-from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from cebench.data.voc.devkit import VOC_CLASSES
-from cebench.data.voc.results import DetectionRows, write_detection_files
-from cebench.files import write_atomically, write_csv
+from cebench.files import write_csv
 from cebench.metrics.detection import (
     Detections,
     DetectionScores,
     Objects,
     class_curves,
-    detection_scores,
-    stack_objects,
 )
 from cebench.metrics.detection_errors import KINDS, error_kinds
-from cebench.plots.detection import plot_precision_recall, plot_shares
-from cebench.weights.tensor_files import save_tensors
+from cebench.plots.detection import plot_shares
+from cebench.plots.precision_recall import Curve, plot_precision_recall
 
+from ..run_context import Measurement
 from .data import DetectionSet
 from .pictures import save_detection_sheet
 
@@ -34,41 +30,36 @@ SIMILAR_CLASSES = (
 """Groups whose members are easily taken for each other (Hoiem et al., ECCV 2012)."""
 
 
-def report(
-    detections: Detections, test: DetectionSet, image_set: str, pictures: int, folder: Path
-) -> DetectionScores:
-    """Store the detections in `folder`, score them, and leave tables, pictures and charts.
+def write_report(
+    folder: Path,
+    detections: Detections,
+    test: DetectionSet,
+    scores: DetectionScores,
+    pictures: int,
+) -> None:
+    """Leave tables, pictures and charts in the run directory `folder`.
 
     Args:
-        detections: of the images of `test`.
+        folder: the run directory.
+        detections: detections on the images of `test`.
         test: the images that were scored.
-        image_set: name or path of their list.
-        pictures: number of images drawn.
-        folder: the run's.
+        scores: `detection_scores` of these detections.
+        pictures: number of images in the picture.
     """
-    _store(detections, test.ids, Path(image_set).stem, folder)
-    truth = stack_objects((a.boxes, a.labels, a.difficult) for a in test.annotations)
-    scores = detection_scores(detections, truth, len(VOC_CLASSES))
+    truth = test.objects()
     _write_per_class(scores, folder / "per_class.csv")
     _plot_curves(detections, truth, scores, folder / "precision_recall.png")
     _report_errors(detections, truth, folder)
     sheet = folder / "samples" / "detections.png"
     save_detection_sheet(detections, truth, test, pictures, sheet)
-    return scores
 
 
-def _store(detections: Detections, ids: Sequence[str], image_set: str, folder: Path) -> None:
-    """Write the detections as tensors and as the devkit's text files, with the ids they index.
-
-    The list of ids, detections/<set>.txt, is what `cebench score detection --image-set` takes.
-    """
-    arrays = vars(detections)
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    save_tensors(folder / "detections.safetensors", tensors)
-    files = folder / "detections"
-    write_detection_files(files, image_set, ids, DetectionRows(**arrays))
-    listed = "".join(f"{image_id}\n" for image_id in ids)
-    write_atomically(files / f"{image_set}.txt", listed.encode())
+def measurements(scores: DetectionScores, images: int) -> list[Measurement]:
+    """The mean average precision by both definitions."""
+    return [
+        Measurement(metric=metric, value=getattr(scores, metric), count=images, column="detection")
+        for metric in ("mean_ap_voc07_11pt", "mean_ap_area")
+    ]
 
 
 def _write_per_class(scores: DetectionScores, path: Path) -> None:
@@ -80,10 +71,11 @@ def _write_per_class(scores: DetectionScores, path: Path) -> None:
 def _plot_curves(
     detections: Detections, truth: Objects, scores: DetectionScores, path: Path
 ) -> None:
-    curves = class_curves(detections, truth, len(VOC_CLASSES))
-    of_class = {name: (c.precision, c.recall) for name, c in zip(VOC_CLASSES, curves, strict=True)}
+    found = class_curves(detections, truth, len(VOC_CLASSES))
+    curves: list[Curve | None] = [(curve.precision, curve.recall) for curve in found]
     values = [row.ap_voc07_11pt for row in scores.per_class]
-    plot_precision_recall(of_class, dict(zip(VOC_CLASSES, values, strict=True)), path)
+    by_class = dict(zip(VOC_CLASSES, curves, strict=True))
+    plot_precision_recall(by_class, dict(zip(VOC_CLASSES, values, strict=True)), path)
 
 
 def _report_errors(detections: Detections, truth: Objects, folder: Path) -> None:

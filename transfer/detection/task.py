@@ -1,24 +1,24 @@
 """`detection`: Fast R-CNN on Selective Search proposals, the second column of Table 2.
 
-Protocol: rbgirshick/fast-rcnn (lib/fast_rcnn, lib/roi_data_layer, models/CaffeNet), with fc6 and
-fc7 drawn anew and conv1 trained, because the trunk does not come from ImageNet labels.
+Protocol: rbgirshick/fast-rcnn (lib/fast_rcnn, lib/roi_data_layer, models/CaffeNet), by default with
+fc6 and fc7 drawn anew and conv1 trained, because the trunk does not come from ImageNet labels.
 """
 
 import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.data.proposals.selective_search import Mode, SelectiveSearch
-from cebench.data.voc.devkit import VOC_CLASSES, VocYear
+from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import autocast
 from cebench.errors import InputError
+from cebench.metrics.detection import detection_scores
 from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
@@ -26,24 +26,14 @@ from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, 
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training.loop import Schedule, train
-from cebench.weights.files import load_trunk
+from cebench.weights.loading import has_fc6_and_fc7, load_fc6_and_fc7, load_trunk
 
-from ..image_sets import check_disjoint, photographs
-from ..run_context import Measurement, Outcome, RunContext
-from .data import (
-    DetectionSet,
-    fingerprint,
-    flip_boxes,
-    network_image,
-    proposals_of,
-    proposals_of_file,
-    read_set,
-    stack_images,
-    subset,
-)
-from .prediction import predict
+from ..run_context import Outcome, RunContext
+from ..task import Task
+from .data import DetectionSet, find_images, flip_boxes, network_image, read_data, stack_images
+from .prediction import predict, store
 from .recipe import DetectionRecipe
-from .report import report
+from .report import measurements, write_report
 
 logger = logging.getLogger("cebench")
 
@@ -167,44 +157,17 @@ def target_statistics(
     return torch.from_numpy(mean), torch.from_numpy(std)
 
 
-def _ids(recipe: DetectionRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
-    """Ids that are learned from and scored; the whole sets share no image."""
-    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
-    check_disjoint(train_ids, test_ids, (recipe.train_set, recipe.test_set))
-    return subset(train_ids, recipe.train_images), subset(test_ids, recipe.test_images)
-
-
-def find_images(recipe: DetectionRecipe, data: Path) -> dict[str, list[Path]]:
-    """Photographs that `measure` would learn from and score; a file of proposals must fit them."""
-    voc = VocYear(data, recipe.year)
-    train_ids, test_ids = _ids(recipe, voc)
-    if recipe.proposals not in get_args(Mode):
-        proposals_of_file(voc, [*train_ids, *test_ids], recipe.proposals)
-    return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
-
-
 def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, detect on the test set, score by both definitions of AP."""
-    voc = VocYear(run_context.data, recipe.year)
-    train_ids, test_ids = _ids(recipe, voc)
-    data = read_set(voc, recipe.train_set, train_ids)
-    test = read_set(voc, recipe.test_set, test_ids)
-    ids = [*data.ids, *test.ids]
-    proposals = proposals_of(
-        voc,
-        ids,
-        run_context.run.path.parent,
-        source=recipe.proposals,
-        search=_search(recipe),
-        limit=recipe.max_proposals,
-    )
-    data_fingerprint = fingerprint(voc, ids, proposals)
-    program = build(recipe, run_context, data, [proposals.boxes[image_id] for image_id in data.ids])
-    _train(program, run_context, data_fingerprint)
+    run = run_context.run
+    data = read_data(recipe, run_context.data, run.path.parent)
+    program = build(recipe, run_context, data.train, data.boxes(data.train))
+    train(program, run, schedule(recipe, run_context, data.fingerprint))
+    plot_curves(run.metrics(), run.path / "curves.png", title="detection")
     detections = predict(
         program.network,
-        test,
-        [proposals.boxes[image_id] for image_id in test.ids],
+        data.test,
+        data.boxes(data.test),
         program.statistics,
         scales=recipe.test_scales,
         max_side=recipe.test_max_side,
@@ -212,44 +175,26 @@ def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
         precision=recipe.precision,
         device=run_context.device,
     )
-    run = run_context.run
-    plot_curves(run.metrics(), run.path / "curves.png", title="detection")
-    scores = report(detections, test, recipe.test_set, recipe.pictures, run.path)
+    store(detections, data.test.ids, Path(recipe.test_set).stem, run.path)
+    scores = detection_scores(detections, data.test.objects(), len(VOC_CLASSES))
+    write_report(run.path, detections, data.test, scores, recipe.pictures)
     return Outcome(
-        measurements=[
-            Measurement(
-                metric=metric,
-                value=getattr(scores, metric),
-                count=len(test.ids),
-                column="detection",
-            )
-            for metric in ("mean_ap_voc07_11pt", "mean_ap_area")
-        ],
+        measurements=measurements(scores, len(data.test.ids)),
+        data_fingerprint=data.fingerprint,
+        proposals=f"{data.proposals.name} {data.proposals.sha256}",
+    )
+
+
+def schedule(recipe: DetectionRecipe, run_context: RunContext, data_fingerprint: str) -> Schedule:
+    """How long to train; on a GPU batches are prepared ahead."""
+    return Schedule.of(
+        recipe,
+        label="detection",
+        seed=run_context.seed,
         data_fingerprint=data_fingerprint,
-        proposals=f"{proposals.name} {proposals.sha256}",
+        # A GPU's step is shorter than the decoding of its two photographs.
+        prefetch=(os.cpu_count() or 1) if run_context.device.type == "cuda" else 0,
     )
-
-
-def _train(program: Detection, run_context: RunContext, data_fingerprint: str) -> None:
-    recipe = program.recipe
-    train(
-        program,
-        run_context.run,
-        Schedule.of(
-            recipe,
-            label="detection",
-            seed=run_context.seed,
-            data_fingerprint=data_fingerprint,
-            # A GPU's step is shorter than the decoding of its two photographs.
-            prefetch=(os.cpu_count() or 1) if run_context.device.type == "cuda" else 0,
-        ),
-    )
-
-
-def _search(recipe: DetectionRecipe) -> SelectiveSearch:
-    """What finds the proposals where the recipe names no file."""
-    mode: Mode = "quality" if recipe.proposals == "quality" else "fast"
-    return SelectiveSearch(mode, recipe.proposal_min_side, recipe.proposal_max_side)
 
 
 def build(
@@ -258,10 +203,17 @@ def build(
     data: DetectionSet,
     proposals: Sequence[np.ndarray],
 ) -> Detection:
-    """What trains the weights' trunk, on the device, under a head that is drawn from the seed."""
+    """What trains the weights' trunk, on the device, under a head that is drawn from the seed.
+
+    fc6 and fc7 are the weights' own with `random_from=drop7`; InputError if they have none.
+    """
     generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fast-rcnn"))
     network = FastRCNN(len(VOC_CLASSES), generator, recipe.conv1_padding, recipe.head_init)
     logger.info(f"{run_context.weights.name}: {load_trunk(network.trunk, run_context.weights)}")
+    if recipe.random_from == "drop7":
+        load_fc6_and_fc7(network.fc6, network.fc7, run_context.weights)
+    elif has_fc6_and_fc7(run_context.weights):
+        logger.info("fc6 and fc7 of the weights are not used: random_from=pool5 draws them anew")
     network.to(run_context.device)
     program = Detection(network, data, proposals, recipe, run_context.seed, run_context.device)
     if recipe.head_init == "data":
@@ -275,5 +227,16 @@ def build(
         )
     from .engine_detectron2 import Detectron2FastRCNN
 
-    twin = Detectron2FastRCNN(network)
-    return Detection(twin, data, proposals, recipe, run_context.seed, run_context.device)
+    theirs = Detectron2FastRCNN(network)
+    return Detection(theirs, data, proposals, recipe, run_context.seed, run_context.device)
+
+
+TASK = Task(
+    recipe=DetectionRecipe,
+    find_images=find_images,
+    measure=measure,
+    table="2",
+    protocol="voc-fast-rcnn-selective-search",
+    protocol_version=1,
+    engines=("native", "detectron2"),
+)

@@ -10,10 +10,10 @@ from cebench.data.images import image_files
 from cebench.data.overlap import same_photos
 from cebench.errors import InputError
 from cebench.inpainting.networks import Hole, Images
+from cebench.inpainting.photo_holes import central_hole
 from cebench.inpainting.squares import SIDE, load_squares
 
-HOLE = slice(36, 92)
-"""Rows and columns of the hole: 56 of 128 pixels, 99 of 227 (protocol ledger: Paris StreetView)."""
+from .recipe import InpaintingRecipe
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,14 @@ class InpaintingImages:
     hole: Hole
 
 
+def find_images(recipe: InpaintingRecipe, data: Path) -> dict[str, list[Path]]:
+    """Images that would be searched and filled."""
+    return {
+        "gallery": images_in(data, recipe.gallery, "gallery"),
+        "test": images_in(data, recipe.test, "test"),
+    }
+
+
 def read_images(gallery: Sequence[Path], test: Sequence[Path], mirrored: bool) -> InpaintingImages:
     """The images of two folders; `mirrored` adds the mirror image of each gallery image.
 
@@ -42,7 +50,7 @@ def read_images(gallery: Sequence[Path], test: Sequence[Path], mirrored: bool) -
     squares = load_squares(gallery, "gallery images")
     views = np.concatenate([squares, squares[:, :, ::-1]]) if mirrored else squares
     targets = load_squares(test, "test images")
-    return InpaintingImages(gallery, views, stems, targets, central_hole())
+    return InpaintingImages(gallery, views, stems, targets, central_hole(SIDE, SIDE))
 
 
 def images_in(data: Path, name: str, option: str) -> list[Path]:
@@ -55,13 +63,6 @@ def images_in(data: Path, name: str, option: str) -> list[Path]:
             f"{', '.join(found) or 'no folders'}; name the right one with --set {option}=NAME"
         )
     return image_files(folder)
-
-
-def central_hole() -> Hole:
-    """(128, 128), True in rows and columns 36..91."""
-    hole = np.zeros((SIDE, SIDE), np.bool_)
-    hole[HOLE, HOLE] = True
-    return hole
 
 
 def _unique_stems(files: Sequence[Path]) -> list[str]:
@@ -78,9 +79,9 @@ def _unique_stems(files: Sequence[Path]) -> list[str]:
 def _check_disjoint_photos(test: Sequence[Path], gallery: Sequence[Path]) -> None:
     shared = same_photos(test, gallery)
     if shared:
-        path, twin = next(iter(shared.items()))
+        path, copy = next(iter(shared.items()))
         raise InputError(
-            f"{path}: this test photo is also in the gallery ({twin}), as are "
+            f"{path}: this test photo is also in the gallery ({copy}), as are "
             f"{len(shared) - 1} more; nearest neighbours would paste the answer: remove them "
             "from one folder"
         )

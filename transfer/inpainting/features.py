@@ -65,7 +65,7 @@ def nearest_images(
     if len(gallery) > 1 and not np.ptp(known, axis=0).any():
         logger.warning(
             f"the {descriptor.label} of all {len(gallery)} gallery images are equal, so that the "
-            "first is always the nearest; the network has died or has learned nothing"
+            "first is always the nearest; the features do not depend on the image"
         )
     label = f"{descriptor.label} of the test images"
     wanted = by_batches(label, images.targets, descriptor.describe)

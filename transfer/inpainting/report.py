@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +11,57 @@ from numpy.typing import NDArray
 from cebench.files import write_atomically, write_csv
 from cebench.inpainting.networks import FILL_RGB, Hole
 from cebench.inpainting.squares import SIDE
-from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
+from cebench.metrics.inpainting import InpaintingScores, InpaintingSums, inpainting_scores
 from cebench.plots.sheets import Cell, save_contact_sheet
 
+from ..run_context import Measurement
 from .data import InpaintingImages
-from .rows import Filling, Patches
+from .prediction import Filling, Patches
 
 PICTURED_IMAGES = 8
 FRAME_RGB = (255, 255, 255)
+
+
+def write_report(
+    folder: Path,
+    images: InpaintingImages,
+    fillings: Mapping[str, Filling],
+    neighbours: Mapping[str, NDArray[np.int64]],
+    sums: Mapping[str, Sequence[InpaintingSums]],
+    patches: Mapping[str, Patches],
+) -> None:
+    """Everything that a run leaves in its directory `folder` beside images and numbers."""
+    write_table(folder / "per_image.csv", images, fillings, sums, patches)
+    write_memorisation(folder / "memorisation.json", patches)
+    samples = folder / "samples"
+    samples.mkdir(exist_ok=True)
+    save_fillings(samples / "inpainting.png", images, fillings, sums)
+    if neighbours:
+        save_retrieval(samples / "retrieval.png", images, neighbours)
+
+
+def measurements(
+    row: str, scores: InpaintingScores, images: int, of_weights: bool
+) -> Iterator[Measurement]:
+    """The numbers of a row inside the hole, and with the prefix `image_` over the whole image."""
+    for prefix, region in (("", scores.hole), ("image_", scores.image)):
+        for metric, column, unit, higher_is_better in (
+            ("mean_l1", "mean_l1", "fraction", False),
+            ("mean_l2", "mean_l2", "fraction", False),
+            ("psnr_per_image_mean_db", "psnr", "db", True),
+            ("psnr_pooled_db", "psnr", "db", True),
+            ("ssim", "ssim", "fraction", True),
+        ):
+            yield Measurement(
+                row=row,
+                column=column,
+                metric=prefix + metric,
+                value=getattr(region, metric),
+                unit=unit,
+                higher_is_better=higher_is_better,
+                count=images,
+                of_weights=of_weights,
+            )
 
 
 def write_table(

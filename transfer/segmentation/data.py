@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,14 +13,16 @@ from torch import Tensor
 from cebench.data.fingerprint import fingerprint_files
 from cebench.data.images import image_size
 from cebench.data.store.ragged import RaggedImages, load_ragged
-from cebench.data.voc.devkit import VOID_LABEL, VocYear
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL, VocYear
 from cebench.data.voc.sbd import Sbd
 from cebench.data.voc.segmentation_sets import find_sbd, segmentation_ids, without
 from cebench.errors import InputError
 from cebench.progress import progress
 from cebench.randomness import numpy_generator
 
-TrainData = Literal["voc", "aug", "sbd"]
+from .recipe import SegmentationRecipe, TrainData
+
+NUM_CLASSES = len(SEGMENTATION_CLASSES)
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,8 @@ class SegmentationSet:
 
 
 @dataclass(frozen=True)
-class LabelledImages:
-    """One image set, decoded."""
+class SegmentationImages:
+    """One image set, decoded, with a label for every pixel."""
 
     origin: SegmentationSet
     images: RaggedImages
@@ -68,6 +69,44 @@ class LabelledImages:
             torch.from_numpy(resize_labels(labels, height, width))
             for labels, (height, width) in zip(self.labels, sizes, strict=True)
         ]
+
+
+@dataclass(frozen=True)
+class SegmentationData:
+    """What a run reads."""
+
+    train: SegmentationImages
+    test: SegmentationImages
+    fingerprint: str
+    """Hash of every file, and of which set it belongs to and where."""
+
+
+def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]:
+    """Photographs that would be learned from and scored."""
+    train, test = sets = _sets(recipe, data)
+    for part in sets:
+        part.label_files()  # Names one that is absent.
+    return {"train": train.photographs(), "test": test.photographs()}
+
+
+def read_data(recipe: SegmentationRecipe, data: Path) -> SegmentationData:
+    """Both sets, decoded; InputError where an image of the train set is too small for a crop."""
+    sets = _sets(recipe, data)
+    digest = fingerprint(*sets)
+    train, test = (load(part, recipe.short_side) for part in sets)
+    check_sides(train, recipe.crop)
+    return SegmentationData(train, test, digest)
+
+
+def _sets(recipe: SegmentationRecipe, data: Path) -> tuple[SegmentationSet, SegmentationSet]:
+    return find_sets(
+        data,
+        recipe.year,
+        recipe.train_data,
+        recipe.train_set,
+        recipe.test_set,
+        recipe.test_images,
+    )
 
 
 def find_sets(
@@ -113,7 +152,7 @@ def _train_set(voc: VocYear, train_data: TrainData, train_set: str, data: Path) 
     return SegmentationSet(f"VOC{voc.year} {train_set}", source, tuple(ids))
 
 
-def load(labelled: SegmentationSet, short_side: int) -> LabelledImages:
+def load(labelled: SegmentationSet, short_side: int) -> SegmentationImages:
     """Decode a set, its photographs with the shorter side at `short_side` pixels (0: as stored).
 
     Raises:
@@ -136,10 +175,10 @@ def load(labelled: SegmentationSet, short_side: int) -> LabelledImages:
         raise InputError(f"{labelled.name}: every pixel of its {len(labels)} label images is void")
     with progress(f"reading images of {labelled.name}", "images") as report:
         images = load_ragged(photographs, short_side=short_side or None, report=report)
-    return LabelledImages(labelled, images, labels)
+    return SegmentationImages(labelled, images, labels)
 
 
-def check_sides(data: LabelledImages, side: int) -> None:
+def check_sides(data: SegmentationImages, side: int) -> None:
     """InputError naming the first image that has no square of `side` pixels."""
     sizes = zip(data.images.heights.tolist(), data.images.widths.tolist(), strict=True)
     for index, (height, width) in enumerate(sizes):
@@ -170,7 +209,7 @@ def sample_crops(
         labels: (H, W) each.
         count: how many are drawn.
         crop: side of a random square of each, mirrored half of the time; 0: all of it.
-        seed: of the run.
+        seed: seed of the run.
         step: the draw depends on it and on `seed` alone.
 
     Returns:

@@ -14,7 +14,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset
@@ -22,8 +21,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
 from cebench.data.voc.palette import voc_palette
 from cebench.errors import CebenchError, InputError
-from cebench.metrics.segmentation import confusion_matrix
-from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.backbones import build_trunk
 from cebench.models.fcn import CONV1_PADDING, FCN, FCNHead, Stride
 from cebench.plots.sheets import plot_curves
 from cebench.progress import Report, progress
@@ -31,9 +29,9 @@ from cebench.randomness import torch_seed
 from cebench.training.run_directory import RunDirectory
 
 from ..run_context import Measurement, RunContext
-from .data import LabelledImages, sample_crops
+from .data import NUM_CLASSES, SegmentationData, SegmentationImages, sample_crops
+from .prediction import write_label_png
 from .recipe import SegmentationRecipe, parameter_groups
-from .report import NUM_CLASSES, write_label_png
 
 try:
     from mmengine.config import ConfigDict
@@ -60,11 +58,11 @@ logger = logging.getLogger("cebench")
 
 @MODELS.register_module()
 class CaffeNetBackbone(nn.Module):
-    """The trunk that every row shares."""
+    """The trunk of FCN, CaffeNet with conv1 padded by 100."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.trunk = CaffeNetTrunk(conv1_padding=CONV1_PADDING)
+        self.trunk = build_trunk(conv1_padding=CONV1_PADDING)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Images (N, 3, H, W) to maps of strides 8, 16, 32 and 1; the last are the images."""
@@ -74,7 +72,7 @@ class CaffeNetBackbone(nn.Module):
 
 @MODELS.register_module()
 class CaffeNetFCNHead(BaseDecodeHead):  # type: ignore[misc]
-    """The head, whose scores have the size of the images."""
+    """FCN's head, whose scores have the size of the images."""
 
     def __init__(self, stride: Stride, **options: Any) -> None:
         super().__init__(
@@ -125,7 +123,7 @@ def segmentor(network: FCN, mean: Sequence[float], size_multiple: int = 1) -> An
 class DrawnImages(IterableDataset[dict[str, Any]]):
     """The images that the native engine learns from, one a pass, in its order."""
 
-    def __init__(self, data: LabelledImages, recipe: SegmentationRecipe, seed: int) -> None:
+    def __init__(self, data: SegmentationImages, recipe: SegmentationRecipe, seed: int) -> None:
         self.recipe, self.seed = recipe, seed
         self.images = data.images_as_seen(torch.device("cpu"))
         self.labels = data.labels_as_seen()
@@ -150,7 +148,7 @@ class TestImages(Dataset[dict[str, Any]]):
         "palette": voc_palette()[:NUM_CLASSES].tolist(),
     }
 
-    def __init__(self, test: LabelledImages) -> None:
+    def __init__(self, test: SegmentationImages) -> None:
         self.test = test
 
     def __len__(self) -> int:
@@ -172,21 +170,19 @@ def sample(image: Tensor, labels: Tensor, index: int = 0) -> dict[str, Any]:
 
 
 class StoredPredictions(BaseMetric):  # type: ignore[misc]
-    """Writes every label image and counts its pixels by cebench's metric."""
+    """Writes every label image, for cebench to score."""
 
     default_prefix = "cebench"
 
-    def __init__(self, test: LabelledImages, folder: Path) -> None:
+    def __init__(self, test: SegmentationImages, folder: Path) -> None:
         super().__init__()
         self.test, self.folder = test, folder
-        self.confusions = np.zeros((len(test.labels), NUM_CLASSES, NUM_CLASSES), dtype=np.int64)
 
     def process(self, data_batch: object, data_samples: Sequence[dict[str, Any]]) -> None:
         for described in data_samples:
             index = described["index"]
             labels = described["pred_sem_seg"]["data"][0].to(torch.uint8).cpu().numpy()
             write_label_png(self.folder / f"{self.test.origin.ids[index]}.png", labels)
-            self.confusions[index] = confusion_matrix(self.test.labels[index], labels, NUM_CLASSES)
 
     def compute_metrics(self, results: object) -> dict[str, float]:
         return {}
@@ -225,18 +221,12 @@ def check_supported(recipe: SegmentationRecipe) -> None:
 
 
 def train_and_predict(
-    network: FCN,
-    data: LabelledImages,
-    test: LabelledImages,
-    recipe: SegmentationRecipe,
-    run_context: RunContext,
-    data_fingerprint: str,
-) -> tuple[np.ndarray, list[Measurement]]:
-    """Let mmsegmentation's runner train a copy of `network`, label the test images and score them.
+    network: FCN, data: SegmentationData, recipe: SegmentationRecipe, run_context: RunContext
+) -> list[Measurement]:
+    """Let mmsegmentation's runner train a copy of `network` and label the test images.
 
     Returns:
-        (N, 21, 21) confusion matrices of the test images, and the mean IoU of mmsegmentation's own
-        metric, which it rounds to hundredths of a percent.
+        The mean IoU by mmsegmentation's own metric, which it rounds to hundredths of a percent.
     """
     # mmsegmentation's loss has no repeatable form on CUDA.
     torch.use_deterministic_algorithms(run_context.device.type == "cpu")
@@ -246,32 +236,30 @@ def train_and_predict(
     mean = run_context.weights.sidecar.preprocessing.mean_rgb
     # mmengine's log goes to what stdout is when it first speaks; stdout is for the result.
     with redirect_stdout(sys.stderr), progress("segmentation by mmsegmentation") as report:
-        ours = StoredPredictions(test, predictions)
+        stored = StoredPredictions(data.test, predictions)
         model = segmentor(network, mean, recipe.size_multiple)
         runner = runner_of(
             model.to(run_context.device),
-            data,
-            test,
+            data.train,
+            data.test,
             recipe,
             run.path / "mmseg",
-            [ours],
+            [stored],
             run_context.seed,
         )
         runner.register_hook(StepLog(run, recipe, report))
         runner.train()
         theirs = float(runner.test()["mIoU"]) / 100
     plot_curves(run.metrics(), run.path / "curves.png", title="segmentation by mmsegmentation")
-    logger.info(f"{test.origin.name}: mean IoU {theirs:.4f} by mmsegmentation's metric")
-    measured = Measurement(
-        metric="mean_iou_mmseg", value=theirs, count=len(test.labels), column="segmentation"
-    )
-    return ours.confusions, [measured]
+    logger.info(f"{data.test.origin.name}: mean IoU {theirs:.4f} by mmsegmentation's metric")
+    count = len(data.test.labels)
+    return [Measurement(metric="mean_iou_mmseg", value=theirs, count=count, column="segmentation")]
 
 
 def runner_of(
     model: Any,
-    data: LabelledImages,
-    test: LabelledImages,
+    data: SegmentationImages,
+    test: SegmentationImages,
     recipe: SegmentationRecipe,
     folder: Path,
     metrics: Sequence[BaseMetric],

@@ -16,13 +16,13 @@ from cebench.files import replace_atomically
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.plots.sheets import best_median_worst, save_sheet
 
-from .data import LabelledImages
+from .data import SegmentationImages
 
 PICTURED_IMAGES = 9
 _LINE, _SWATCH = 18, 12
 
 
-def save_samples(per_image: np.ndarray, test: LabelledImages, run: Path) -> None:
+def save_samples(per_image: np.ndarray, test: SegmentationImages, run: Path) -> None:
     """Image, truth and prediction in VOC's colours for the best, median and worst images.
 
     Args:

@@ -1,22 +1,17 @@
 """How FCN is fine-tuned and scored: the options of `segmentation`."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import (
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
 from cebench.config import TrainingRecipe
-from cebench.models.caffenet import HeadInit
+from cebench.models.caffenet import HeadInit, RandomFrom
 from cebench.models.fcn import Stride
 from cebench.models.parameter_groups import caffe_parameter_groups
 from cebench.training.options import ComputingOptions, SgdOptions
 
-from .data import TrainData
+TrainData = Literal["voc", "aug", "sbd"]
 
 
 class SegmentationRecipe(TrainingRecipe, SgdOptions, ComputingOptions):
@@ -53,15 +48,19 @@ class SegmentationRecipe(TrainingRecipe, SgdOptions, ComputingOptions):
     below: few sizes for `compile`. 1: not at all, as in the original."""
     stride: Stride = 32
     """Pixels between two of the finest scores: 32 is FCN-32s, the original's only AlexNet."""
+    random_from: RandomFrom = "pool5"
+    """Which layers are drawn anew: fc6, fc7 and the scores (`pool5`), or the scores alone (`drop7`:
+    the weights bring fc6 and fc7, as ImageNet's do in the original)."""
     head_init: HeadInit = "caffenet"
-    """Initial fc6 and fc7: `caffenet`, N(0, 0.005) and biases of 1; `he`, He's normals without
-    biases; `data`, these scaled so that each unit has mean 0 and variance 1 on training images."""
+    """Initial fc6 and fc7: `caffenet`, N(0, 0.005), biases 1; `voc-classification`, N(0, 0.01),
+    biases 0.1; `he`, He's normals without biases; `data`, these scaled so that each unit has mean 0
+    and variance 1 on training images."""
     accumulate: PositiveInt = 20
     """Images per step, which takes the mean of their gradients."""
     images_per_pass: PositiveInt = 1
-    """Of them, computed at once; more than one need a `crop`."""
+    """Images of a step that are computed at once; more than one need a `crop`."""
     learning_rate: PositiveFloat = 1e-4
-    """Of SGD at the first step; the score layers' biases learn twice as fast."""
+    """Learning rate of SGD at the first step; the score layers' biases learn twice as fast."""
     tenth_every: NonNegativeInt = 0
     """Steps after which the learning rate falls to a tenth; 0: never."""
     bias_multiplier: PositiveFloat = 1
@@ -75,7 +74,7 @@ class SegmentationRecipe(TrainingRecipe, SgdOptions, ComputingOptions):
         return "" if self.stride == 32 else f"{self.stride}s"
 
     @model_validator(mode="after")
-    def _options_agree(self) -> "SegmentationRecipe":
+    def _options_agree(self) -> Self:
         if self.compile and self.size_multiple == 1:
             raise ValueError("compile=true needs a size_multiple, e.g. 64: few sizes of image")
         if self.images_per_pass > 1 and not self.crop:
@@ -84,6 +83,8 @@ class SegmentationRecipe(TrainingRecipe, SgdOptions, ComputingOptions):
             raise ValueError(f"images_per_pass must divide accumulate={self.accumulate}")
         if self.crop > self.short_side > 0:
             raise ValueError(f"crop must be within short_side={self.short_side}")
+        if self.random_from == "drop7" and self.head_init == "data":
+            raise ValueError("random_from=drop7 draws no fc6 and fc7; leave head_init=data out")
         return self
 
 

@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,39 +15,39 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
+from cebench.data.voc.devkit import VOID_LABEL
 from cebench.devices import autocast, compiled
+from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.caffenet import preprocess
 from cebench.models.fcn import FCN, segmentation_cross_entropy
 from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training.loop import Schedule, train
-from cebench.weights.files import FC_TENSORS, load_trunk
+from cebench.weights.loading import has_fc6_and_fc7, load_fc6_and_fc7, load_trunk
 
 from ..run_context import Measurement, Outcome, RunContext
+from ..task import Task
 from .data import (
-    LabelledImages,
-    SegmentationSet,
+    NUM_CLASSES,
+    SegmentationData,
+    SegmentationImages,
     as_batch,
-    check_sides,
-    find_sets,
-    fingerprint,
-    load,
+    find_images,
     margin_of,
+    read_data,
     sample_crops,
 )
+from .prediction import Predictor, predict, stored
 from .recipe import SegmentationRecipe, parameter_groups
-from .report import Predictor, predict, report
+from .report import measurements, write_report
 
 logger = logging.getLogger("cebench")
 
-Engine = Callable[
-    [FCN, LabelledImages, LabelledImages, SegmentationRecipe, RunContext, str],
-    tuple[np.ndarray, list[Measurement]],
-]
+Engine = Callable[[FCN, SegmentationData, SegmentationRecipe, RunContext], Sequence[Measurement]]
+"""Trains the network, leaves predictions/ID.png, and may measure something of its own."""
 
-FILLER_IMAGES = 32
+INIT_IMAGES = 32
 """Training images, evenly spaced, that `head_init=data` looks at, or fewer."""
 
 
@@ -58,7 +57,7 @@ class Segmentation:
     def __init__(
         self,
         network: FCN,
-        data: LabelledImages,
+        data: SegmentationImages,
         recipe: SegmentationRecipe,
         mean: Sequence[float],
         seed: int,
@@ -91,7 +90,7 @@ class Segmentation:
         """One SGD step on the mean over the images of the loss per labelled pixel."""
         if self.recipe.tenth_every:
             scale_rates(self.sgd, 0.1 ** (step // self.recipe.tenth_every))
-        self._forget_gradients()
+        self._reset_gradients()
         losses = []
         for images, labels in batch:
             loss = self.loss(images, labels) / len(batch)
@@ -105,7 +104,7 @@ class Segmentation:
             scores = self.network(images)
         return segmentation_cross_entropy(scores, labels)
 
-    def _forget_gradients(self) -> None:
+    def _reset_gradients(self) -> None:
         """A graph's gradients lie in memory that its next pass overwrites: sums need their own."""
         self.sgd.zero_grad(set_to_none=not self.recipe.cuda_graphs)
         if self.recipe.cuda_graphs:
@@ -114,39 +113,22 @@ class Segmentation:
                     parameter.grad = torch.zeros_like(parameter)
 
 
-def _sets(recipe: SegmentationRecipe, data: Path) -> tuple[SegmentationSet, SegmentationSet]:
-    return find_sets(
-        data,
-        recipe.year,
-        recipe.train_data,
-        recipe.train_set,
-        recipe.test_set,
-        recipe.test_images,
-    )
-
-
-def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]:
-    """Photographs that `measure` would learn from and score."""
-    train_part, test_part = sets = _sets(recipe, data)
-    for part in sets:
-        part.label_files()  # Names one that is absent.
-    return {"train": train_part.photographs(), "test": test_part.photographs()}
-
-
 def measure(recipe: SegmentationRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, label every pixel of the test images, score."""
+    run = run_context.run
     train_and_predict = _engine(recipe, run_context.engine)
-    sets = _sets(recipe, run_context.data)
-    data_fingerprint = fingerprint(*sets)
-    data, test = (load(part, recipe.short_side) for part in sets)
-    check_sides(data, recipe.crop)
-    network = build(recipe, run_context, data)
-    per_image, others = train_and_predict(
-        network, data, test, recipe, run_context, data_fingerprint
+    data = read_data(recipe, run_context.data)
+    network = build(recipe, run_context, data.train)
+    others = train_and_predict(network, data, recipe, run_context)
+    predictions = zip(data.test.labels, stored(data.test, run.path / "predictions"), strict=True)
+    per_image = np.stack(
+        [confusion_matrix(truth, labels, NUM_CLASSES) for truth, labels in predictions]
     )
+    scores = segmentation_scores(per_image.sum(axis=0))
+    write_report(run.path, per_image, data.test, scores)
     return Outcome(
-        measurements=[*report(per_image, test, run_context.run.path), *others],
-        data_fingerprint=data_fingerprint,
+        measurements=[*measurements(scores, len(per_image)), *others],
+        data_fingerprint=data.fingerprint,
     )
 
 
@@ -163,50 +145,58 @@ def _engine(recipe: SegmentationRecipe, name: str) -> Engine:
 
 
 def train_and_predict(
-    network: FCN,
-    data: LabelledImages,
-    test: LabelledImages,
-    recipe: SegmentationRecipe,
-    run_context: RunContext,
-    data_fingerprint: str,
-) -> tuple[np.ndarray, list[Measurement]]:
-    """Train `network` on `data`; confusion matrices (N, 21, 21) of `test`, and no other number."""
+    network: FCN, data: SegmentationData, recipe: SegmentationRecipe, run_context: RunContext
+) -> list[Measurement]:
+    """Train `network`, then leave a label image of each test image; measures nothing itself."""
     run, mean = run_context.run, run_context.weights.sidecar.preprocessing.mean_rgb
-    train(
-        Segmentation(network, data, recipe, mean, run_context.seed, run_context.device),
-        run,
-        Schedule.of(
-            recipe,
-            label="segmentation",
-            seed=run_context.seed,
-            data_fingerprint=data_fingerprint,
-        ),
+    seed, device = run_context.seed, run_context.device
+    program = Segmentation(network, data.train, recipe, mean, seed, device)
+    schedule = Schedule.of(
+        recipe, label="segmentation", seed=seed, data_fingerprint=data.fingerprint
     )
+    train(program, run, schedule)
     plot_curves(run.metrics(), run.path / "curves.png", title="segmentation")
     predictor = Predictor(
         compiled(network, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs),
         mean,
-        run_context.device,
+        device,
         recipe.precision,
         recipe.size_multiple,
     )
-    return predict(predictor, test, run.path / "predictions"), []
+    predict(predictor, data.test, run.path / "predictions")
+    return []
 
 
-def build(recipe: SegmentationRecipe, run_context: RunContext, data: LabelledImages) -> FCN:
-    """The weights' trunk under a head that is drawn from the seed, on the device."""
+def build(recipe: SegmentationRecipe, run_context: RunContext, data: SegmentationImages) -> FCN:
+    """The weights' trunk under a head that is drawn from the seed, on the device.
+
+    fc6 and fc7 are the weights' own with `random_from=drop7`; InputError if they have none.
+    """
     generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fcn"))
-    network = FCN(len(SEGMENTATION_CLASSES), recipe.stride, recipe.head_init, generator)
+    network = FCN(NUM_CLASSES, recipe.stride, recipe.head_init, generator)
     logger.info(f"{run_context.weights.name}: {load_trunk(network.trunk, run_context.weights)}")
-    if set(FC_TENSORS) & set(run_context.weights.tensors):
-        logger.info("fc6 and fc7 of the weights are not used: segmentation draws them anew")
+    if recipe.random_from == "drop7":
+        load_fc6_and_fc7(network.head.fc6, network.head.fc7, run_context.weights)
+    elif has_fc6_and_fc7(run_context.weights):
+        logger.info("fc6 and fc7 of the weights are not used: random_from=pool5 draws them anew")
     network.to(run_context.device)
     if recipe.head_init == "data":
         mean, count = run_context.weights.sidecar.preprocessing.mean_rgb, len(data.images)
-        chosen = range(0, count, -(-count // FILLER_IMAGES))
+        chosen = range(0, count, -(-count // INIT_IMAGES))
         images = (as_batch(data.images.image(i)).to(run_context.device) for i in chosen)
         with torch.no_grad():
             network.head.data_dependent_init(
                 [network.trunk(preprocess(image, mean)) for image in images]
             )
     return network
+
+
+TASK = Task(
+    recipe=SegmentationRecipe,
+    find_images=find_images,
+    measure=measure,
+    table="2",
+    protocol="voc-fcn",
+    protocol_version=1,
+    engines=("native", "mmseg"),
+)

@@ -44,6 +44,7 @@ PAPER = {
     "weight_decay": 0.0005,
     "precision": "fp32",
     "conv1_padding": 5,
+    "random_from": "pool5",
     "head_init": "caffenet",
     "train_conv1": True,
     "train_difficult": True,
@@ -121,7 +122,7 @@ def test_the_network_has_the_geometry_of_fast_rcnns_caffenet() -> None:
     for pool in (trunk.pool1, trunk.pool2):
         assert (pool.kernel_size, pool.stride, pool.padding, pool.ceil_mode) == (3, 2, 1, True)
     # conv1 (600 + 10 - 11) / 4 + 1 = 150; pools ceil(149 / 2) + 1 = 76, ceil(75 / 2) + 1 = 39.
-    conv5 = trunk.conv5_features(torch.zeros(1, 3, 600, 800, device="meta"))
+    conv5 = trunk.feature_maps(torch.zeros(1, 3, 600, 800, device="meta"))[16]
     assert conv5.shape == (1, 256, 39, 51)
 
 

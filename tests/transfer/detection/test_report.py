@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cebench.data.voc.devkit import VOC_CLASSES, VocYear
-from cebench.metrics.detection import Detections, Objects
+from cebench.metrics.detection import Detections, Objects, detection_scores
 from cebench.transfer.detection.data import read_set
 from cebench.transfer.detection.pictures import found_overlap
-from cebench.transfer.detection.report import report, similar_classes
+from cebench.transfer.detection.report import similar_classes, write_report
 
 
 def test_overlap_of_an_image_is_that_of_its_objects_with_their_class() -> None:
@@ -35,8 +35,9 @@ def test_a_set_without_any_detection_is_reported(devkit: Path, tmp_path: Path) -
     test = read_set(voc, "test", voc.ids("test"))
     empty = np.zeros(0, np.int64)
     nothing = Detections(empty, empty, np.zeros(0, np.float32), np.zeros((0, 4), np.float32))
-    scores = report(nothing, test, "test", 3, tmp_path)
+    scores = detection_scores(nothing, test.objects(), len(VOC_CLASSES))
     assert scores.mean_ap_area == 0
+    write_report(tmp_path, nothing, test, scores, 3)
     for name in ("precision_recall.png", "errors.png", "samples/detections.png"):
         assert (tmp_path / name).stat().st_size > 0
 

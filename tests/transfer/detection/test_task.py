@@ -15,17 +15,12 @@ from cebench.metrics.detection import Detections, detection_scores, stack_object
 from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN
 from cebench.models.roi_sampling import label_rois, network_rois
-from cebench.training.loop import train
+from cebench.training.loop import Schedule, train
 from cebench.transfer.detection import task
-from cebench.transfer.detection.data import DetectionSet, flip_boxes, read_set
+from cebench.transfer.detection.data import DetectionSet, find_images, flip_boxes, read_set
 from cebench.transfer.detection.prediction import candidates, classify, predict, suppress
 from cebench.transfer.detection.recipe import DetectionRecipe
-from cebench.transfer.detection.task import (
-    Detection,
-    find_images,
-    measure,
-    target_statistics,
-)
+from cebench.transfer.detection.task import Detection, measure, target_statistics
 from cebench.transfer.run import Request, run_transfer
 from cebench.transfer.run_context import Outcome, RunContext
 from cebench.weights.files import random_weights
@@ -89,9 +84,7 @@ def trained(devkit: Path, path: Path, *stops: int) -> tuple[FastRCNN, list[float
     for steps in stops:
         network = FastRCNN(generator=torch.Generator().manual_seed(0))
         with open_run(path) as opened:
-            train(
-                Detection(network, data, boxes, RECIPE, 0, CPU),
-                opened,
+            schedule = Schedule(
                 label="detection",
                 steps=steps,
                 seed=0,
@@ -99,6 +92,7 @@ def trained(devkit: Path, path: Path, *stops: int) -> tuple[FastRCNN, list[float
                 log_every=1,
                 checkpoint_every=100,
             )
+            train(Detection(network, data, boxes, RECIPE, 0, CPU), opened, schedule)
             losses = [line["loss"] for line in opened.metrics()]
     return network, losses
 

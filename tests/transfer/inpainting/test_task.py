@@ -19,13 +19,14 @@ from samples import SIDECAR
 from cebench.commands.score import score
 from cebench.data.resize import resize
 from cebench.errors import InputError
+from cebench.inpainting.photo_holes import central_hole
 from cebench.inpainting.squares import load_squares
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.inpainting_gan import InpaintingGenerator
 from cebench.training.run_directory import RunDirectory
-from cebench.transfer.inpainting.data import InpaintingImages, central_hole
+from cebench.transfer.inpainting.data import InpaintingImages
 from cebench.transfer.inpainting.features import Descriptor, nearest_images
-from cebench.transfer.inpainting.rows import (
+from cebench.transfer.inpainting.prediction import (
     Row,
     features_row,
     nearest_patches,
@@ -37,7 +38,7 @@ from cebench.transfer.run_context import Outcome, RunContext
 from cebench.weights.files import Weights, random_weights, save_weights
 
 CPU = torch.device("cpu")
-HOLE = central_hole()
+HOLE = central_hole(128, 128)
 FAST = ("prediction", "nn-features", "nn-hog", "mean-of-context")
 FAST_ROWS = ("context", "nn-features-context", "nn-hog", "mean-of-context")
 
@@ -57,6 +58,7 @@ def generator_weights(**changes: Any) -> Weights:
         architecture="inpainting-generator",
         method="context-gan",
         recipe_values=values,
+        recipe_sha256="",
         sha256="gan",
     )
     return Weights(name="gan/model", tensors=network.state_dict(), sidecar=sidecar)

@@ -7,7 +7,7 @@ from scipy.io import savemat
 from segmentation_scenes import SIZES
 
 from cebench.data.voc.devkit import VocYear
-from cebench.transfer.segmentation.report import write_label_png
+from cebench.transfer.segmentation.prediction import write_label_png
 
 
 @pytest.fixture

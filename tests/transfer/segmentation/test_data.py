@@ -16,7 +16,7 @@ from cebench.transfer.segmentation.data import (
     resize_labels,
     sample_crops,
 )
-from cebench.transfer.segmentation.report import write_label_png
+from cebench.transfer.segmentation.prediction import write_label_png
 
 
 def test_crops_are_squares_of_image_and_labels_alike(devkit: Path) -> None:

@@ -15,14 +15,14 @@ from torch import Tensor
 from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VocYear
 from cebench.errors import CebenchError, InputError
-from cebench.metrics.segmentation import segmentation_scores
+from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.fcn import FCN, Stride
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.command import transfer
 from cebench.transfer.run_context import RunContext
-from cebench.transfer.segmentation.data import LabelledImages, SegmentationSet
+from cebench.transfer.segmentation.data import SegmentationImages, SegmentationSet
+from cebench.transfer.segmentation.prediction import Predictor, stored, write_label_png
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
-from cebench.transfer.segmentation.report import Predictor, write_label_png
 from cebench.transfer.segmentation.task import Segmentation, measure
 from cebench.weights.files import random_weights
 
@@ -76,7 +76,7 @@ def network(stride: Stride = 32) -> FCN:
     return fcn.eval()
 
 
-def noise(count: int) -> LabelledImages:
+def noise(count: int) -> SegmentationImages:
     rng = np.random.default_rng(1)
     sizes = SIZES[:count]
     images = RaggedImages.from_arrays(
@@ -84,7 +84,7 @@ def noise(count: int) -> LabelledImages:
     )
     labels = [rng.integers(0, 21, s, dtype=np.uint8) for s in sizes]
     origin = SegmentationSet("noise", VocYear.__new__(VocYear), tuple(map(str, range(count))))
-    return LabelledImages(origin, images, labels)
+    return SegmentationImages(origin, images, labels)
 
 
 def recipe(**changes: object) -> SegmentationRecipe:
@@ -185,9 +185,9 @@ def test_both_metrics_agree_on_confusions_of_many_classes(tmp_path: Path) -> Non
     model = engine_mmseg.segmentor(fcn, MEAN)
     runner = engine_mmseg.runner_of(model, data, data, recipe(), tmp_path / "work", [ours])
     theirs = runner.test()["mIoU"]
-    assert theirs == pytest.approx(
-        100 * segmentation_scores(ours.confusions.sum(axis=0)).mean_iou, abs=0.005
-    )
+    pairs = zip(data.labels, stored(data, tmp_path), strict=True)
+    confusion = sum(confusion_matrix(truth, labels, 21) for truth, labels in pairs)
+    assert theirs == pytest.approx(100 * segmentation_scores(confusion).mean_iou, abs=0.005)
 
 
 @pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True, "size_multiple": 64}])

@@ -15,7 +15,7 @@ from cebench.models.fcn import FCN
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.run_context import Outcome, RunContext
 from cebench.transfer.segmentation.pictures import legend
-from cebench.transfer.segmentation.report import Predictor
+from cebench.transfer.segmentation.prediction import Predictor
 from cebench.transfer.segmentation.task import measure
 from cebench.weights.files import random_weights
 

@@ -13,9 +13,9 @@ from cebench.errors import CebenchError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.caffenet import preprocess
 from cebench.models.fcn import FCN
-from cebench.transfer.segmentation.data import LabelledImages, SegmentationSet
+from cebench.transfer.segmentation.data import SegmentationImages, SegmentationSet
+from cebench.transfer.segmentation.prediction import Predictor
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
-from cebench.transfer.segmentation.report import Predictor
 from cebench.transfer.segmentation.task import Segmentation
 
 
@@ -153,7 +153,7 @@ def test_three_images_are_learned_by_heart_from_a_random_trunk() -> None:
     """FCN-32s at full width and dropout left out: 25 steps of all three, 0.4 s each."""
     images, labels = three_scenes()
     origin = SegmentationSet("three", VocYear.__new__(VocYear), ("a", "b", "c"))
-    data = LabelledImages(origin, images, labels)
+    data = SegmentationImages(origin, images, labels)
     chosen = recipe(learning_rate=3e-4, weight_decay=5e-4)
     network = FCN(21, 32, "data", torch.Generator().manual_seed(0))
     network.head.dropout.p = 0
@@ -191,6 +191,7 @@ def test_the_paper_recipe_is_the_published_schedule() -> None:
         "crop": 0,
         "size_multiple": 1,
         "stride": 32,
+        "random_from": "pool5",
         "head_init": "caffenet",
         "steps": 100_000,
         "accumulate": 20,

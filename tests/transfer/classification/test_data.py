@@ -5,7 +5,7 @@ from torchvision.transforms import RandomResizedCrop
 
 from cebench.data.store.ragged import RaggedImages
 from cebench.randomness import numpy_generator
-from cebench.transfer.classification.crops import AREAS, crops_at, sample_by_area, sample_scaled
+from cebench.transfer.classification.data import AREAS, crops_at, sample_by_area, sample_scaled
 
 
 def gradient_image(height: int, width: int) -> np.ndarray:

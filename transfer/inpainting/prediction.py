@@ -1,35 +1,34 @@
-"""The rows of Table 1: ways to fill one hole in many images."""
+"""The rows of Table 1: ways to fill one hole in many images, and how each is carried out."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from cebench.data.images import write_png
+from cebench.errors import InputError
 from cebench.inpainting.classical import CLASSICAL, patch_match
 from cebench.inpainting.hog import context_hog
-from cebench.inpainting.networks import ContextFeatures, Hole, Images, Inpainter
+from cebench.inpainting.networks import (
+    ContextFeatures,
+    Hole,
+    Images,
+    Inpainter,
+    load_context_features,
+    model_file,
+)
 from cebench.inpainting.retrieval import nearest_neighbours
-from cebench.weights.files import Sidecar, Weights
+from cebench.weights.files import Sidecar, Weights, load_weights
 
+from ..run_context import RunContext
 from .data import InpaintingImages
 from .features import Descriptor, by_batches
-
-Row = Literal[
-    "prediction",
-    "nn-features",
-    "nn-hog",
-    "nn-pixels",
-    "mean-of-context",
-    "published-fill",
-    "telea",
-    "navier-stokes",
-    "biharmonic",
-    "patch-match",
-]
-"""What may be asked for; the two first ones take the names of the weights."""
+from .recipe import InpaintingRecipe, Row
 
 _USUAL = {"objective": "joint", "region": "center"}
 """What the paper's model of Table 1 was trained for."""
@@ -106,7 +105,59 @@ def pixels_of(hole: Hole) -> Descriptor:
     )
 
 
-def predict(inpainter: Inpainter, row: str, images: InpaintingImages) -> Filling:
+def describe_contexts(
+    recipe: InpaintingRecipe, run_context: RunContext, network: ContextFeatures, hole: Hole
+) -> dict[str, Descriptor]:
+    """Row that pastes, or `nn-features-` of the other weights, -> its way to describe contexts."""
+    weights, device, distance = run_context.weights, run_context.device, recipe.features_distance
+    found = {}
+    if "nn-features" in recipe.rows:
+        layer = recipe.features_layer
+        found[features_row(weights.sidecar)] = features_of(
+            network, weights, hole, layer, distance, device
+        )
+    if "nn-hog" in recipe.rows:
+        found["nn-hog"] = hog_of(hole, recipe.hog_cells, recipe.hog_distance)
+    if "nn-pixels" in recipe.rows:
+        found["nn-pixels"] = pixels_of(hole)
+    if recipe.retrieval_weights:
+        other = load_weights(model_file(Path(recipe.retrieval_weights)))
+        trunk = load_context_features(other, device)
+        found.setdefault(
+            features_row(other.sidecar), features_of(trunk, other, hole, "", distance, device)
+        )
+    return found
+
+
+def predict(
+    rows: Sequence[Row],
+    run_context: RunContext,
+    network: ContextFeatures,
+    neighbours: Mapping[str, NDArray[np.int64]],
+    images: InpaintingImages,
+) -> dict[str, Filling]:
+    """Row of Table 1 -> the test images filled its way; what is in their hole never matters."""
+    sidecar = run_context.weights.sidecar
+    fillings = {}
+    for row in rows:
+        if row == "prediction":
+            if isinstance(network, Inpainter):
+                name = prediction_row(sidecar)
+                fillings[name] = fill_by_network(network, name, images)
+        elif row in ("nn-features", "nn-hog", "nn-pixels"):
+            name = features_row(sidecar) if row == "nn-features" else row
+            fillings[name] = paste_nearest(neighbours[name], images)
+        else:
+            fillings[row] = fill_classically(row, images, run_context.seed)
+    if not fillings:
+        raise InputError(
+            f"{run_context.weights.name}: a {sidecar.architecture} predicts no pixels; "
+            """--set 'rows=["nn-features"]' pastes by its features"""
+        )
+    return fillings
+
+
+def fill_by_network(inpainter: Inpainter, row: str, images: InpaintingImages) -> Filling:
     """The network's own predictions in the hole."""
     fill = partial(inpainter.fill, hole=images.hole)
     return Filling(by_batches(f"{row}: filling", images.targets, fill))
@@ -142,3 +193,11 @@ def nearest_patches(filled: Images, images: InpaintingImages, device: torch.devi
     index, _ = nearest_neighbours(queries, rows)
     difference = inside / 255 - known[index[:, 0].cpu().numpy()] / 255
     return Patches(np.abs(difference).mean(axis=1), np.square(difference).mean(axis=1))
+
+
+def store(folder: Path, images: InpaintingImages, fillings: Mapping[str, Filling]) -> None:
+    """Write targets/STEM.png and predictions/ROW/STEM.png into the run directory `folder`."""
+    for i, stem in enumerate(images.stems):
+        write_png(folder / "targets" / f"{stem}.png", images.targets[i])
+        for row, filling in fillings.items():
+            write_png(folder / "predictions" / row / f"{stem}.png", filling.images[i])

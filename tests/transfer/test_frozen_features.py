@@ -8,14 +8,14 @@ from sklearn.svm import LinearSVC
 from cebench.data.store.ragged import RaggedImages
 from cebench.errors import Interrupted
 from cebench.models.backbones import CAFFENET, build_backbone
-from cebench.transfer.classification import frozen_features
-from cebench.transfer.classification.frozen_features import (
+from cebench.transfer import frozen_features
+from cebench.transfer.frozen_features import (
     best_cost,
     cross_validated_scores,
+    fit_svm,
     layer_features,
     learnable,
     project_onto_train_span,
-    svm_scores,
 )
 from cebench.weights.files import Preprocessing
 
@@ -39,7 +39,7 @@ def test_turned_features_give_the_scores_of_the_features_themselves(size: int) -
     np.testing.assert_allclose(short_train @ short_train.T, train @ train.T, atol=1e-6)
     exact = {"max_iter": 100_000, "tol": 1e-10, "random_state": 0}
     plain = LinearSVC(C=0.5, class_weight={1: 2, -1: 1}, **exact).fit(train, signs)
-    found = svm_scores(short_train, signs, short_test, 0.5)
+    found = fit_svm(short_train, signs, 0.5).decision_function(short_test)
     np.testing.assert_allclose(found, plain.decision_function(test), atol=2e-3)
 
 
@@ -47,7 +47,8 @@ def test_the_svm_is_the_minimum_of_the_stated_objective() -> None:
     """|w|^2 / 2 + C sum c (1 - y f)^2 with c = 2 for positives and the bias among the weights."""
     train, signs = clouds(80, 6)
     cost = 0.3
-    scores = svm_scores(train, signs, np.vstack([np.eye(6), np.zeros(6)]), cost)
+    points = np.vstack([np.eye(6), np.zeros(6)])
+    scores = fit_svm(train, signs, cost).decision_function(points)
     bias, weights = scores[-1], scores[:-1] - scores[-1]
     margin = signs * (train @ weights + bias)
     slack = np.maximum(0, 1 - margin) * np.where(signs == 1, 2, 1)
@@ -80,7 +81,7 @@ def test_svms_that_need_more_passes_are_taken_as_they_are(monkeypatch: pytest.Mo
     train, signs = clouds(60, 40)
     with pytest.warns(ConvergenceWarning):
         frozen_features.svm(1.0).fit(train, signs)
-    assert np.isfinite(svm_scores(train, signs, train, 1.0)).all()
+    assert np.isfinite(fit_svm(train, signs, 1.0).decision_function(train)).all()
 
 
 def test_classes_without_positives_or_negatives_cannot_be_learnt() -> None:

@@ -23,11 +23,13 @@ from cebench.models.backbones import Backbone
 from cebench.progress import progress
 from cebench.weights.files import Preprocessing
 
+from .labelled_images import TrainAndTest
+
 BATCH = 32
 POSITIVE_WEIGHT = 2
 PASSES = 2000
 COSTS = (0.01, 0.1, *(0.5**n for n in range(4, 20)))
-"""Those of svm_helper.py."""
+"""The benchmark's costs (svm_helper.py)."""
 
 
 def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -37,7 +39,7 @@ def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 AllDifferent = AfterValidator(_all_different)
-"""Of a recipe's tuple: each value is a file of predictions, or a fit, of its own."""
+"""Validator of a recipe's tuple: each value is a file of predictions, or a fit, of its own."""
 
 
 def layer_features(
@@ -73,6 +75,22 @@ def layer_features(
     return {layer: torch.cat(part).numpy() for layer, part in parts.items()}
 
 
+def features_of_sets(
+    backbone: Backbone,
+    preprocessing: Preprocessing,
+    sets: TrainAndTest,
+    layers: Sequence[str],
+    device: torch.device,
+    precision: Precision,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """`layer_features` of the train set and of the test set."""
+    train, test = (
+        layer_features(backbone, preprocessing, part.images, layers, device, precision, label)
+        for label, part in (("train features", sets.train), ("test features", sets.test))
+    )
+    return train, test
+
+
 def check_layers(layers: Sequence[str], backbone: Backbone, name: str) -> None:
     """InputError if the backbone has no such layer."""
     for layer in layers:
@@ -94,20 +112,17 @@ def project_onto_train_span(train: np.ndarray, test: np.ndarray) -> tuple[np.nda
 
 
 def svm(cost: float) -> LinearSVC:
-    """The benchmark's: squared hinge, L2, the cost of a positive doubled."""
+    """The benchmark's SVM, not fitted: squared hinge, L2, the cost of a positive doubled."""
     return LinearSVC(
         C=cost, class_weight={1: POSITIVE_WEIGHT, -1: 1}, max_iter=PASSES, dual=True, random_state=0
     )
 
 
-def svm_scores(
-    features: np.ndarray, signs: np.ndarray, test: np.ndarray, cost: float
-) -> np.ndarray:
-    """Scores (M,) of `test` by the SVM of `features` (N, K), `signs` (N,) 1 and -1, both there."""
+def fit_svm(features: np.ndarray, signs: np.ndarray, cost: float) -> LinearSVC:
+    """The SVM of `features` (N, K) with `signs` (N,), 1 and -1, each at least once."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        scores: np.ndarray = svm(cost).fit(features, signs).decision_function(test)
-    return scores
+        return svm(cost).fit(features, signs)
 
 
 def cross_validated_scores(

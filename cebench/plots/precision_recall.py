@@ -1,0 +1,51 @@
+"""Precision over recall of every class."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from cebench.files import replace_atomically
+
+Curve = tuple[np.ndarray, np.ndarray]
+"""Precision and recall, each (T,)."""
+
+
+def plot_precision_recall(
+    curves: Mapping[str, Curve | None],
+    average_precision: Mapping[str, float],
+    path: Path,
+    chance: Mapping[str, float] | None = None,
+) -> None:
+    """Write a PNG with the curve of every class, its average precision as title.
+
+    Args:
+        curves: class -> its curve, None where it has no positive.
+        average_precision: class -> fraction, nan where it has no positive.
+        path: the picture.
+        chance: class -> precision of a random order, a dotted line.
+    """
+    columns = 5
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(2.4 * columns, 2.25 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for panel in axes.flat[len(curves) :]:
+        panel.axis("off")
+    for panel, (name, curve) in zip(axes.flat, curves.items(), strict=False):
+        value = average_precision[name]
+        shown = "no positive" if np.isnan(value) else f"{100 * value:.1f}"
+        panel.set(xlim=(0, 1), ylim=(0, 1.02))
+        panel.set_title(f"{name}  {shown}", fontsize=9)
+        panel.grid(alpha=0.3)
+        if curve is not None:
+            precision, recall = curve
+            panel.step(recall, precision, where="pre", linewidth=1.2)
+            if chance is not None:
+                panel.axhline(chance[name], color="grey", linewidth=0.8, linestyle=":")
+    figure.supxlabel("recall" + ("" if chance is None else " (dotted: precision of chance)"))
+    figure.supylabel("precision")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))

@@ -1,0 +1,161 @@
+"""Weights into networks: all tensors or none, with a proof of what was loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from cebench.errors import InputError
+from cebench.models.backbones import Backbone, build_backbone, is_foreign
+from cebench.models.caffenet import CaffeNetTrunk
+from cebench.randomness import torch_seed
+from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadProof:
+    """What became of each trunk tensor, and whether the loaded trunk computes something else.
+
+    A proof exists only where nothing is missing and every shape fits: all else is refused.
+    """
+
+    matched: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    """Tensors of the file that have no place in the trunk."""
+    relative_response_change: float
+    """||pool5(loaded) - pool5(random)|| / ||pool5(random)|| on one fixed noise image; the random
+    trunk is of the same architecture, with initial weights."""
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.matched)} tensors matched, 0 missing, 0 of another shape, "
+            f"{len(self.unexpected)} unexpected; "
+            "pool5 differs from that of random weights by "
+            f"{self.relative_response_change:.2f} of its norm"
+        )
+
+
+def load_trunk(trunk: CaffeNetTrunk, weights: Weights) -> LoadProof:
+    """Put `weights` into a CaffeNet trunk and prove it; InputError below full coverage of it."""
+    check_is_caffenet(weights)
+    backbone, proof = load_backbone(weights)
+    trunk.load_state_dict(backbone.trunk.state_dict())
+    return proof
+
+
+def check_is_caffenet(weights: Weights) -> None:
+    """InputError if `weights` are another library's network."""
+    if is_foreign(weights.sidecar.architecture):
+        raise InputError(
+            f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a CaffeNet trunk"
+        )
+
+
+def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
+    """The backbone that `weights` were made for, filled with them, and the proof of it.
+
+    InputError below full coverage of its trunk.
+    """
+    architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
+    # One seed for both: only what the file brings tells them apart.
+    backbone, random = (build_backbone(architecture, side=preprocessing.side) for _ in range(2))
+    theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
+    _load_all(backbone.trunk, replace(weights, tensors=theirs))
+    own = backbone.trunk.state_dict()
+    return backbone, LoadProof(
+        matched=tuple(own),
+        unexpected=tuple(name for name in theirs if name not in {*own, *FC_TENSORS}),
+        relative_response_change=_response_change(
+            backbone.trunk, random.trunk, preprocessing, weights.name
+        ),
+    )
+
+
+def has_fc6_and_fc7(weights: Weights) -> bool:
+    """Whether fc6 and fc7, or a part of them, came with `weights`."""
+    return bool(set(FC_TENSORS) & set(weights.tensors))
+
+
+def load_fc6_and_fc7(
+    fc6: nn.Linear | nn.Conv2d, fc7: nn.Linear | nn.Conv2d, weights: Weights
+) -> None:
+    """Fill fc6 (4096, F) and fc7 (4096, 4096) with those that came with `weights`.
+
+    F is 9216 for CaffeNet. A convolution takes the same numbers in the same order, fc6 as
+    (4096, 256, 6, 6). InputError where they did not come, or are of another shape.
+    """
+    layers = {"fc6": fc6, "fc7": fc7}
+    parameters = {
+        f"{name}.{kind}": parameter
+        for name, layer in layers.items()
+        for kind, parameter in layer.named_parameters()
+    }
+    for name, parameter in parameters.items():
+        if name not in weights.tensors:
+            raise InputError(
+                f"{weights.name}: has no {name}; random_from=drop7 needs weights with fc6 and fc7, "
+                "use random_from=pool5 to draw them"
+            )
+        found = tuple(weights.tensors[name].shape)
+        needed = tuple((parameter.flatten(1) if parameter.dim() > 1 else parameter).shape)
+        if found != needed:
+            raise InputError(
+                f"{weights.name}: {name} is {found} where {needed} is needed; use "
+                "random_from=pool5 to draw it"
+            )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights.tensors[name].view_as(parameter))
+
+
+def load_module(module: nn.Module, weights: Weights, architecture: str) -> None:
+    """Put every tensor of `weights` into `module`, which must be exactly of `architecture`."""
+    if weights.sidecar.architecture != architecture:
+        raise InputError(
+            f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a {architecture}; "
+            "pretraining keeps it in model.safetensors beside weights.safetensors"
+        )
+    _load_all(module, weights)
+
+
+def _load_all(module: nn.Module, weights: Weights) -> None:
+    """Fill every tensor of `module`; InputError when one is missing or of another shape."""
+    own, theirs = module.state_dict(), weights.tensors
+    missing = [name for name in own if name not in theirs]
+    mismatched = [name for name in own if name in theirs and theirs[name].shape != own[name].shape]
+    if missing or mismatched:
+        raise InputError(_refusal(weights, own, missing, mismatched))
+    module.load_state_dict({name: theirs[name] for name in own})
+
+
+def _refusal(
+    weights: Weights, own: Mapping[str, Tensor], missing: list[str], mismatched: list[str]
+) -> str:
+    parts = [f"missing {', '.join(missing[:3])}"] if missing else []
+    parts += [
+        f"{name} is {tuple(weights.tensors[name].shape)} where {tuple(own[name].shape)} is needed"
+        for name in mismatched[:3]
+    ]
+    found = len(own) - len(missing) - len(mismatched)
+    return (
+        f"{weights.name}: weights of another architecture ({weights.sidecar.architecture}): "
+        f"{found} of {len(own)} tensors fit; {'; '.join(parts)}"
+    )
+
+
+def _response_change(
+    loaded: nn.Module, random: nn.Module, preprocessing: Preprocessing, name: str
+) -> float:
+    """How far the loaded trunk's pool5 is from the random trunk's on noise (`LoadProof`)."""
+    generator = torch.Generator().manual_seed(torch_seed(0, "load-proof"))
+    shape = (1, 3, preprocessing.side, preprocessing.side)
+    noise = preprocessing(torch.randint(0, 256, shape, generator=generator))
+    with torch.no_grad():
+        pool5, reference = (network.eval()(noise) for network in (loaded, random))
+    if not pool5.isfinite().all() or not pool5.any():
+        raise InputError(
+            f"{name}: its pool5 is {'zero' if pool5.isfinite().all() else 'not finite'} on noise; "
+            "these weights compute nothing: compare the file with its source"
+        )
+    return float((pool5 - reference).norm() / reference.norm())

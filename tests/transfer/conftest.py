@@ -1,0 +1,12 @@
+from pathlib import Path
+
+import pytest
+
+from cebench.toy.world import write_toy_world
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("toy")
+    write_toy_world(folder, images=24, seed=0)
+    return folder / "VOCdevkit"

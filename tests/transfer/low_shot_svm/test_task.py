@@ -1,0 +1,62 @@
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from svm_scenes import measured, smoke
+
+from cebench.errors import InputError
+from cebench.transfer.low_shot_svm import task as low_shot_svm
+from cebench.transfer.low_shot_svm.data import sample_images
+from cebench.transfer.low_shot_svm.recipe import LowShotSvmRecipe
+
+
+def test_low_shot_gives_mean_and_deviation_over_draws(toy: Path, tmp_path: Path) -> None:
+    recipe = smoke(LowShotSvmRecipe, "low-shot-svm")
+    outcome = measured(low_shot_svm, recipe, toy, tmp_path / "run")
+    assert recipe.variant == "pool5"
+    values = {(m.column, m.metric): m.value for m in outcome.measurements}
+    with (tmp_path / "run" / "draws.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["shots"], row["draw"]) for row in rows] == [
+        ("1", "0"), ("1", "1"), ("2", "0"), ("2", "1"),
+    ]  # fmt: skip
+    one = [float(row["mean_ap_sklearn"]) for row in rows[:2]]
+    assert values["shots_1", "mean_ap_sklearn"] == pytest.approx(np.mean(one))
+    deviation = values["shots_1", "mean_ap_sklearn_sd_over_draws"]
+    assert deviation == pytest.approx(abs(one[0] - one[1]) / 2**0.5)
+    again = measured(low_shot_svm, recipe, toy, tmp_path / "again")
+    assert again == outcome
+    for path in (tmp_path / "run" / "predictions").iterdir():
+        other = tmp_path / "again" / "predictions" / path.name
+        assert other.read_bytes() == path.read_bytes()
+
+
+def test_low_shot_goes_on_behind_the_finished_numbers_of_shots(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = smoke(LowShotSvmRecipe, "low-shot-svm", "draws=2")
+    straight = measured(low_shot_svm, recipe, toy, tmp_path / "straight")
+    train = low_shot_svm.train
+
+    def breaks_at_two(*arguments: object) -> object:
+        if arguments[2] == 2:
+            raise InputError("power cut")
+        return train(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(low_shot_svm, "train", breaks_at_two)
+        with pytest.raises(InputError, match="power cut"):
+            measured(low_shot_svm, recipe, toy, tmp_path / "run")
+    assert len([*(tmp_path / "run" / "predictions").iterdir()]) == 2
+    assert measured(low_shot_svm, recipe, toy, tmp_path / "run") == straight
+
+
+def test_a_draw_holds_the_shots_and_nineteen_negatives_each() -> None:
+    labels = np.array([1] * 10 + [0] * 5 + [-1] * 100)
+    generator = np.random.default_rng(0)
+    index = sample_images(labels, 3, generator)
+    assert np.bincount(labels[index] + 1, minlength=3).tolist() == [57, 0, 3]
+    assert len({*index.tolist()}) == 60
+    everything = sample_images(labels, 96, generator)
+    assert np.bincount(labels[everything] + 1, minlength=3).tolist() == [100, 0, 10]

@@ -1,0 +1,84 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from svm_scenes import measured, smoke
+
+from cebench.config import Recipe, load_recipe
+from cebench.errors import InputError
+from cebench.reporting.published import load_published
+from cebench.transfer.linear_svm import task as linear_svm
+from cebench.transfer.linear_svm.recipe import LinearSvmRecipe
+from cebench.transfer.low_shot_svm import task as low_shot_svm
+from cebench.transfer.low_shot_svm.recipe import LowShotSvmRecipe
+
+
+@pytest.mark.parametrize(
+    ("task", "kind", "first", "more"),
+    [
+        (linear_svm, LinearSvmRecipe, "pool5.csv", "conv5.csv"),
+        (low_shot_svm, LowShotSvmRecipe, "1-shot-draw-0.csv", "2-shot-draw-0.csv"),
+    ],
+)
+def test_scores_of_two_data_sets_never_stand_in_one_run(
+    task: object, kind: type[Recipe], first: str, more: str, toy: Path, tmp_path: Path
+) -> None:
+    devkit, out = tmp_path / "VOCdevkit", tmp_path / "run"
+    shutil.copytree(toy, devkit)
+    changes = ['layers=["pool5", "conv5"]'] if task is linear_svm else []
+    recipe = smoke(kind, task.__name__.split(".")[2].replace("_", "-"), *changes)  # type: ignore[attr-defined]
+    whole = measured(task, recipe, devkit, out)
+    before = (out / "predictions" / first).stat().st_mtime_ns
+    (out / "predictions" / more).unlink()
+    photo = next((devkit / "VOC2007" / "JPEGImages").iterdir())
+    pixels = photo.read_bytes()
+    with Image.open(photo) as image:
+        black = Image.new("RGB", image.size)
+    black.save(photo)
+    with pytest.raises(InputError, match="run: the data changed since this run began; restore"):
+        measured(task, recipe, devkit, out)
+    assert not (out / "predictions" / more).exists()
+    photo.write_bytes(pixels)
+    assert measured(task, recipe, devkit, out) == whole
+    assert (out / "predictions" / first).stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "message"),
+    [
+        (LinearSvmRecipe, 'layers=["pool5", "pool5"]', "layers: .*one of them is named twice"),
+        (LinearSvmRecipe, "costs=[0.1, 0.1]", "costs: .*one of them is named twice"),
+        (LinearSvmRecipe, "costs=[]", "costs: .*at least 1 item"),
+        (LinearSvmRecipe, "folds=1", "folds: .*greater than or equal to 2"),
+        (LowShotSvmRecipe, "shots=[1, 1]", "shots: .*one of them is named twice"),
+        (LowShotSvmRecipe, "shots=[]", "shots: .*at least 1 item"),
+        (LowShotSvmRecipe, "costs=[]", "costs: .*at least 1 item"),
+        (LowShotSvmRecipe, "folds=1", "folds: .*greater than or equal to 2"),
+    ],
+)
+def test_a_recipe_that_no_svm_follows_is_refused(
+    kind: type[Recipe], change: str, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        smoke(kind, "linear-svm" if kind is LinearSvmRecipe else "low-shot-svm", change)
+
+
+def test_another_year_is_another_protocol() -> None:
+    assert smoke(LinearSvmRecipe, "linear-svm").variant == ""
+    assert smoke(LinearSvmRecipe, "linear-svm", "year=2012").variant == "voc2012"
+    assert smoke(LowShotSvmRecipe, "low-shot-svm", "year=2012").variant == "pool5-voc2012"
+
+
+def test_the_headline_is_the_benchmarks_area() -> None:
+    layouts = load_published().layouts
+    columns = [column for id in ("linear", "low-shot") for column in layouts[id].columns]
+    assert {column.metric for column in columns} == {"mean_ap_area"}
+
+
+def test_the_paper_recipes_are_the_benchmarks_own() -> None:
+    linear, _ = load_recipe(LinearSvmRecipe, "cebench.transfer", "linear-svm", "paper")
+    assert (linear.train_set, linear.test_set, linear.folds) == ("trainval", "test", 3)
+    assert sorted(linear.costs)[::17] == [0.5**19, 0.1]
+    few, _ = load_recipe(LowShotSvmRecipe, "cebench.transfer", "low-shot-svm", "paper")
+    assert (few.shots, few.draws) == ((1, 2, 4, 8, 16, 32, 64, 96), 5)

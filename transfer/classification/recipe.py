@@ -1,0 +1,80 @@
+"""How the classifier is fine-tuned and scored: the options of `classification`."""
+
+from typing import Literal, Self
+
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from cebench.config import TrainingRecipe
+from cebench.models.caffenet import HeadInit, RandomFrom
+from cebench.models.classifier import Part
+from cebench.training.options import PrecisionOptions, SgdOptions
+
+from ..labelled_images import ImageSetsRecipe
+
+CropRule = Literal["scale", "area"]
+"""`scale` is that of philkr/voc-classification, `area` that of deepcluster's port of it."""
+
+SCALES = (0.5, 2.0)
+"""The protocol's least and greatest number of source pixels per pixel of a crop."""
+
+
+class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, SgdOptions, PrecisionOptions):
+    """How the classifier is fine-tuned and scored (protocol ledger: classification)."""
+
+    train_from: Part = "all"
+    """What is trained: `all`, `fc6-8`, `fc8`, or `pool5`: fc8 alone, put directly on pool5."""
+    random_from: RandomFrom = "pool5"
+    """Which layers are drawn anew: fc6, fc7 and fc8, or fc8 alone (the weights bring fc6, fc7)."""
+    head_init: HeadInit = "voc-classification"
+    """Initial fc6 and fc7: `voc-classification`, N(0, 0.01) and biases of 0.1, the authors' code;
+    `caffenet`, N(0, 0.005) and biases of 1; `he`, He's normals without biases; `data`, these scaled
+    so that each unit has mean 0 and variance 1 on training crops."""
+    batch_size: PositiveInt = 16
+    """Crops per step."""
+    learning_rate: PositiveFloat = 1e-3
+    """Learning rate of SGD at the first step; biases learn twice as fast."""
+    halve_every: PositiveInt = 10_000
+    """Steps after which the learning rate is halved."""
+    weight_decay: NonNegativeFloat = 1e-6
+    """L2 penalty of weights and biases."""
+    clip_gradients: PositiveFloat = 10.0
+    """Greatest L2 norm of all gradients together."""
+    crop_rule: CropRule = "scale"
+    """`scale`: source pixels per pixel uniform; `area`: share of the image in 0.1 .. 0.5."""
+    min_scale: PositiveFloat = SCALES[0]
+    """Least number of source pixels per pixel of a crop."""
+    max_scale: PositiveFloat = SCALES[1]
+    """Greatest number of source pixels per pixel of a crop, where the image is large enough."""
+    test_crops: PositiveInt = 10
+    """Random crops per test image; their raw scores are added."""
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.min_scale > self.max_scale:
+            raise ValueError(f"min_scale={self.min_scale:g} exceeds max_scale={self.max_scale:g}")
+        if self.random_from == "drop7" and self.train_from == "pool5":
+            raise ValueError(
+                "train_from=pool5 has no fc6 and fc7 that random_from=drop7 could take from the "
+                "weights; leave random_from out"
+            )
+        if self.random_from == "drop7" and self.head_init == "data":
+            raise ValueError("random_from=drop7 draws no fc6 and fc7; leave head_init=data out")
+        return self
+
+    @property
+    def column(self) -> str:
+        """Where its numbers stand: only `all` is Table 2's."""
+        return "classification" + ("" if self.train_from == "all" else f"_{self.train_from}")
+
+    @property
+    def variant(self) -> str:
+        """What the protocol's name says of the options that make it another one."""
+        usual_scales = self.crop_rule == "area" or (self.min_scale, self.max_scale) == SCALES
+        parts = [
+            super().variant,
+            "" if self.train_from == "all" else self.train_from,
+            "" if self.crop_rule == "scale" else f"{self.crop_rule}-rule",
+            "" if usual_scales else f"scales-{self.min_scale:g}-{self.max_scale:g}",
+            f"{self.test_crops}-crops",
+        ]
+        return "-".join(part for part in parts if part)

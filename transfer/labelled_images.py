@@ -1,0 +1,124 @@
+"""Image sets with the classes that each image shows, for classifiers of whole images."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from cebench.config import Recipe
+from cebench.data.fingerprint import fingerprint_files
+from cebench.data.store.ragged import RaggedImages, load_ragged
+from cebench.data.voc.devkit import VOC_CLASSES, VocYear
+from cebench.errors import InputError
+from cebench.progress import progress
+
+from .image_sets import check_disjoint, photographs
+
+logger = logging.getLogger("cebench")
+
+
+class ImageSetsRecipe(Recipe):
+    """Which images are learned from and which are scored."""
+
+    # The images are part of the data's fingerprint.
+    excluded_from_hash: ClassVar[frozenset[str]] = Recipe.excluded_from_hash | {
+        "year",
+        "train_set",
+        "test_set",
+    }
+
+    year: int = 2007
+    """VOC year."""
+    train_set: str
+    """Image set that is learned from, or the path of a list."""
+    test_set: str
+    """Image set that is scored."""
+
+    @property
+    def variant(self) -> str:
+        """Another year's images are another protocol's."""
+        return "" if self.year == 2007 else f"voc{self.year}"
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """One image set, decoded, with its classes."""
+
+    ids: list[str]
+    images: RaggedImages
+    labels: np.ndarray
+    """(N, 20) int8: 1 present, 0 ignored (only difficult objects), -1 absent."""
+
+
+@dataclass(frozen=True)
+class TrainAndTest:
+    """Two sets that share no image."""
+
+    train: LabelledImages
+    test: LabelledImages
+    fingerprint: str
+    """Hash of the images, their order in the lists, and the labels."""
+
+
+def find_images(recipe: ImageSetsRecipe, data: Path) -> dict[str, list[Path]]:
+    """Photographs that `read_sets` would read."""
+    voc = VocYear(data, recipe.year)
+    train_ids, test_ids = _ids(recipe, voc)
+    return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
+
+
+def read_sets(recipe: ImageSetsRecipe, data: Path, short_side: int | None = None) -> TrainAndTest:
+    """Decode both sets, at their own size or with the shorter side resized to `short_side`.
+
+    Raises:
+        InputError: a list, an image or a label is absent, the sets share an image, or the test set
+            shows no object at all.
+    """
+    voc = VocYear(data, recipe.year)
+    train_ids, test_ids = _ids(recipe, voc)
+    labels = [
+        voc.class_labels(name, ids)
+        for name, ids in ((recipe.train_set, train_ids), (recipe.test_set, test_ids))
+    ]
+    _warn_of_absent_classes(recipe, *labels)
+    train, test = (
+        LabelledImages(ids, _decoded(voc, ids, short_side, f"reading {part} images"), values)
+        for part, ids, values in zip(("train", "test"), (train_ids, test_ids), labels, strict=True)
+    )
+    return TrainAndTest(train, test, _fingerprint(voc, train, test))
+
+
+def _decoded(voc: VocYear, ids: list[str], short_side: int | None, label: str) -> RaggedImages:
+    with progress(label, "images") as report:
+        return load_ragged(photographs(voc, ids), short_side=short_side, report=report)
+
+
+def _ids(recipe: ImageSetsRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
+    train_ids, test_ids = voc.ids(recipe.train_set), voc.ids(recipe.test_set)
+    check_disjoint(train_ids, test_ids, (recipe.train_set, recipe.test_set))
+    return train_ids, test_ids
+
+
+def _warn_of_absent_classes(recipe: ImageSetsRecipe, train: np.ndarray, test: np.ndarray) -> None:
+    if not (test == 1).any():
+        raise InputError(
+            f"{recipe.test_set}: no image shows an object of any class; nothing to score"
+        )
+    for name, labels, what in (
+        (recipe.train_set, train, "nothing to learn them from"),
+        (recipe.test_set, test, "they are left out of the means"),
+    ):
+        absent = [c for c, seen in zip(VOC_CLASSES, (labels == 1).any(0), strict=True) if not seen]
+        if absent:
+            logger.warning(f"{name}: no image shows {', '.join(absent)}; {what}")
+
+
+def _fingerprint(voc: VocYear, train: LabelledImages, test: LabelledImages) -> str:
+    paths = photographs(voc, [*train.ids, *test.ids])
+    digest = hashlib.sha256(fingerprint_files(paths, voc.root).encode())
+    for part in (train, test):
+        digest.update(" ".join(part.ids).encode() + part.labels.tobytes())
+    return digest.hexdigest()

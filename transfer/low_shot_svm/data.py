@@ -1,0 +1,52 @@
+"""What low-shot SVMs learn from: one frozen layer of each image, and few images per class."""
+
+import numpy as np
+
+from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.models.backbones import Backbone
+from cebench.randomness import numpy_generator
+
+from ..frozen_features import features_of_sets, learnable, project_onto_train_span
+from ..labelled_images import TrainAndTest
+from ..run_context import RunContext
+from .recipe import LowShotSvmRecipe
+
+Drawn = dict[tuple[int, int], np.ndarray]
+"""(draw, class) -> indices of the train images, int64."""
+
+
+def features_of_layer(
+    backbone: Backbone, sets: TrainAndTest, recipe: LowShotSvmRecipe, run_context: RunContext
+) -> tuple[np.ndarray, np.ndarray]:
+    """The recipe's layer of the train set (N, K) and of the test set (M, K).
+
+    In coordinates of the span of the train set.
+    """
+    preprocessing, layer = run_context.weights.sidecar.preprocessing, recipe.layer
+    train, test = features_of_sets(
+        backbone, preprocessing, sets, [layer], run_context.device, recipe.precision
+    )
+    return project_onto_train_span(train[layer], test[layer])
+
+
+def sample_images(labels: np.ndarray, shots: int, generator: np.random.Generator) -> np.ndarray:
+    """Train images of one class: `shots` positives and 19 times as many negatives, int64.
+
+    All of them where there are fewer. labels: (N,), 1, 0 (never drawn) and -1.
+    """
+    parts = []
+    for sign, count in ((1, shots), (-1, (len(VOC_CLASSES) - 1) * shots)):
+        known = np.flatnonzero(labels == sign)
+        parts.append(generator.permutation(known)[:count])
+    return np.sort(np.concatenate(parts))
+
+
+def sample_draws(labels: np.ndarray, shots: int, draws: int, seed: int) -> Drawn:
+    """The train images of every draw and of every class that `labels` (N, 20) can teach."""
+    return {
+        (draw, c): sample_images(
+            labels[:, c], shots, numpy_generator(seed, "low-shot", shots, draw, c)
+        )
+        for draw in range(draws)
+        for c in learnable(labels)
+    }
