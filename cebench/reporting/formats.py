@@ -2,12 +2,14 @@
 
 import html
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from cebench.reporting.comparison import PairComparison
 from cebench.reporting.notes import NO_RECORD, table_notes
 from cebench.reporting.published import Column, Layout, Row, load_published
 from cebench.reporting.tables import Table
@@ -59,7 +61,10 @@ def to_csv(tables: Sequence[Table]) -> str:
 
 
 def to_json(tables: Sequence[Table]) -> str:
-    """`{"paper", "tables": [{"table", "title", "source", "notes", "cells"}]}`; null: no record."""
+    """`{"paper", "tables": [{"table", "title", "source", "notes", "cells", "comparisons"}]}`.
+
+    null: no record. comparisons: the pairs of rows that the letters are made from.
+    """
     content = {
         "paper": load_published().paper,
         "tables": [
@@ -69,6 +74,11 @@ def to_json(tables: Sequence[Table]) -> str:
                 "source": table.layout.source,
                 "notes": table_notes(table),
                 "cells": [_plain(cell) for cell in table.cells.to_dict("records")],
+                "comparisons": [
+                    {"column": column, **pair_values(*rows, pair)}
+                    for column, found in table.comparisons.items()
+                    for rows, pair in found.pairs.items()
+                ],
             }
             for table in tables
         ],
@@ -77,6 +87,26 @@ def to_json(tables: Sequence[Table]) -> str:
 
 
 FORMATS = {"markdown": to_markdown, "latex": to_latex, "csv": to_csv, "json": to_json}
+
+
+def pair_values(first: str, second: str, found: PairComparison) -> dict[str, Any]:
+    """Two rows' comparison as plain values; None where a number does not exist."""
+    numbers = {
+        "difference": found.difference,
+        "standard_error": found.standard_error,
+        "low": found.interval[0],
+        "high": found.interval[1],
+        "p": found.p_value,
+        "adjusted_p": found.adjusted_p_value,
+    }
+    return {
+        "first": first,
+        "second": second,
+        "metric": found.metric,
+        **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
+        "varied": found.varied,
+        "differs": found.differs,
+    }
 
 
 def _plain(cell: dict[Any, Any]) -> dict[str, Any]:
@@ -88,21 +118,30 @@ def _plain(cell: dict[Any, Any]) -> dict[str, Any]:
 
 def _markdown(table: Table) -> str:
     grid = _grid(table)
-    texts = [_flat_heading(grid), *grid.lines]
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in texts]
+    left = [not part for _, part in grid.heading]
+    lines = pipe_table(_flat_heading(grid), grid.lines, left)
+    notes = [f"- {note}" for note in grid.notes]
+    return "\n".join([f"## {table.layout.heading}", "", *lines, "", *notes, ""])
+
+
+def pipe_table(
+    heading: Sequence[str], lines: Sequence[Sequence[str]], left: Sequence[bool]
+) -> list[str]:
+    """Lines of a Markdown table; columns are aligned to the left where `left` says so."""
+    cells = [[cell.replace("|", r"\|") for cell in line] for line in (heading, *lines)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    sides = ["<" if not part else ">" for _, part in grid.heading]
     padded = [
-        [f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)]
+        [
+            f"{cell:{'<' if side else '>'}{width}}"
+            for cell, side, width in zip(line, left, widths, strict=True)
+        ]
         for line in cells
     ]
     rule = [
-        "-" * width if side == "<" else "-" * (width - 1) + ":"
-        for side, width in zip(sides, widths, strict=True)
+        "-" * width if side else "-" * (width - 1) + ":"
+        for side, width in zip(left, widths, strict=True)
     ]
-    lines = ["| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]]]
-    notes = [f"- {note}" for note in grid.notes]
-    return "\n".join([f"## {table.layout.heading}", "", *lines, "", *notes, ""])
+    return ["| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]]]
 
 
 def _latex(table: Table) -> str:
@@ -111,7 +150,7 @@ def _latex(table: Table) -> str:
     spans = [sum(group == other for other, _ in grid.heading) for group in groups]
     top, rules, place = [], [], 1
     for group, span in zip(groups, spans, strict=True):
-        title = _escaped(group)
+        title = escaped_latex(group)
         top.append(rf"\multicolumn{{{span}}}{{c}}{{{title}}}" if span > 1 else title)
         rules += [rf"\cmidrule(lr){{{place}-{place + span - 1}}}"] if span > 1 else []
         place += span
@@ -120,17 +159,17 @@ def _latex(table: Table) -> str:
         [
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_escaped(table.layout.title)}{_of_the_paper(table)}}}",
+            rf"\caption{{{escaped_latex(table.layout.title)}{_of_the_paper(table)}}}",
             rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
             " & ".join(top) + r" \\",
             *rules,
             " & ".join(part for _, part in grid.heading) + r" \\",
             r"\midrule",
-            *(" & ".join(map(_escaped, line)) + r" \\" for line in grid.lines),
+            *(" & ".join(map(escaped_latex, line)) + r" \\" for line in grid.lines),
             r"\bottomrule",
             r"\end{tabular}",
-            *(rf"\par\footnotesize {_escaped(note)}" for note in grid.notes),
+            *(rf"\par\footnotesize {escaped_latex(note)}" for note in grid.notes),
             r"\end{table}",
             "",
         ]
@@ -162,7 +201,8 @@ def _of_the_paper(table: Table) -> str:
     return f" (Table {table.layout.id} of the paper)" if table.layout.source else ""
 
 
-def _escaped(text: str) -> str:
+def escaped_latex(text: str) -> str:
+    """`text` with LaTeX's special characters written out."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
@@ -213,17 +253,24 @@ def _cell_texts(column: Column, cell: dict[Any, Any] | None) -> list[str]:
     published, difference = cell["published"], cell["difference"]
     return [
         measured,
-        NO_RECORD if pd.isna(published) else f"{factor * published:.{decimals}f}",
+        NO_RECORD if pd.isna(published) else _published_text(cell, factor, decimals),
         NO_RECORD
         if pd.isna(difference)
         else f"{factor * difference:+z.{decimals}f}".replace("-", "\N{MINUS SIGN}"),
     ]
 
 
+def _published_text(cell: dict[Any, Any], factor: float, decimals: int) -> str:
+    """The published number and, beside a measured one, where it lies."""
+    verdict = f" ({cell['verdict']})" if cell["n"] else ""
+    return f"{factor * cell['published']:.{decimals}f}{verdict}"
+
+
 def _mean_text(cell: dict[Any, Any], factor: float, decimals: int, unit: str = "") -> str:
     mean = f"{factor * cell['mean']:.{decimals}f}"
     spread = "" if pd.isna(cell["sd"]) else f" ± {factor * cell['sd']:.{decimals}f}"
-    return f"{mean}{spread}{unit}, {_count_text(cell)}"
+    letters = "" if pd.isna(cell["letters"]) else f" {cell['letters']}"
+    return f"{mean}{spread}{unit}{letters}, {_count_text(cell)}"
 
 
 def _count_text(cell: dict[Any, Any]) -> str:

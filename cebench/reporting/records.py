@@ -153,6 +153,9 @@ class Measurement:
     of_weights: bool = True
     """Whether the weights had a part in it; a baseline without a network has none."""
     interval: Interval | None = None
+    """Over images."""
+    no_interval: Text = ""
+    """Why there is no interval over images."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_CLOSED)
@@ -187,6 +190,8 @@ class Record:
     """UTC, ISO 8601."""
     seconds: NonNegativeFloat
     measurements: Annotated[tuple[Measurement, ...], Field(max_length=10_000)]
+    outcome_sha256: Text | None = None
+    """SHA-256 of outcome.safetensors, which the numbers can be scored from again; None: none."""
 
 
 RecordFile = tuple[Path, Record]

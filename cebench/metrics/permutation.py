@@ -1,0 +1,40 @@
+"""Permutation test of two runs on the same images: swap their outputs, image by image."""
+
+from typing import TypeVar
+
+import numpy as np
+
+from cebench.metrics.image_weights import WeightedScores, swap_weights
+
+PERMUTATIONS = 1999
+Scores = TypeVar("Scores", bound=WeightedScores)
+
+
+def swap_test(
+    first: Scores, second: Scores, permutations: int = PERMUTATIONS, seed: int = 0
+) -> np.ndarray:
+    """Two-sided p values of the difference in each metric, (K,).
+
+    If the two runs were equally good, it would not matter whose output for an image is whose. So
+    each image's outputs are swapped with probability 1/2, again and again, and p is the share of
+    permutations with a difference at least as large, the given one counted among them. Average
+    precision swaps ranks, not scores: two networks' scores need not have one unit. nan where the
+    difference is not a finite number.
+
+    Args:
+        first: a run.
+        second: a run on the same images in the same order.
+        permutations: their number; the smallest p is 1 / (permutations + 1).
+        seed: of the permutations.
+    """
+    weights = swap_weights(first.images, 1 + permutations, seed)
+    weights[: first.images, 0], weights[first.images :, 0] = 1, 0
+    pooled = first.pooled(second)
+    # Infinite PSNR minus infinite PSNR is no difference that could be tested.
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(pooled.values(weights) - pooled.values(1 - weights))
+    given = differences[:, :1]
+    # Equal sums in another order differ in the last bits.
+    p_values: np.ndarray = np.mean(differences >= given - 1e-12, axis=1)
+    p_values[~np.isfinite(given[:, 0])] = np.nan
+    return p_values

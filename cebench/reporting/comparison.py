@@ -1,0 +1,286 @@
+"""Paired comparison of rows over the same test images, and over pretrainings where there are some.
+
+Two rows are scored on the same bootstrap draws, so that what makes an image hard for both cancels.
+With one run a row, the p value is a permutation test over images and the claim is about these two
+networks. With two pretrainings or more of both, their spread counts too and the claim is about the
+methods; Student's t then accounts for how few they are.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from cebench.metrics.image_intervals import DRAWS, LEVEL
+from cebench.metrics.image_weights import WeightedScores, bootstrap_weights, equal_weights
+from cebench.metrics.permutation import PERMUTATIONS, swap_test
+
+from .multiple_comparisons import compact_letters, holm_adjusted
+
+ALPHA = 1 - LEVEL
+DECIDED_BY: Mapping[str, str] = {"mean_ap_voc07_11pt": "mean_ap_area"}
+"""Metrics whose differences cannot be judged -> another of the same curves, which can.
+
+Intervals of differences of 11-point AP cover too rarely, and its permutation test rejects equal
+rows too often: docs/verdicts.md.
+"""
+
+Runs = Sequence[Sequence[WeightedScores]]
+"""A row's runs: of each pretraining its fine-tunings, all on the same images."""
+Varied = Literal["images", "images and pretrainings"]
+PublishedVerdict = Literal[
+    "inside", "outside", "other tier", "not run", "not published", "no interval"
+]
+
+
+@dataclass(frozen=True)
+class PairComparison:
+    """The first row minus the second, in the metric's unit."""
+
+    metric: str
+    """What was compared: `deciding_metric` of what was asked for."""
+    difference: float
+    """Of the means over pretrainings of the means over fine-tunings."""
+    standard_error: float
+    interval: tuple[float, float]
+    """[low, high] of 95 %: difference ± t * standard error."""
+    p_value: float
+    """Two-sided, of this pair alone."""
+    varied: Varied
+    """What would differ in a repetition: the claim holds for other images, or pretrainings, too."""
+    adjusted_p_value: float = math.nan
+    """Holm's, over the family of pairs that were compared together."""
+
+    @property
+    def differs(self) -> bool:
+        """Whether the rows can be told apart at 5 %, all pairs of the family considered."""
+        return self.adjusted_p_value <= ALPHA
+
+
+@dataclass(frozen=True)
+class ColumnComparison:
+    """All pairs of a column's rows."""
+
+    pairs: Mapping[tuple[str, str], PairComparison]
+    """By the two rows, in the order given."""
+    letters: Mapping[str, str]
+    """Rows that share a letter cannot be told apart; a belongs to the best."""
+
+
+@dataclass(frozen=True)
+class ResampledRow:
+    """One metric of a row, of the images themselves and of bootstrap draws of them."""
+
+    metric: str
+    estimates: np.ndarray
+    """(p,) of each pretraining, mean over its fine-tunings."""
+    draws: np.ndarray
+    """(p, B)."""
+
+
+def compare_pair(
+    first: Runs,
+    second: Runs,
+    metric: str,
+    draws: int = DRAWS,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> PairComparison:
+    """Compare two rows in one metric; adjusted for nothing, as a family of one pair."""
+    rows = {"first": first, "second": second}
+    column = compare_column(rows, metric, True, draws, permutations, seed)
+    return column.pairs["first", "second"]
+
+
+def compare_column(
+    rows: Mapping[str, Runs],
+    metric: str,
+    higher_is_better: bool = True,
+    draws: int = DRAWS,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> ColumnComparison:
+    """Compare every two rows of a column, adjusted over all pairs, and letter the rows.
+
+    Args:
+        rows: row -> its runs, all on the same images in the same order.
+        metric: one of the runs' metrics; `deciding_metric` of it is compared.
+        higher_is_better: decides which end of the column has the letter a.
+        draws: number of bootstrap draws.
+        permutations: number of permutations of a pair of single runs.
+        seed: of draws and permutations.
+    """
+    resampled = _resample(rows, metric, draws, seed)
+    pairs = _compare(rows, resampled, list(combinations(rows, 2)), permutations, seed)
+    return ColumnComparison(pairs, _letters(resampled, pairs, higher_is_better))
+
+
+def compare_with_baseline(
+    rows: Mapping[str, Runs],
+    baseline: str,
+    metric: str,
+    draws: int = DRAWS,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> dict[str, PairComparison]:
+    """Compare every other row with one, row minus baseline, adjusted over the rows.
+
+    Arguments as for `compare_column`.
+    """
+    names = [(row, baseline) for row in rows if row != baseline]
+    resampled = _resample(rows, metric, draws, seed)
+    pairs = _compare(rows, resampled, names, permutations, seed)
+    return {row: pair for (row, _), pair in pairs.items()}
+
+
+def deciding_metric(metric: str) -> str:
+    """The metric that rows of a column are compared by: the column's own where that is valid."""
+    return DECIDED_BY.get(metric, metric)
+
+
+def published_verdict(
+    published: float | None,
+    tier: str | None,
+    ends: tuple[float, float] | None,
+    published_tier: str = "paper",
+) -> PublishedVerdict:
+    """Where a published number lies beside a measured cell.
+
+    Args:
+        published: the number, or None if the paper has none.
+        tier: the cell's, or None if nothing was measured.
+        ends: the cell's interval in the number's unit, or None if it has none.
+        published_tier: the tier whose schedule and data are the published ones.
+    """
+    if tier is None:
+        return "not run"
+    if tier != published_tier:
+        return "other tier"
+    if published is None:
+        return "not published"
+    if ends is None:
+        return "no interval"
+    return "inside" if ends[0] <= published <= ends[1] else "outside"
+
+
+def resample_row(runs: Runs, metric: str, weights: np.ndarray) -> ResampledRow:
+    """Score a row's runs on all images and on the draws of `weights` (N, B)."""
+    index = runs[0][0].metrics.index(metric)
+    ones = equal_weights(len(weights))
+    every = np.concatenate([ones, weights], axis=1)
+    values = np.stack(
+        [np.mean([run.values(every)[index] for run in tuned], axis=0) for tuned in runs]
+    )
+    return ResampledRow(metric, values[:, 0], values[:, 1:])
+
+
+@np.errstate(invalid="ignore")  # Infinite PSNR minus infinite PSNR does not exist.
+def paired_interval(first: ResampledRow, second: ResampledRow, images: int) -> PairComparison:
+    """Difference, interval and t test of two rows on the same draws.
+
+    The squared standard error is the variance over draws of the images, plus, where both rows have
+    two pretrainings or more, that between each row's pretrainings. Student's t has Satterthwaite's
+    degrees of freedom.
+    """
+    difference = float(first.estimates.mean() - second.estimates.mean())
+    drawn = first.draws.mean(axis=0) - second.draws.mean(axis=0)
+    variances = [(_variance_over_draws(drawn), images - 1)]
+    varied: Varied = "images"
+    if all(len(row.estimates) > 1 for row in (first, second)):
+        variances += [_pretraining_variance(row) for row in (first, second)]
+        varied = "images and pretrainings"
+    error, freedom = math.sqrt(sum(v for v, _ in variances)), _satterthwaite(variances)
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
+    p_value = 2 * float(stats.t.sf(_standardised(difference, error), freedom))
+    ends = (difference - reach, difference + reach)
+    return PairComparison(first.metric, difference, error, ends, p_value, varied)
+
+
+def _pretraining_variance(row: ResampledRow) -> tuple[float, int]:
+    """What the choice of pretrainings adds to the variance of their mean; degrees of freedom.
+
+    The spread of the estimates also holds how each pretraining alone fared with these images. The
+    draws show that part, and the variance over images counts it already, so it is taken off here.
+    Drawing images and pretrainings both, as a hierarchical bootstrap does, counts it three times
+    (Owen 2007, "The pigeonhole bootstrap").
+    """
+    count = len(row.estimates)
+    own = row.draws - row.draws.mean(axis=0)
+    counted = sum(_variance_over_draws(draws) for draws in own) / (count * (count - 1))
+    return max(0.0, float(row.estimates.var(ddof=1)) / count - counted), count - 1
+
+
+def _variance_over_draws(drawn: np.ndarray) -> float:
+    """Variance of (B,) over the draws in which it exists; nan for fewer than two."""
+    finite = drawn[np.isfinite(drawn)]
+    return float(finite.var(ddof=1)) if len(finite) > 1 else math.nan
+
+
+def _satterthwaite(variances: Sequence[tuple[float, int]]) -> float:
+    """Degrees of freedom of a sum of variances with theirs."""
+    squares = sum(variance**2 / degrees for variance, degrees in variances)
+    total = sum(variance for variance, _ in variances)
+    return total**2 / squares if squares > 0 else variances[0][1]
+
+
+def _standardised(difference: float, error: float) -> float:
+    """|difference| / error; rows that are equal everywhere have 0, not 0 / 0."""
+    if difference == 0:
+        return 0.0
+    return math.inf if error == 0 else abs(difference) / error
+
+
+def _resample(
+    rows: Mapping[str, Runs], metric: str, draws: int, seed: int
+) -> dict[str, ResampledRow]:
+    weights = bootstrap_weights(_common_images(rows), draws, seed)
+    decided = deciding_metric(metric)
+    return {row: resample_row(runs, decided, weights) for row, runs in rows.items()}
+
+
+def _compare(
+    rows: Mapping[str, Runs],
+    resampled: Mapping[str, ResampledRow],
+    names: Sequence[tuple[str, str]],
+    permutations: int,
+    seed: int,
+) -> dict[tuple[str, str], PairComparison]:
+    """The named pairs, with Holm's adjustment over them."""
+    images, pairs = _common_images(rows), []
+    for first, second in names:
+        pair = paired_interval(resampled[first], resampled[second], images)
+        runs = [run for row in (first, second) for tuned in rows[row] for run in tuned]
+        if len(runs) == 2:
+            p_values = swap_test(runs[0], runs[1], permutations, seed)
+            pair = replace(pair, p_value=float(p_values[runs[0].metrics.index(pair.metric)]))
+        pairs.append(pair)
+    adjusted = holm_adjusted([pair.p_value for pair in pairs])
+    return {
+        name: replace(pair, adjusted_p_value=p)
+        for name, pair, p in zip(names, pairs, adjusted, strict=True)
+    }
+
+
+def _common_images(rows: Mapping[str, Runs]) -> int:
+    sizes = {run.images for runs in rows.values() for tuned in runs for run in tuned}
+    if len(sizes) != 1:
+        raise ValueError(f"expected rows on the same images, got sets of {sorted(sizes)} images")
+    return sizes.pop()
+
+
+def _letters(
+    resampled: Mapping[str, ResampledRow],
+    pairs: Mapping[tuple[str, str], PairComparison],
+    higher_is_better: bool,
+) -> dict[str, str]:
+    means = {row: float(found.estimates.mean()) for row, found in resampled.items()}
+    ranked = sorted(means, key=means.__getitem__, reverse=higher_is_better)
+    place = {row: n for n, row in enumerate(ranked)}
+    differ = np.zeros((len(ranked), len(ranked)), dtype=np.bool_)
+    for (first, second), pair in pairs.items():
+        differ[place[first], place[second]] = differ[place[second], place[first]] = pair.differs
+    return dict(zip(ranked, compact_letters(differ), strict=True))
