@@ -11,7 +11,7 @@ from cebench.reporting.formats import escaped_latex, pair_values, pipe_table
 from cebench.reporting.published import load_published
 from cebench.reporting.verdicts import NamedComparison
 
-_HEADINGS = ("Column", "Rows", "Difference", "95 % interval", "p", "Adjusted p", "Over", "Verdict")
+HEADINGS = ("Column", "Rows", "Difference", "95 % interval", "p", "Adjusted p", "Over", "Verdict")
 _LEFT = (True, True, False, False, False, False, True, True)
 _MINUS = "\N{MINUS SIGN}"
 
@@ -21,25 +21,25 @@ def comparisons_to_markdown(found: Sequence[NamedComparison]) -> str:
     parts = []
     for table in dict.fromkeys(comparison.table for comparison in found):
         inside = [comparison for comparison in found if comparison.table == table]
-        notes = "\n".join(f"- {note}" for note in _notes(inside))
-        lines = "\n".join(pipe_table(_HEADINGS, [_texts(c) for c in inside], _LEFT))
+        notes = "\n".join(f"- {note}" for note in comparison_notes(inside))
+        lines = "\n".join(pipe_table(HEADINGS, [pair_texts(c) for c in inside], _LEFT))
         parts.append(f"## {load_published().layouts[table].heading}\n\n{lines}\n\n{notes}\n")
     return "\n".join(parts)
 
 
 def comparisons_to_latex(found: Sequence[NamedComparison]) -> str:
     """One `tabular`; needs the package booktabs."""
-    lines = [" & ".join(map(escaped_latex, line)) + r" \\" for line in map(_texts, found)]
+    lines = [" & ".join(map(escaped_latex, line)) + r" \\" for line in map(pair_texts, found)]
     return "\n".join(
         [
             rf"\begin{{tabular}}{{{''.join('l' if left else 'r' for left in _LEFT)}}}",
             r"\toprule",
-            " & ".join(map(escaped_latex, _HEADINGS)) + r" \\",
+            " & ".join(map(escaped_latex, HEADINGS)) + r" \\",
             r"\midrule",
             *lines,
             r"\bottomrule",
             r"\end{tabular}",
-            *(rf"\par\footnotesize {escaped_latex(note)}" for note in _notes(found)),
+            *(rf"\par\footnotesize {escaped_latex(note)}" for note in comparison_notes(found)),
             "",
         ]
     )
@@ -74,7 +74,8 @@ def as_values(comparison: NamedComparison) -> dict[str, Any]:
     }
 
 
-def _texts(comparison: NamedComparison) -> list[str]:
+def pair_texts(comparison: NamedComparison) -> list[str]:
+    """One pair as printed, a text for each of HEADINGS."""
     column, found = comparison.column, comparison.found
     low, high = (_number(column.factor * end, column.decimals) for end in found.interval)
     return [
@@ -89,7 +90,8 @@ def _texts(comparison: NamedComparison) -> list[str]:
     ]
 
 
-def _notes(found: Sequence[NamedComparison]) -> list[str]:
+def comparison_notes(found: Sequence[NamedComparison]) -> list[str]:
+    """What stands beneath comparisons."""
     metrics = dict.fromkeys(f"{c.column.label} by {c.found.metric}" for c in found)
     return [
         f"Compared on the same test images: {'; '.join(metrics)}.",
