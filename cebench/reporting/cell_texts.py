@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from cebench.reporting.cells import Number, grouped
 from cebench.reporting.notes import NO_RECORD
 from cebench.reporting.published import Column, Layout, Row
 from cebench.reporting.tables import Table
@@ -41,6 +42,14 @@ def table_rows(table: Table) -> list[Row]:
     listed = {row.id: row for row in table.layout.rows}
     present = dict.fromkeys(table.cells["row"])
     return [listed.get(row, Row(id=row, label=row)) for row in present]
+
+
+def headline_numbers(table: Table, column: Column) -> dict[str, list[Number]]:
+    """Row -> the numbers of its headline in `column`, measured rows only, in the order of print."""
+    wanted = column.id, column.metric
+    inside = [n for n in table.numbers if (n.measurement.column, n.measurement.metric) == wanted]
+    found = grouped(inside, lambda number: number.row)
+    return {row.id: found[row.id] for row in table_rows(table) if row.id in found}
 
 
 def headline_cells(table: Table) -> dict[tuple[str, str], dict[Any, Any]]:

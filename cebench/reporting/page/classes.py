@@ -4,15 +4,16 @@ import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from cebench.reporting.cells import grouped
+from cebench.errors import InputError
+from cebench.reporting.cell_texts import headline_numbers
+from cebench.reporting.cells import Number
 from cebench.reporting.published import Column
 from cebench.reporting.tables import Table
 
-FILE_NAME = "per_class.csv"
+FILE_NAME, RECORD = "per_class.csv", "record.json"
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,9 @@ def class_tables(tables: Sequence[Table]) -> list[ClassTable]:
 
 def _class_table(table: Table, column: Column) -> ClassTable | None:
     metric = column.metric.removeprefix("mean_")
-    numbers = [
-        number
-        for number in table.numbers
-        if (number.measurement.column, number.measurement.metric) == (column.id, column.metric)
-        and number.path.name == "record.json"
-    ]
     scores = {
-        row: [s for n in of_row if (s := _scores(n.path.parent / FILE_NAME, metric, column.id))]
-        for row, of_row in grouped(numbers, lambda number: number.row).items()
+        row: [found for number in numbers if (found := _scores(number, metric))]
+        for row, numbers in headline_numbers(table, column).items()
     }
     rows = {row: runs for row, runs in scores.items() if runs}
     if not rows:
@@ -66,25 +61,23 @@ def _class_table(table: Table, column: Column) -> ClassTable | None:
     )
 
 
-def _scores(path: Path, metric: str, column: str) -> dict[str, float]:
-    """Class -> fraction; empty where `path` has no such column, as of a run that has no classes."""
-    if not path.is_file():
+def _scores(number: Number, metric: str) -> dict[str, float]:
+    """Class -> fraction; empty where the run left no such column, as one without classes."""
+    path = number.path.parent / FILE_NAME
+    if number.path.name != RECORD or not path.is_file():
         return {}
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         fields = reader.fieldnames or []
         # A file with several of a table's columns has their names at the end.
-        name = next((n for n in (f"{metric}_{column}", metric) if n in fields), None)
+        names = (f"{metric}_{number.measurement.column}", metric)
+        name = next((name for name in names if name in fields), None)
         if name is None or "class" not in fields:
             return {}
-        return {line["class"]: _number(line[name]) for line in reader}
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return math.nan
+        try:
+            return {line["class"]: float(line[name] or "nan") for line in reader}
+        except ValueError:
+            raise InputError(f"{path}: {name}: expected numbers; run the transfer again") from None
 
 
 def _mean(runs: Sequence[Mapping[str, float]], name: str) -> float | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cebench.reporting.cell_texts import headline_numbers
 from cebench.reporting.cells import Number, grouped
 from cebench.reporting.tables import Table
 from cebench.training.metrics_log import read_metrics
@@ -16,6 +17,9 @@ from .stored_outcomes import Curves, precision_recall_curves
 MOST_LINES, MOST_POINTS, MOST_QUANTITIES = 8, 200, 8
 NOT_DRAWN = {"step", "seconds"}
 
+Log = Sequence[Mapping[str, float]]
+"""The lines of metrics.jsonl."""
+
 
 @dataclass(frozen=True)
 class ChartGroup:
@@ -23,6 +27,8 @@ class ChartGroup:
 
     title: str
     charts: Sequence[Chart]
+    styles: Mapping[str, int]
+    """Label of a line -> its style, in the order of the legend."""
     note: str = ""
 
 
@@ -30,7 +36,16 @@ def learning_curves(runs: Sequence[Run]) -> list[ChartGroup]:
     """For each program a chart of every quantity that its runs logged, a line for each run."""
     logged = [(run, read_metrics(run.folder)) for run in runs if run.folder]
     found = grouped([item for item in logged if item[1]], lambda item: item[0].program)
-    return [_group(program, dict(of_program)) for program, of_program in found.items()]
+    return [_group(program, _by_label(of_program)) for program, of_program in found.items()]
+
+
+def _by_label(logged: Sequence[tuple[Run, Log]]) -> dict[str, Log]:
+    """Runs of the same row and seeds are told apart by their recipes."""
+    by_label: dict[str, Log] = {}
+    for run, lines in logged:
+        taken = run.label in by_label
+        by_label[f"{run.label}, {run.record.recipe.name}" if taken else run.label] = lines
+    return by_label
 
 
 def precision_recall(tables: Sequence[Table]) -> list[ChartGroup]:
@@ -38,44 +53,37 @@ def precision_recall(tables: Sequence[Table]) -> list[ChartGroup]:
     groups = []
     for table in tables:
         for column in table.layout.columns_in_print:
-            headline = [
-                number
-                for number in table.numbers
-                if (number.measurement.column, number.measurement.metric)
-                == (column.id, column.metric)
-            ]
-            found = _curves_of_rows(headline)
+            found = _curves_of_rows(headline_numbers(table, column))
             if found:
                 title = f"{table.layout.heading}: {column.label}"
                 groups.append(_class_charts(title, found))
     return groups
 
 
-def _group(program: str, runs: Mapping[Run, list[dict[str, float]]]) -> ChartGroup:
+def _group(program: str, runs: Mapping[str, Log]) -> ChartGroup:
     shown = dict(list(runs.items())[:MOST_LINES])
-    styles = {run.label: number % STYLES for number, run in enumerate(shown)}
+    styles = {label: number % STYLES for number, label in enumerate(shown)}
     names = dict.fromkeys(n for lines in shown.values() for line in lines for n in line)
     quantities = [name for name in names if name not in NOT_DRAWN]
     charts = []
     for name in quantities[:MOST_QUANTITIES]:
-        series = {run.label: _points(lines, name) for run, lines in shown.items()}
+        series = {label: _points(lines, name) for label, lines in shown.items()}
         drawn = {label: points for label, points in series.items() if points}
         if drawn:
             title = name.replace("_", " ")
             charts.append(line_chart(title, ("step", title), drawn, styles))
     left_out = _left_out("runs", len(runs) - len(shown))
     left_out += _left_out("quantities", len(quantities) - MOST_QUANTITIES)
-    return ChartGroup(program, charts, left_out)
+    return ChartGroup(program, charts, styles, left_out)
 
 
-def _points(lines: Sequence[Mapping[str, float]], name: str) -> Points:
-    # A loss that is not finite is written as NaN and ends the line, not the page.
+def _points(lines: Log, name: str) -> Points:
     known = [(float(line["step"]), float(line[name])) for line in lines if name in line]
-    return thinned([p for p in known if np.isfinite(p).all()], MOST_POINTS)
+    # A loss that is not finite is written as NaN: it ends the line, not the page.
+    return thinned([point for point in known if np.isfinite(point).all()], MOST_POINTS)
 
 
-def _curves_of_rows(headline: Sequence[Number]) -> dict[str, Curves]:
-    rows = grouped(headline, lambda number: number.row)
+def _curves_of_rows(rows: Mapping[str, Sequence[Number]]) -> dict[str, Curves]:
     found = {row: precision_recall_curves(numbers[0]) for row, numbers in rows.items()}
     return {row: curves for row, curves in found.items() if curves}
 
@@ -94,7 +102,7 @@ def _class_charts(title: str, found: Mapping[str, Curves]) -> ChartGroup:
         )
         for name in names
     ]
-    return ChartGroup(title, charts, _left_out("rows", len(found) - len(shown)))
+    return ChartGroup(title, charts, styles, _left_out("rows", len(found) - len(shown)))
 
 
 def _steps(precision: np.ndarray, recall: np.ndarray) -> Points:

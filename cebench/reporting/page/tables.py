@@ -181,9 +181,7 @@ def _bar(column: Column, cell: dict[Any, Any], scale: tuple[float, float]) -> Ba
     )
 
 
-def _bar_text(
-    column: Column, cell: dict[Any, Any], low: float | None, high: float | None
-) -> str:
+def _bar_text(column: Column, cell: dict[Any, Any], low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "no interval"
     factor, decimals = column.factor, column.decimals
