@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cebench import __version__
+from cebench.config import RecipeTier
+from cebench.reporting.comparison import PublishedVerdict
 from cebench.reporting.comparison_formats import HEADINGS
 from cebench.reporting.notes import TIERS, VERDICTS
 from cebench.reporting.published import load_published
@@ -38,8 +40,8 @@ class PageContent:
     """Pictures for which there was no room, or which cannot be read."""
     run_headings: Sequence[str]
     runs: Sequence[Sequence[Text]]
-    tiers: Mapping[str, str]
-    verdicts: Mapping[str, str]
+    tiers: Mapping[RecipeTier, str]
+    verdicts: Mapping[PublishedVerdict, str]
     quoted_checked: bool
     quoted_sources: Mapping[str, str]
 
@@ -84,8 +86,8 @@ def page_content(
         left_out=budget.left_out,
         run_headings=RUN_HEADINGS,
         runs=run_lines(runs),
-        tiers=dict(TIERS),
-        verdicts=dict(VERDICTS),
+        tiers=TIERS,
+        verdicts=VERDICTS,
         quoted_checked=load_quoted().checked,
         quoted_sources=load_quoted().sources,
     )

@@ -116,7 +116,8 @@ def _files(run: Run) -> list[PictureFile]:
 
 
 def _whose(run: Run) -> str:
-    return f"{run.program}: {run.label}"
+    pretraining = run.record.task == "pretraining"
+    return f"pretraining, {run.label}" if pretraining else f"{run.program}, {run.label}"
 
 
 def _data_uri(image: Image.Image) -> str:

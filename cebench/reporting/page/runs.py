@@ -104,17 +104,13 @@ def _line(run: Run) -> list[Text]:
     changed = " with changes" if record.git_dirty else ""
     software = f"cebench {record.cebench_version}{commit}{changed}, torch {record.torch_version}"
     name = run.program if pretraining else f"{run.program}, {run.row}"
-    plain = [record.recipe.name, record.started, software, f"{record.device}, {threads}"]
-    recipe, started, software, device = (Text(text, text) for text in plain)
     return [
         Text(f"{name} ({run.label.partition(', ')[2]})", name),
         Text(record.tier, record.tier),
         _number(seconds, "" if seconds is None else duration_text(seconds)),
         _number(steps, f"{steps:,}" if isinstance(steps, int) else ""),
-        device,
-        software,
-        started,
-        recipe,
+        *(Text(text, text) for text in (f"{record.device}, {threads}", software)),
+        *(Text(text, text) for text in (record.started, record.recipe.name)),
     ]
 
 
