@@ -21,6 +21,8 @@ COMMANDS = {
     "transfer": ("cebench.transfer.command", "Measure weights on one task."),
     "status": ("cebench.commands.status", "Say how far the runs below a folder are."),
     "report": ("cebench.commands.report", "Print Tables 1 and 2 beside the published numbers."),
+    "recipe": ("cebench.commands.recipe", "Show every option of a method or task."),
+    "explain": ("cebench.commands.explain", "Tell what determines a number of a table."),
     "score": ("cebench.commands.score", "Score files that any program wrote."),
     "inpaint": ("cebench.commands.inpaint", "Fill holes in images with pretrained weights."),
     "data": ("cebench.commands.data", "Verify and pack data sets; draw the toy world."),

@@ -1,6 +1,5 @@
 """Recipes: what a program is told, read from TOML, checked at the door, frozen afterwards."""
 
-import difflib
 import hashlib
 import json
 import tomllib
@@ -11,7 +10,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
-from cebench.errors import InputError
+from cebench.errors import InputError, did_you_mean
 
 RecipeTier = Literal["smoke", "custom", "short", "paper"]
 """How much a recipe trains, from the least that can be said; `custom`: it is no shipped recipe."""
@@ -77,7 +76,7 @@ def load_recipe(
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name}: not valid TOML: {error}") from None
     changed = dict(_parse_change(change) for change in changes)
-    suffix = "".join(f"+{key}={_toml_value(changed[key])}" for key in sorted(changed))
+    suffix = "".join(f"+{key}={toml_value(changed[key])}" for key in sorted(changed))
     recipe = validate(kind, {**values, **changed}, where=f"recipe {title}")
     return _with_proven_tier(recipe, package, program), title + suffix
 
@@ -86,7 +85,9 @@ def validate(kind: type[RecipeType], values: Mapping[str, Any], where: str) -> R
     """`values` as a recipe of `kind`; a mistake is one line that names the nearest valid key."""
     for key in values:
         if key not in kind.model_fields:
-            raise InputError(f"{where}: unknown key {key!r}; {_nearest(key, kind)}")
+            raise InputError(
+                f"{where}: unknown key {key!r}; {did_you_mean(key, kind.model_fields)}"
+            )
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
@@ -100,7 +101,7 @@ def validate(kind: type[RecipeType], values: Mapping[str, Any], where: str) -> R
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """Flat `values` as TOML lines (strings, numbers, booleans, lists of them; None is left out)."""
-    lines = [f"{key} = {_toml_value(value)}" for key, value in values.items() if value is not None]
+    lines = [f"{key} = {toml_value(value)}" for key, value in values.items() if value is not None]
     return "\n".join(lines) + "\n"
 
 
@@ -115,18 +116,23 @@ def values_sha256(values: Mapping[str, Any], excluded: Collection[str] = ()) -> 
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
+def recipe_names(package: str, program: str) -> list[str]:
+    """Names of the recipes that ship with `program`, e.g. paper, short, smoke."""
+    folder = files(package) / "recipes" / program
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
+
+
 def _recipe_text(package: str, program: str, name: str) -> tuple[str, str]:
     if name.endswith(".toml"):
         path = Path(name)
         if not path.is_file():
             raise InputError(f"{name}: no such recipe file")
         return path.stem, path.read_text(encoding="utf-8")
-    folder = files(package) / "recipes" / program
-    path_in_package = folder / f"{name}.toml"
+    path_in_package = files(package) / "recipes" / program / f"{name}.toml"
     if not path_in_package.is_file():
-        known = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
+        known = recipe_names(package, program)
         raise InputError(
-            f"no recipe {name!r} for {program}; choose from {', '.join(known)} or give a .toml file"
+            f"no recipe {name!r} for {program}; {did_you_mean(name, known)}, or give a .toml file"
         )
     return f"{program}-{name}", path_in_package.read_text(encoding="utf-8")
 
@@ -154,11 +160,7 @@ def _parse_change(change: str) -> tuple[str, Any]:
         return key.strip(), text.strip()
 
 
-def _nearest(key: str, kind: type[Recipe]) -> str:
-    near = difflib.get_close_matches(key, kind.model_fields, n=1, cutoff=0.0)
-    return f"did you mean {near[0]!r}? All keys: {', '.join(kind.model_fields)}"
-
-
-def _toml_value(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """`value` (a string, number, boolean or list of them) as TOML writes it."""
     # JSON strings, numbers, booleans and arrays are valid TOML.
     return json.dumps(value, ensure_ascii=False)

@@ -3,7 +3,9 @@
 Every message is one line: what was wrong and where, what was expected, what to do.
 """
 
+import difflib
 import signal
+from collections.abc import Iterable
 
 
 class CebenchError(Exception):
@@ -24,3 +26,12 @@ class Interrupted(CebenchError):  # noqa: N818 - it names what happened, not a m
     def __init__(self, message: str, signal_number: int = signal.SIGINT) -> None:
         super().__init__(message)
         self.exit_status = 128 + signal_number
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a wrong name: a similar known one if there is any, then all."""
+    names = list(known)
+    similar = difflib.get_close_matches(name, names, n=1)
+    if not similar:
+        return f"choose from {', '.join(names)}"
+    return f"did you mean {similar[0]!r}? All: {', '.join(names)}"

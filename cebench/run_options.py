@@ -12,17 +12,39 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(
-        "--out", type=click.Path(path_type=Path), required=True, help="The run directory."
+        "--out",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="The run directory: what the run leaves.",
     ),
     click.option(
         "--recipe",
         default="short",
         show_default=True,
-        help="smoke, short, paper or a .toml file.",
+        help="Name of a recipe (`cebench recipe` lists them) or a .toml file.",
     ),
-    click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
-    click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True),
+    click.option(
+        "--set",
+        "changes",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Change an option of the recipe; may be given several times. "
+        "`cebench recipe show NAME` explains every option of a method or task.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Of all randomness of the run.",
+    ),
+    click.option(
+        "--device",
+        type=click.Choice(DEVICES),
+        default="auto",
+        show_default=True,
+        help="auto: a CUDA GPU if there is one, else the processor.",
+    ),
     click.option("--no-resume", is_flag=True, help="Start this run over instead of continuing it."),
     click.option("--tensorboard", is_flag=True, help="Also log to OUT/tensorboard."),
     click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing."),

@@ -79,6 +79,8 @@ MISTAKES = {
         "no such folder of gallery images",
     ),
     "no results": (["report"], "results"),
+    "no such method": (["recipe", "show", "contxt"], "did you mean 'context'"),
+    "no such cell": (["explain", "context detecton"], "did you mean 'detection'"),
     "no image": (["inpaint", "absent.png", "--weights", "w", "--out", "o"], "absent.png"),
     "no tree": (["data", "verify", "absent"], "absent"),
     "no such file": (["weights", "inspect", "absent.safetensors"], "no such weights file"),

@@ -47,8 +47,9 @@ def test_every_other_file_is_package_data() -> None:
 
 
 def test_installed_package_has_its_data() -> None:
-    for package, name in (("cebench", "py.typed"), ("cebench.reporting", "published.toml")):
-        assert resources.files(package).joinpath(name).is_file()
+    assert resources.files("cebench").joinpath("py.typed").is_file()
+    for name in ("published.toml", "quoted.toml", "ledger.toml"):
+        assert resources.files("cebench.reporting").joinpath(name).is_file()
     for package in ("cebench.pretrain", "cebench.transfer"):
         folders = resources.files(package).joinpath("recipes").iterdir()
         assert all(folder.joinpath("short.toml").is_file() for folder in folders)

@@ -14,7 +14,7 @@ from cebench.metrics.weighted_average_precision import DEFINITIONS
 def classification_summary(
     scores: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> dict[str, Any]:
-    """What `cebench score classification --json` prints and every classification run records.
+    """Scores of multi-label classification by three definitions, as `cebench score --json` prints.
 
     Args:
         scores: (N, C) finite, higher is more likely.

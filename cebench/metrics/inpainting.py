@@ -50,7 +50,7 @@ class RegionScores:
     """Errors: lower is better; PSNR and SSIM: higher. Infinite PSNR means a perfect prediction."""
 
     mean_l1: float
-    """Mean |difference| over all values of all images, in [0, 1]."""
+    """Mean absolute difference over all values of all images, in [0, 1]."""
     mean_l2: float
     """Mean squared difference over all values of all images, in [0, 1]."""
     psnr_per_image_mean_db: float

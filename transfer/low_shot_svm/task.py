@@ -46,12 +46,12 @@ def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
                 scores = predict(svms, test_features, recipe.draws)
                 store(folder, shots, sets.test.ids, scores)
                 report(done, len(missing))
-    scores = {shots: stored(folder, shots, recipe.draws, sets.test.ids) for shots in recipe.shots}
-    values = {shots: _score(draws, sets.test.labels) for shots, draws in scores.items()}
+    of_shots = {shots: stored(folder, shots, recipe.draws, sets.test.ids) for shots in recipe.shots}
+    values = {shots: _score(draws, sets.test.labels) for shots, draws in of_shots.items()}
     write_draws(folder / "draws.csv", values)
     return Outcome(
         measurements=list(measurements(values, len(sets.test.ids))),
-        scored_from=scored_from(scores, sets.test),
+        scored_from=scored_from(of_shots, sets.test),
         data_fingerprint=sets.fingerprint,
     )
 

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from cebench.data.voc.devkit import VOID_LABEL
 from cebench.devices import autocast, compiled
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
+from cebench.models.backbones import trunk_architecture
 from cebench.models.caffenet import preprocess
 from cebench.models.fcn import FCN, segmentation_cross_entropy
 from cebench.models.parameter_groups import scale_rates
@@ -174,7 +175,8 @@ def build(recipe: SegmentationRecipe, run_context: RunContext, data: Segmentatio
     fc6 and fc7 are the weights' own with `random_from=drop7`; InputError if they have none.
     """
     generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fcn"))
-    network = FCN(NUM_CLASSES, recipe.stride, recipe.head_init, generator)
+    architecture = trunk_architecture(run_context.weights.sidecar.architecture)
+    network = FCN(NUM_CLASSES, recipe.stride, recipe.head_init, generator, architecture)
     logger.info(f"{run_context.weights.name}: {load_trunk(network.trunk, run_context.weights)}")
     if recipe.random_from == "drop7":
         load_fc6_and_fc7(network.head.fc6, network.head.fc7, run_context.weights)

@@ -1,0 +1,100 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from cebench.cli import cli
+from cebench.commands import explain as explain_command
+from cebench.commands.explain import find_cell
+from cebench.errors import InputError
+from cebench.reporting.published import load_published
+
+ROOT = Path(__file__).parents[2]
+CELLS = [
+    (row.id, column.id)
+    for layout in load_published().layouts.values()
+    for row in layout.rows
+    for column in layout.columns
+]
+
+
+def explained(runner: CliRunner, cell: str, folder: Path) -> dict[str, Any]:
+    result = runner.invoke(
+        cli, ["explain", cell, "--json", "--results", str(folder)], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    content: dict[str, Any] = json.loads(result.output)
+    return content
+
+
+def test_context_detection(runner: CliRunner, tmp_path: Path) -> None:
+    content = explained(runner, "context detection", tmp_path)
+    assert content["task"] == "detection"
+    assert content["metric"] == "mean_ap_voc07_11pt"
+    assert content["protocol"].startswith("voc-fast-rcnn-selective-search version ")
+    assert content["published"]["printed"] == "44.5%"
+    assert [number["percent"] for number in content["quoted"]["numbers"]] == [44.5]
+    assert content["records"] == []
+    ids = {choice["id"] for choice in content["choices"]}
+    assert {"context-mask", "detection-schedule"} <= ids
+    assert not {"segmentation-stride", "imagenet-init", "gan-overlap"} & ids
+
+
+def test_a_conflict_is_told(runner: CliRunner, tmp_path: Path) -> None:
+    content = explained(runner, "motion classification", tmp_path)
+    assert [number["percent"] for number in content["quoted"]["numbers"]] == [62.8, 63.1]
+    assert "58.7" in content["quoted"]["conflicts"][0]
+
+
+@pytest.mark.parametrize(
+    ("cell", "task"),
+    [
+        ("context-gan psnr", "inpainting"),
+        ("random classification_fc8", "classification"),
+        ("anything conv4", "linear-svm"),
+        ("anything shots_8", "low-shot-svm"),
+        ("context pretraining_time", ""),
+    ],
+)
+def test_the_task_behind_a_column(runner: CliRunner, cell: str, task: str, tmp_path: Path) -> None:
+    assert explained(runner, cell, tmp_path)["task"] == task
+
+
+def test_every_cell_of_the_tables_is_found() -> None:
+    for row, column in CELLS:
+        found_row, _, found_column = find_cell(f"{row} {column}")
+        assert (found_row, found_column.id) == (row, column)
+
+
+def test_records_of_a_folder(runner: CliRunner) -> None:
+    content = explained(runner, "context-gan psnr", ROOT / "results")
+    assert {record["seed"] for record in content["records"]} == {0, 1, 2}
+    assert all(17 < record["value"] < 19 for record in content["records"])
+    assert all(Path(record["path"]).is_file() for record in content["records"])
+
+
+def test_text_fits_80_columns_and_names_the_entries(runner: CliRunner) -> None:
+    text = runner.invoke(
+        cli, ["explain", "context segmentation", "--results", str(ROOT / "results")]
+    ).output
+    assert "published    30.0%" in text
+    assert "29.7 % (context)" in text
+    assert "[segmentation-stride]" in text
+    prose = [line for line in text.splitlines() if "/" not in line]
+    assert max(map(len, prose)) <= explain_command.COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("detection", "expected a row and a column"),
+        ("context detecton", "no column 'detecton'; did you mean 'detection'"),
+        ("contxt detection", "no row 'contxt'; did you mean 'context'"),
+        ("", "expected a row and a column"),
+    ],
+)
+def test_a_wrong_cell_is_one_line(cell: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find_cell(cell)
