@@ -46,7 +46,7 @@ class CoverageRule:
 CLASS_RULE: Final = CoverageRule(rarest_images=20)
 """For a single class's average precision, step-wise or area."""
 # The envelope's bias shrinks slower than a bootstrap of the same images shows.
-_AREA = CoverageRule(rarest_images=20, largest_bias=1.0)
+_AREA = CoverageRule(rarest_images=20, largest_bias=0.75)
 _ELEVEN_POINTS = CoverageRule(
     never="11-point AP takes the best precision at recall 0, whose bootstrap covers too rarely"
 )
