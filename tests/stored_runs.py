@@ -9,7 +9,14 @@ from outcome_makers import boxes, label_scores
 from samples import changed
 
 from cebench.reporting.outcome_parts import LabelScores, ScoredBoxes
-from cebench.reporting.outcomes import FILE_NAME, OutcomePart, RunOutcome, rescored, write_outcome
+from cebench.reporting.outcomes import (
+    FILE_NAME,
+    OutcomePart,
+    RunOutcome,
+    rescored,
+    with_intervals,
+    write_outcome,
+)
 from cebench.reporting.records import Record, write_record
 
 CLASSIFICATION = changed(
@@ -22,14 +29,15 @@ CLASSIFICATION = changed(
 
 
 def store_run(folder: Path, record: Record, outcome: RunOutcome) -> Record:
-    """Write both files of a run, the record's values scored from the outcome."""
+    """Write both files of a run, the record's values and intervals those of the outcome."""
     folder.mkdir(parents=True, exist_ok=True)
     values = rescored(outcome, record)
-    measurements = tuple(
+    measurements = [
         replace(m, value=values.get(place, m.value)) for place, m in enumerate(record.measurements)
-    )
+    ]
+    with_ends = with_intervals(measurements, outcome, record.weights.method)
     sha256 = write_outcome(folder / FILE_NAME, outcome)
-    record = replace(record, measurements=measurements, outcome_sha256=sha256)
+    record = replace(record, measurements=with_ends, outcome_sha256=sha256)
     write_record(folder / "record.json", record)
     return record
 
@@ -49,7 +57,7 @@ def classification_run(
         tuple(f"{n:06}" for n in range(images)),
         (OutcomePart(scored=LabelScores.from_scores(scores, labels), column="classification"),),
     )
-    head = changed(CLASSIFICATION, row=row, **changes)
+    head = changed(CLASSIFICATION, row=row, count=images, **changes)
     metrics = ("mean_ap_sklearn", "mean_ap_voc07_11pt", "mean_ap_area")
     measurements = tuple(replace(head.measurements[0], metric=metric) for metric in metrics)
     return store_run(folder, replace(head, measurements=measurements), outcome)
@@ -62,7 +70,7 @@ def detection_run(folder: Path, row: str, jitter: float, images: int = 120) -> R
     outcome = RunOutcome(
         tuple(f"{n:06}" for n in range(images)), (OutcomePart(scored=part, column="detection"),)
     )
-    return store_run(folder, changed(row=row), outcome)
+    return store_run(folder, changed(row=row, count=images), outcome)
 
 
 def three_rows(folder: Path, strengths: Sequence[float] = (1.5, 0.2, 0.2)) -> Path:
