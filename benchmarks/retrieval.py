@@ -93,7 +93,7 @@ def by_pair(query: np.ndarray, gallery: np.ndarray) -> int:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Of one call."""
+    """Seconds of one call."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -17,6 +17,7 @@ METHODS = (
     "autoencoder",
     "denoising-autoencoder",
     "imagenet",
+    "kmeans-init",
     "random",
 )
 

@@ -21,7 +21,7 @@ from cebench.reporting.records import (
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import TRUNK_ARCHITECTURE, Sidecar, read_sidecar, save_weights
 
-from . import autoencoder, context, context_gan, denoising, imagenet, random
+from . import autoencoder, context, context_gan, denoising, imagenet, kmeans_init, random
 from .run_context import Pretrained, RunContext
 
 logger = logging.getLogger("cebench")
@@ -43,6 +43,7 @@ METHODS = {
     "autoencoder": Method(autoencoder.AutoencoderRecipe, autoencoder.pretrain),
     "denoising-autoencoder": Method(denoising.DenoisingRecipe, denoising.pretrain),
     "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
+    "kmeans-init": Method(kmeans_init.KmeansInitRecipe, kmeans_init.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
 }
 
@@ -131,7 +132,7 @@ def _weights_in(folder: Path) -> Path:
 
 
 def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pretrained) -> Sidecar:
-    """Of the trunk."""
+    """The sidecar of the trunk."""
     return Sidecar(
         architecture=TRUNK_ARCHITECTURE,
         method=request.method,

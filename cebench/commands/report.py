@@ -55,8 +55,9 @@ def report(
     """Print Tables 1 and 2: measured, published, difference.
 
     RESULTS are folders that are searched for record.json files of finished runs and for folders
-    named `records` (default: results). A cell is the mean over pretrainings and fine-tunings that
-    agree in all but their seeds; what does not agree is refused, not averaged.
+    named `records` (default: results), or bundles of `cebench pack`. A cell is the mean over
+    pretrainings and fine-tunings that agree in all but their seeds; what does not agree is refused,
+    not averaged.
 
     Where runs have their predictions stored (outcome.safetensors), letters say which rows of a
     column differ; --compare and --baseline need them.

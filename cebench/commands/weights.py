@@ -51,23 +51,35 @@ def inspect(file: Path, as_json: bool) -> None:
 @weights.command("import")
 @click.argument("file", type=_PATH)
 @click.option(
+    "--like",
+    metavar="NAME",
+    help="A published file: context-encoder, doersch, wang-gupta, agrawal, caffenet, "
+    "inpaint-center. Instead of --as, --method and --mapping, which count before it.",
+)
+@click.option(
     "--as",
     "architecture",
-    required=True,
-    metavar="caffenet|torchvision/NAME|timm/NAME",
-    help="Which network the tensors belong to.",
+    metavar="NETWORK",
+    help="Which network the tensors belong to: caffenet, caffenet-nogroups, torchvision/NAME, "
+    "timm/NAME, inpainting-generator.",
 )
-@click.option("--method", required=True, metavar="ROW", help="Row of the tables: imagenet, ...")
+@click.option("--method", metavar="ROW", help="Row of the tables: imagenet, ...")
 @click.option("--out", type=_PATH, required=True, help="Folder for weights.safetensors and .json.")
 @click.option("--mapping", type=_PATH, help="TOML: names, colour order, range, mean, std, side.")
-@click.option("--inside", default="", metavar="KEY", help="Key of the state dict in FILE.")
+@click.option("--inside", default="", metavar="A.B.C", help="Keys down to the state dict in FILE.")
 @click.option("--prefix", default="", help="What the names in FILE begin with, such as module.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def import_(*, as_json: bool, **given: Any) -> None:
-    """Make a weights file of FILE, a state dict from another program (.pth, .safetensors).
+    r"""Make a weights file of FILE, from another program.
 
+    FILE is a state dict (.pth, .safetensors), a Caffe net (.caffemodel) or a Torch7 network (.t7).
     Prints which tensors were matched, transformed and left out; refuses what does not cover the
     whole trunk. Nothing is downloaded, and no code in FILE is run.
+
+    \b
+    cebench weights import ce_features.caffemodel --like context-encoder --out weights/context
+    cebench weights import resnet.pth --as torchvision/resnet50 --method moco \
+        --prefix module.encoder_q. --out weights/moco
     """
     from dataclasses import asdict
 
@@ -76,6 +88,65 @@ def import_(*, as_json: bool, **given: Any) -> None:
     imported = import_weights(**given)
     shown = {**asdict(imported), "path": str(imported.path)}
     click.echo(json.dumps(shown, indent=2) if as_json else str(imported))
+
+
+@weights.command()
+@click.argument("file", type=_PATH)
+@click.option(
+    "--to",
+    type=click.Choice(["torchvision", "caffe", "safetensors"]),
+    required=True,
+    help="torchvision's names, a .caffemodel, or our names without a sidecar.",
+)
+@click.option("--out", type=_PATH, required=True, help="File to write: .safetensors, .caffemodel.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def export(file: Path, to: str, out: Path, as_json: bool) -> None:
+    r"""Write FILE, a weights file or a run directory, for another program, bit for bit.
+
+    Says what the network takes, and which tensors torchvision's AlexNet has in other shapes.
+
+    \b
+    cebench weights export runs/context --to caffe --out context.caffemodel
+    cebench weights export weights/alexnet --to torchvision --out alexnet.safetensors
+    """
+    from dataclasses import asdict
+
+    from cebench.weights.exporting import export_weights
+
+    exported = export_weights(file, to, out)
+    shown = {**asdict(exported), "path": str(exported.path)}
+    click.echo(json.dumps(shown, indent=2) if as_json else str(exported))
+
+
+@weights.command()
+@click.argument("file", type=_PATH)
+@click.option(
+    "--on",
+    type=_PATH,
+    multiple=True,
+    required=True,
+    help="Folder of images, VOC year folder or tar file (may be given several times).",
+)
+@click.option("--out", type=_PATH, required=True, help="Folder for weights.safetensors and .json.")
+@click.option("--images", "count", default=16, show_default=True, help="How many images to use.")
+@click.option("--seed", default=0, show_default=True, help="Of the images' choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def rescale(*, as_json: bool, **given: Any) -> None:
+    r"""Scale the layers of FILE until their gradients have one relative size (row ROW-rescaled).
+
+    FILE is a weights file or a run directory, its trunk without normalisation layers.
+
+    \b
+    cebench weights rescale weights/doersch --on VOCdevkit/VOC2007 --out weights/doersch-rescaled
+    cebench weights rescale runs/context --on photos --images 32 --out runs/context-rescaled
+    """
+    from dataclasses import asdict
+
+    from cebench.weights.rescaling import rescale_weights
+
+    rescaled = rescale_weights(**given)
+    shown = {**asdict(rescaled), "path": str(rescaled.path)}
+    click.echo(json.dumps(shown, indent=2) if as_json else str(rescaled))
 
 
 def _trunk_verdict(loaded: Any) -> str:

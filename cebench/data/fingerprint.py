@@ -30,6 +30,6 @@ def fingerprint_files(paths: Sequence[Path], root: Path | None = None) -> str:
 
 
 def fingerprint(names: Sequence[str], contents: Sequence[str]) -> str:
-    """The same from the names and the SHA-256 of each content, where the files are not at hand."""
+    """SHA-256 over sorted (name, SHA-256 of content) pairs, as `fingerprint_files` makes it."""
     lines = sorted(f"{name}\0{content}\n" for name, content in zip(names, contents, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

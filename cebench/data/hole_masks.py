@@ -69,7 +69,7 @@ class CentralHole:
     sample_shape: tuple[int, ...] = field(default=(0,), init=False)
 
     def __call__(self, uniforms: Tensor) -> Tensor:
-        """See Holes; nothing is left to chance."""
+        """(N, 0) to (N, size, size) bool: the same square in every mask."""
         shape = (len(uniforms), self.size, self.size)
         holes = torch.zeros(shape, dtype=torch.bool, device=uniforms.device)
         hidden = middle(self.size, self.side)
@@ -85,7 +85,7 @@ class RandomBlocks:
     sample_shape: tuple[int, ...] = field(default=(ATTEMPTS, 3), init=False)
 
     def __call__(self, uniforms: Tensor) -> Tensor:
-        """See Holes; a block takes its side, row and column."""
+        """Masks (N, size, size) of uniform numbers; a block takes its side, row and column."""
         low, high = BLOCK_SIDES
         sides = ((low + (high - low) * uniforms[..., 0]) * self.size).round().clamp_(min=1)
         starts = (uniforms[..., 1:] * (self.size - sides + 1)[..., None]).floor()
@@ -128,11 +128,11 @@ class RandomRegions:
         return cls.from_shapes(size, read_silhouettes(voc, image_set))
 
     def to(self, device: torch.device | str) -> "RandomRegions":
-        """The same with its silhouettes on `device`, where the uniform numbers must be."""
+        """A copy with its silhouettes on `device`, where the uniform numbers must be."""
         return replace(self, bank=self.bank.to(device), sides=self.sides.to(device))
 
     def __call__(self, uniforms: Tensor) -> Tensor:
-        """See Holes; a silhouette takes its number, place, extent, mirror, stretch, two turns."""
+        """Masks (N, size, size) of uniform numbers; a silhouette takes its number, place and shape."""
         size = self.size
         index = (uniforms[..., 0] * len(self.bank)).to(torch.int32)
         start, centres = index * FRAMED_SIDE**2, uniforms[..., 1:3] * size
@@ -224,7 +224,7 @@ class ScatteredPixels:
     sample_shape: tuple[int, ...] = field(default=(2,), init=False)
 
     def __call__(self, uniforms: Tensor) -> Tensor:
-        """See Holes; two numbers are the key of a hash that stands in for a number per pixel."""
+        """Masks (N, size, size); two numbers are the key of a hash, instead of one per pixel."""
         high, low = (uniforms * 2**16).int().unbind(1)
         pixels = torch.arange(self.size**2, dtype=torch.int32, device=uniforms.device)
         # Steps of the golden ratio through the last rounds of MurmurHash3, all modulo 2^32.

@@ -33,7 +33,7 @@ class PhotoIdentities:
     voc_ids: Sequence[str]
     """Such as 2007_000032; "" for other photos."""
     sha256: Sequence[str]
-    """Of the files' contents."""
+    """SHA-256 of each file's content."""
     signatures: np.ndarray
     """(N, SIGNATURE_VALUES) float16, see `difference_signature`."""
 
@@ -41,7 +41,7 @@ class PhotoIdentities:
         return len(self.sha256)
 
     def select(self, index: Sequence[int]) -> "PhotoIdentities":
-        """Those of the photos `index`, in that order."""
+        """The identities of the photos `index`, in that order."""
         voc_ids, sha256 = ([words[i] for i in index] for words in (self.voc_ids, self.sha256))
         return PhotoIdentities(voc_ids, sha256, self.signatures[list(index)])
 
@@ -107,7 +107,7 @@ def difference_signature(image: Image.Image) -> np.ndarray:
 
 
 def _voc_id(path: Path) -> str:
-    """Such as 2007_000032; VOC2007 itself leaves the year to its folder."""
+    """VOC id with its year, such as 2007_000032, from a photograph's path; "" if it has none."""
     if re.fullmatch(r"20\d\d_\d{6}", path.stem):
         return path.stem
     year = re.fullmatch(r"VOC(20\d\d)", path.absolute().parent.parent.name)

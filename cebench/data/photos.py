@@ -52,7 +52,7 @@ class Photo:
 
     @property
     def shown(self) -> Path:
-        """What messages call it."""
+        """Path by which messages name the photograph."""
         return self.path / self.member
 
     def read(self) -> bytes:
@@ -67,12 +67,12 @@ class Photo:
             raise InputError(f"cannot read {self.path}: {error.strerror}") from error
 
     def sha256(self) -> str:
-        """Of the bytes of the image file."""
+        """SHA-256 of the image file's bytes, in hexadecimal."""
         return hashlib.sha256(self.read()).hexdigest()
 
     @property
     def file_size(self) -> int:
-        """Of the image file, in bytes."""
+        """Size of the image file in bytes."""
         return self.size if self.member else self.path.stat().st_size
 
     def resized(self, short_side: int | None) -> Image.Image:

@@ -34,18 +34,18 @@ class ClassCount:
 
     boxes: int = 0
     difficult: int = 0
-    """Of the boxes."""
+    """Boxes marked difficult."""
     images: int = 0
     """Images with a box of the class, difficult or not."""
     masks: int = 0
     """Label images with a pixel of the class."""
     pixels: int = 0
-    """Of the class in all label images."""
+    """Pixels of the class in all label images."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What one data set holds."""
+    """Counts and problems of one data set."""
 
     kind: str
     """VOC2007 and the like, SBD, images or packed store."""
@@ -57,7 +57,7 @@ class Findings:
     masks: int = 0
     """Readable label images."""
     pixels: int = 0
-    """Of all label images; those that no class and not `void_pixels` count are background."""
+    """Pixels of all label images; those that no class and not `void_pixels` count are background."""
     void_pixels: int = 0
     void_share: float = 0.0
     """Void pixels over all pixels of the label images."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from cebench.data.hole_masks import middle
 from cebench.data.resize import resize
 from cebench.errors import InputError
-from cebench.models.backbones import build_trunk
+from cebench.models.backbones import build_trunk, trunk_architecture
 from cebench.models.caffenet import IMAGENET_MEAN_RGB, CaffeNetTrunk, preprocess
 from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
 from cebench.models.inpainting_gan import PUBLISHED_FILL_RGB, InpaintingGenerator, predicted_side
@@ -101,7 +101,7 @@ def load_context_features(weights: Weights, device: torch.device) -> ContextFeat
     """The network in `weights`, or the CaffeNet trunk of weights that fill no holes."""
     if weights.sidecar.architecture in FILLING_ARCHITECTURES:
         return load_inpainter(weights, device)
-    trunk = build_trunk()
+    trunk = build_trunk(trunk_architecture(weights.sidecar.architecture))
     load_trunk(trunk, weights)
     return TrunkFeatures(trunk.eval().to(device), weights.sidecar.preprocessing.mean_rgb)
 
@@ -231,7 +231,7 @@ def visible_context(
     side: int = IMAGE_SIDE,
     fill_rgb: Sequence[float] = IMAGENET_MEAN_RGB,
 ) -> tuple[NDArray[np.float64], Hole]:
-    """What is left of images beside a hole, at a network's size.
+    """The visible pixels of images around a hole, at a network's size.
 
     Network pixels are averages of visible pixels alone: neither hidden pixels nor the colour that
     replaces them bleed into the context.

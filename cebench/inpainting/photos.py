@@ -30,7 +30,7 @@ MOST_ROWS = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What to fill, and what to write."""
+    """Images to fill, and where the fillings are written."""
 
     files: Sequence[Path]
     fillers: Mapping[str, Filler]

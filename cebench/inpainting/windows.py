@@ -48,7 +48,7 @@ class Window(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What one window fills."""
+    """One window to fill."""
 
     window: Window
     top: int

@@ -15,7 +15,7 @@ from cebench.metrics.detection import Objects, paired_iou
 
 @dataclass(frozen=True)
 class Coverage:
-    """Of the objects of a class or of all; the fractions are nan without objects."""
+    """How well proposals cover the objects of a class, or all; nan without objects."""
 
     recall_at_50: float
     recall_at_70: float
@@ -42,7 +42,7 @@ def best_overlaps(boxes: Sequence[np.ndarray], truth: Objects) -> np.ndarray:
 
 
 def coverage(best: np.ndarray, truth: Objects, label: int | None = None) -> Coverage:
-    """Of one class, or of all together.
+    """The coverage of one class, or of all together.
 
     Args:
         best: (G,) of `best_overlaps`.

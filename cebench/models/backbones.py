@@ -17,8 +17,11 @@ from torch import Tensor, nn
 from cebench.errors import InputError
 from cebench.models.caffenet import POOL5_FEATURES, CaffeNetTrunk, PoolFreeTrunk
 
-CAFFENET: Literal["caffenet-trunk"] = "caffenet-trunk"
-CAFFENET_POOL_FREE: Literal["caffenet-trunk-pool-free"] = "caffenet-trunk-pool-free"
+TrunkArchitecture = Literal["caffenet-trunk", "caffenet-trunk-pool-free", "caffenet-trunk-nogroups"]
+CAFFENET: TrunkArchitecture = "caffenet-trunk"
+CAFFENET_POOL_FREE: TrunkArchitecture = "caffenet-trunk-pool-free"
+CAFFENET_WITHOUT_GROUPS: TrunkArchitecture = "caffenet-trunk-nogroups"
+"""CaffeNet whose conv2, conv4 and conv5 see all channels, as Doersch et al. train it."""
 LIBRARIES = ("torchvision", "timm")
 SVM_VALUES = 9216
 """About how many numbers a layer is averaged down to for a linear SVM: those of pool5."""
@@ -170,8 +173,13 @@ def is_foreign(architecture: str) -> bool:
     return architecture.partition("/")[0] in LIBRARIES
 
 
+def trunk_architecture(architecture: str) -> TrunkArchitecture:
+    """The trunk for weights of `architecture`: without groups for those without, else CaffeNet."""
+    return CAFFENET_WITHOUT_GROUPS if architecture == CAFFENET_WITHOUT_GROUPS else CAFFENET
+
+
 def build_trunk(
-    architecture: Literal["caffenet-trunk", "caffenet-trunk-pool-free"] = CAFFENET,
+    architecture: TrunkArchitecture = CAFFENET,
     generator: torch.Generator | None = None,
     *,
     conv1_padding: int = 0,
@@ -180,21 +188,24 @@ def build_trunk(
     """A CaffeNet trunk with the reference net's initial weights; every network's is built here.
 
     Args:
-        architecture: CaffeNet's own or the one without pooling, for which paddings have no meaning.
+        architecture: CaffeNet's own, the one without groups, or the one without pooling, for which
+            paddings have no meaning.
         generator: source of the initial weights (on the CPU); torch's global one if None.
         conv1_padding: see `CaffeNetTrunk`.
         pool_padding: see `CaffeNetTrunk`.
     """
     if architecture == CAFFENET_POOL_FREE:
         return PoolFreeTrunk(generator)
-    return CaffeNetTrunk(conv1_padding, pool_padding, generator)
+    groups = architecture != CAFFENET_WITHOUT_GROUPS
+    return CaffeNetTrunk(conv1_padding, pool_padding, generator, groups)
 
 
 def build_backbone(architecture: str, seed: int = 0, side: int | None = None) -> Backbone:
     """A backbone with weights drawn from `seed`, whatever state torch's generator is in.
 
     Args:
-        architecture: `torchvision/NAME`, `timm/NAME`; anything else is CaffeNet.
+        architecture: `torchvision/NAME`, `timm/NAME` or `caffenet-trunk-nogroups`; anything else
+            is CaffeNet.
         seed: what the initial weights are drawn from.
         side: side of the images where it is not the network's usual one; CaffeNet's is 227.
 
@@ -208,9 +219,10 @@ def build_backbone(architecture: str, seed: int = 0, side: int | None = None) ->
             return _torchvision(architecture, name, side or 224)
         if library == "timm":
             return _timm(architecture, name, side)
+        own = trunk_architecture(architecture)
         return CaffeNetBackbone(
-            architecture=CAFFENET,
-            trunk=build_trunk(),
+            architecture=own,
+            trunk=build_trunk(own),
             side=227,
             features=POOL5_FEATURES,
             layers=_CAFFENET_LAYERS,

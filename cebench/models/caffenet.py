@@ -37,7 +37,7 @@ TRUNK_TENSORS = tuple(f"conv{i}.{kind}" for i in range(1, 6) for kind in ("weigh
 
 
 def preprocess(images: Tensor, mean: Sequence[float] = IMAGENET_MEAN_RGB) -> Tensor:
-    """What a trunk is fed: pixels minus the mean pixel, so that a pixel equal to the mean is 0.
+    """Pixels minus the mean pixel: a pixel equal to the mean becomes 0.
 
     Args:
         images: (N, 3, H, W), RGB, 0..255, uint8 or floating point; left as it is.
@@ -69,7 +69,7 @@ class LocalResponseNorm(nn.Module):
 
 
 class CaffeNetTrunk(nn.Module):
-    """conv1 to pool5 with grouped conv2, conv4 and conv5; 2,334,080 parameters.
+    """conv1 to pool5 with grouped conv2, conv4 and conv5; 2,334,080 parameters (3,747,200 without).
 
     Caffe rounds pooled sizes up and drops a last window that starts beyond the padded image;
     `ceil_mode` is the same rule.
@@ -78,6 +78,7 @@ class CaffeNetTrunk(nn.Module):
         conv1_padding: 0 in the classification net, 5 in Fast R-CNN, 100 in FCN.
         pool_padding: padding of pool1 and pool2; 1 in Fast R-CNN.
         generator: source of the initial weights (on the CPU); torch's global one if None.
+        groups: whether conv2, conv4 and conv5 have two groups; not in Doersch et al.'s network.
     """
 
     def __init__(
@@ -85,17 +86,19 @@ class CaffeNetTrunk(nn.Module):
         conv1_padding: int = 0,
         pool_padding: int = 0,
         generator: torch.Generator | None = None,
+        groups: bool = True,
     ) -> None:
         super().__init__()
+        count = 2 if groups else 1
         self.conv1 = nn.Conv2d(3, 96, 11, stride=4, padding=conv1_padding)
         self.pool1: nn.Module = nn.MaxPool2d(3, 2, padding=pool_padding, ceil_mode=True)
         self.norm1 = LocalResponseNorm()
-        self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=2)
+        self.conv2 = nn.Conv2d(96, 256, 5, padding=2, groups=count)
         self.pool2: nn.Module = nn.MaxPool2d(3, 2, padding=pool_padding, ceil_mode=True)
         self.norm2 = LocalResponseNorm()
         self.conv3 = nn.Conv2d(256, 384, 3, padding=1)
-        self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=2)
-        self.conv5 = nn.Conv2d(384, POOL5_CHANNELS, 3, padding=1, groups=2)
+        self.conv4 = nn.Conv2d(384, 384, 3, padding=1, groups=count)
+        self.conv5 = nn.Conv2d(384, POOL5_CHANNELS, 3, padding=1, groups=count)
         self.pool5: nn.Module = nn.MaxPool2d(3, 2, ceil_mode=True)
         caffenet_fillers(self, generator)
 
@@ -193,6 +196,7 @@ def data_dependent_init(
     layers: Sequence[Layer],
     inputs: Sequence[Tensor],
     compute: Callable[[Layer, Tensor], Tensor],
+    mean_output: float = 0,
 ) -> None:
     """Scale and shift layers so that each unit has mean 0 and variance 1 before its ReLU.
 
@@ -204,6 +208,7 @@ def data_dependent_init(
         layers: one behind the other, with a ReLU between.
         inputs: of the first, from some training images, in one or several parts.
         compute: a layer's output, units along dimension 1.
+        mean_output: another mean than 0.
     """
     for layer in layers:
         units = torch.cat([compute(layer, x).transpose(0, 1).flatten(1) for x in inputs], dim=1)
@@ -211,5 +216,5 @@ def data_dependent_init(
         deviation.clamp_(min=1e-6)  # A unit that never changes has none.
         layer.weight /= deviation.view(-1, *[1] * (layer.weight.dim() - 1))
         assert layer.bias is not None
-        layer.bias.copy_((layer.bias - mean) / deviation)
+        layer.bias.copy_((layer.bias - mean) / deviation + mean_output)
         inputs = [F.relu(compute(layer, x)) for x in inputs]

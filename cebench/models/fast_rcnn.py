@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.backbones import build_trunk
+from cebench.models.backbones import CAFFENET, TrunkArchitecture, build_trunk
 from cebench.models.caffenet import (
     POOL5_FEATURES,
     POOL5_SIDE,
@@ -38,6 +38,7 @@ class FastRCNN(nn.Module):
         generator: source of the initial weights (on the CPU); torch's global one if None.
         conv1_padding: 5 in the original, which centres conv5's pixel i on image pixel 16 * i.
         head_init: initial fc6 and fc7; `data_dependent_init` must follow for `data`.
+        architecture: of the trunk.
     """
 
     def __init__(
@@ -46,9 +47,12 @@ class FastRCNN(nn.Module):
         generator: torch.Generator | None = None,
         conv1_padding: int = 5,
         head_init: HeadInit = "caffenet",
+        architecture: TrunkArchitecture = CAFFENET,
     ) -> None:
         super().__init__()
-        self.trunk = build_trunk(generator=generator, conv1_padding=conv1_padding, pool_padding=1)
+        self.trunk = build_trunk(
+            architecture, generator, conv1_padding=conv1_padding, pool_padding=1
+        )
         self.fc6 = nn.Linear(POOL5_FEATURES, 4096)
         self.fc7 = nn.Linear(4096, 4096)
         self.cls_score = nn.Linear(4096, num_classes + 1)

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.backbones import build_trunk
+from cebench.models.backbones import CAFFENET, TrunkArchitecture, build_trunk
 from cebench.models.caffenet import (
     POOL5_CHANNELS,
     POOL5_SIDE,
@@ -51,6 +51,7 @@ class FCN(nn.Module):
         stride: pixels between two of the finest scores.
         head_init: initial fc6 and fc7; `FCNHead.data_dependent_init` must follow for `data`.
         generator: source of the initial weights (on the CPU); torch's global one if None.
+        architecture: of the trunk.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class FCN(nn.Module):
         stride: Stride = 32,
         head_init: HeadInit = "caffenet",
         generator: torch.Generator | None = None,
+        architecture: TrunkArchitecture = CAFFENET,
     ) -> None:
         super().__init__()
         self.stride = stride
-        self.trunk = build_trunk(generator=generator, conv1_padding=CONV1_PADDING)
+        self.trunk = build_trunk(architecture, generator, conv1_padding=CONV1_PADDING)
         self.head = FCNHead(num_classes, stride, head_init, generator)
 
     def forward(self, images: Tensor) -> Tensor:

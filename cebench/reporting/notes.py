@@ -25,7 +25,7 @@ TIERS: dict[RecipeTier, str] = {
 VERDICTS: dict[PublishedVerdict, str] = {
     "inside": "it lies in the measured cell's 95 % interval over images",
     "outside": "it lies outside the measured cell's 95 % interval over images",
-    "other tier": "the cell was not measured with the published schedule",
+    "other tier": "the measured cell is of another tier than the paper's",
     "no interval": "the measured cell has no interval",
 }
 """What a verdict beside a measured cell says."""

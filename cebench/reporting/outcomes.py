@@ -7,7 +7,7 @@ column and variant of the run's numbers a `Scorable`.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from safetensors.numpy import load, save
 
 from cebench.errors import InputError
 from cebench.files import write_atomically
+from cebench.metrics.image_intervals import ImageInterval, image_intervals
 from cebench.metrics.image_weights import WeightedScores
 from cebench.reporting.outcome_parts import KINDS, Scorable
-from cebench.reporting.records import Measurement, Record
+from cebench.reporting.records import Interval, Measurement, Record
 
 FILE_NAME = "outcome.safetensors"
 SCHEMA = 1
@@ -67,13 +68,16 @@ class OutcomePart:
         return f"{self.prefix}{metric}{self.suffix}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunOutcome:
-    """All that a run's numbers were scored from."""
+    """All that a run's numbers were scored from; equal where the files are, byte by byte."""
 
     ids: tuple[str, ...]
     """N names of the images, in the order of every part."""
     parts: tuple[OutcomePart, ...]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunOutcome) and encode_outcome(self) == encode_outcome(other)
 
     def part_of(self, measurement: Measurement, method: str) -> OutcomePart | None:
         """What `measurement` of weights of `method` was scored from, if anything here."""
@@ -147,6 +151,35 @@ def rescored(outcome: RunOutcome, record: Record) -> dict[int, float]:
             values[id(part)] = scores
             found[place] = scores[measurement.metric]
     return found
+
+
+def with_intervals(
+    measurements: Sequence[Measurement], outcome: RunOutcome, method: str
+) -> tuple[Measurement, ...]:
+    """`measurements` of weights of `method` with their intervals over images, or why there is none.
+
+    A deviation over draws has neither.
+    """
+    known: dict[int, Mapping[str, ImageInterval]] = {}
+    found = []
+    for measurement in measurements:
+        part = outcome.part_of(measurement, method)
+        if part is not None:
+            if id(part) not in known:
+                known[id(part)] = image_intervals(part.runs())
+            interval = known[id(part)].get(part.base_metric(measurement.metric))
+            measurement = _with_interval(measurement, interval) if interval else measurement
+        found.append(measurement)
+    return tuple(found)
+
+
+def _with_interval(measurement: Measurement, found: ImageInterval) -> Measurement:
+    if found.ends is None:
+        return replace(measurement, no_interval=found.reason)
+    low, high = found.ends
+    return replace(
+        measurement, interval=Interval(low=low, high=high, level=found.level, method=found.method)
+    )
 
 
 def _metadata(content: bytes) -> dict[str, Any]:

@@ -229,7 +229,19 @@ def load_record(path: Path) -> Record:
 
     InputError if it is damaged or edited (one changed digit suffices) or of another schema.
     """
-    content = _json_object(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: over {MAX_BYTES // 2**20} MiB: no record; delete the file")
+        return load_record_content(path.read_bytes(), path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: not a JSON record file ({error}); delete it or run again"
+        ) from None
+
+
+def load_record_content(data: bytes, path: Path) -> Record:
+    """The same of a file's content; `path` is what errors name."""
+    content = _json_object(data, path)
     stated = content.pop("content_sha256", None)
     if content.get("schema") != SCHEMA:
         raise InputError(
@@ -260,12 +272,10 @@ def read_records(folder: Path) -> list[RecordFile]:
     return [(path, load_record(path)) for path in sorted(paths)]
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def _json_object(data: bytes, path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: over {MAX_BYTES // 2**20} MiB: no record; delete the file")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not a JSON record file ({error}); delete it or run again"
         ) from None

@@ -184,7 +184,7 @@ def _free_column(
     *,
     lead: bool,
 ) -> float:
-    """Of several columns the one where `thing` (now at column 0) overlaps the others least.
+    """The column, of several, where `thing` (now at column 0) overlaps the others least.
 
     It lies between the limits, except that one thing in six may reach over them by a third.
     """

@@ -29,7 +29,7 @@ logger = logging.getLogger("cebench")
 
 
 class Program(Protocol):
-    """What is trained: all state lives in `modules` and `optimizers`, which checkpoints hold."""
+    """A training program: all state lives in `modules` and `optimizers`, which checkpoints hold."""
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]

@@ -164,7 +164,7 @@ class RunDirectory:
         write_record(self.path / "record.json", record)
 
     def record(self) -> Record:
-        """What a finished run measured."""
+        """The record of a finished run."""
         return load_record(self.path / "record.json")
 
     def _started(self) -> str:

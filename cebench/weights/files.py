@@ -34,14 +34,14 @@ FC_TENSORS = tuple(f"{layer}.{kind}" for layer in ("fc6", "fc7") for kind in ("w
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Preprocessing:
-    """What the network sees: RGB pixels of `range`, minus `mean_rgb`, divided by `std_rgb`."""
+    """Pixels as the network takes them: RGB of `range`, minus `mean_rgb`, divided by `std_rgb`."""
 
     channels: str = "RGB"
     range: tuple[float, float] = (0.0, 255.0)
     mean_rgb: tuple[float, float, float] = IMAGENET_MEAN_RGB
     std_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
     side: int = 227
-    """Of square images, in pixels."""
+    """Side of the square images, in pixels."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) RGB, 0..255, to what the network sees: float32, channels last in memory.
@@ -61,7 +61,7 @@ class Preprocessing:
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Sidecar:
-    """What weights.json says about weights.safetensors."""
+    """Content of weights.json: what weights.safetensors is and how it was made."""
 
     schema: int = SCHEMA
     architecture: str
@@ -82,11 +82,11 @@ class Sidecar:
     """None, here and below: unknown, as of imported weights."""
     steps: int | None
     seed: int | None
-    """Of the pretraining."""
+    """Seed of the pretraining."""
     seconds: float | None
     """Wall time of the pretraining."""
     sha256: str = ""
-    """Of the safetensors file."""
+    """SHA-256 of the safetensors file."""
     cebench_version: str = __version__
     torch_version: str = torch.__version__
 
@@ -155,7 +155,7 @@ def read_sidecar(path: Path) -> Sidecar:
 
 
 def random_weights(seed: int) -> Weights:
-    """What `pretrain --method random` writes for `seed`: a trunk drawn by CaffeNet's fillers."""
+    """CaffeNet trunk with initial weights drawn from `seed`, as `pretrain --method random` writes it."""
     generator = torch.Generator().manual_seed(torch_seed(seed, "random-trunk"))
     tensors = build_trunk(generator=generator).state_dict()
     sidecar = Sidecar(

@@ -1,23 +1,28 @@
-"""`cebench weights import`: a state dict that another program wrote becomes our weights file.
+"""`cebench weights import`: weights that another program wrote become our weights file.
 
 It happens once, before any transfer, so that transfer sees one format, one way of feeding pixels
 and one SHA-256 per backbone, and the proof of what was taken over is read once by a person.
 """
 
-import math
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.files import sha256_of
-from cebench.models.backbones import CAFFENET, Backbone, build_backbone, is_foreign
+from cebench.models.backbones import (
+    CAFFENET,
+    CAFFENET_WITHOUT_GROUPS,
+    Backbone,
+    build_backbone,
+    is_foreign,
+)
+from cebench.models.caffenet import CaffeNetTrunk
+from cebench.weights.descriptions import PRESETS, Description, Preset, read_description
 from cebench.weights.files import (
     FC_TENSORS,
     Preprocessing,
@@ -25,42 +30,26 @@ from cebench.weights.files import (
     Weights,
     save_weights,
 )
+from cebench.weights.foreign_pixels import check_range, fold_into_conv1, preprocessing_of
+from cebench.weights.foreign_tensors import (
+    COUNTER,
+    Wanted,
+    check_is_dense_float,
+    check_prefix,
+    found_by_shape,
+    in_shape,
+)
 from cebench.weights.loading import LoadProof, load_backbone
-from cebench.weights.readers.torch_files import read_state_dict
+from cebench.weights.readers.state_dicts import ForeignState, read_state_dict
 
-Triple = tuple[float, float, float]
-_COUNTER = "num_batches_tracked"
-
-
-class Description(BaseModel):
-    """What a mapping file (TOML) says of another program's weights; every key has a usual value."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    channels: Literal["RGB", "BGR"] = "RGB"
-    """Order of the colours that the first convolution takes."""
-    range: tuple[float, float] | None = None
-    """What black and white are before the mean is subtracted, such as [0, 255]."""
-    mean: Triple | None = None
-    """In that range and in the order of `channels`."""
-    std: Triple | None = None
-    """What the pixels were divided by; a Caffe `scale` of 1/127.5 is 127.5."""
-    side: PositiveInt | None = None
-    """Side of the square images in pixels."""
-    tensors: dict[str, str] = Field(default_factory=dict)
-    """Our name of a tensor -> its name in the file, where they differ."""
-
-    def rgb(self, values: Triple | None) -> Triple | None:
-        """`values`, which are in the order of `channels`, as R, G, B."""
-        if values is None or self.channels == "RGB":
-            return values
-        blue, green, red = values
-        return red, green, blue
+GENERATOR = "inpainting-generator"
+TRUNKS = {"caffenet": CAFFENET, "caffenet-nogroups": CAFFENET_WITHOUT_GROUPS}
+"""Name for `--as` -> architecture of our own trunks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What was taken over."""
+    """Result of an import: the written file and its proof."""
 
     path: Path
     sidecar: Sidecar
@@ -91,64 +80,114 @@ class Imported:
 
 def import_weights(
     file: Path,
-    architecture: str,
-    method: str,
+    architecture: str | None,
+    method: str | None,
     out: Path,
     *,
+    like: str | None = None,
     mapping: Path | None = None,
     inside: str = "",
     prefix: str = "",
 ) -> Imported:
-    """Write `file` as `out`/weights.safetensors with its sidecar, and prove what is in it.
+    """Write `file` as weights in the folder `out` with their sidecar, and prove what is in them.
+
+    A trunk becomes weights.safetensors, an inpainting generator model.safetensors.
 
     Args:
-        file: a .safetensors file, or what torch.save wrote (opened without running any of it).
-        architecture: `caffenet`, `torchvision/NAME` or `timm/NAME`.
-        method: row of the tables.
+        file: .safetensors, .caffemodel, Torch7's .t7, or what torch.save wrote (opened without
+            running any of it).
+        architecture: `caffenet`, `caffenet-nogroups`, `inpainting-generator`, `torchvision/NAME`
+            or `timm/NAME`; that of the preset if None.
+        method: row of the tables; that of the preset if None.
         out: folder.
-        mapping: a TOML file of `Description`.
-        inside: key of the state dict in the file, where it holds more than that.
+        like: name of a preset, see `PRESETS`: a published file whose form and pixels are known.
+        mapping: a TOML file of `Description`; what it says counts before the preset.
+        inside: keys of the state dict in the file, where it holds more than that.
         prefix: what its names begin with, such as `module.`; names without it are left out.
 
     Raises:
         InputError: below full coverage of the trunk, or whatever else stands in the way.
     """
-    path = _new_path(out)
-    if not is_foreign(architecture) and architecture != "caffenet":
+    preset = _preset(like, architecture, method)
+    known = (*TRUNKS, GENERATOR)
+    if not is_foreign(preset.architecture) and preset.architecture not in known:
         raise InputError(
-            f"--as {architecture}: expected caffenet, torchvision/NAME or timm/NAME, such as "
-            "torchvision/alexnet"
+            f"--as {preset.architecture}: expected {', '.join(known)}, torchvision/NAME or "
+            "timm/NAME, such as torchvision/alexnet"
         )
-    description = _read_description(mapping)
-    _check_range(description, architecture)
-    backbone = build_backbone(architecture, side=description.side)
+    path = _new_path(out, preset.architecture)
+    description = read_description(mapping, preset.description)
+    check_range(description, preset.architecture)
     state = _without_prefix(read_state_dict(file, inside), prefix, file)
-    sources = _sources(state, backbone, description)
-    tensors, transformed = _taken_over(state, sources, backbone, description, file)
+    if preset.architecture == GENERATOR:
+        from cebench.weights.generators import generator_weights
+
+        tensors, values, proof, transformed = generator_weights(state, file)
+        pixels = Preprocessing(range=(-1.0, 1.0), mean_rgb=(0.0, 0.0, 0.0), side=values["side"])
+        sidecar = _sidecar(preset, pixels, file, values)
+        imported = Imported(path=path, sidecar=sidecar, proof=proof, transformed=transformed)
+    else:
+        tensors, imported = _trunk(state, preset, description, file, path)
+    out.mkdir(parents=True, exist_ok=True)
+    save_weights(path, tensors, imported.sidecar)
+    return imported
+
+
+def _preset(like: str | None, architecture: str | None, method: str | None) -> Preset:
+    """What `--like`, `--as` and `--method` say together."""
+    if like is None:
+        if architecture is None or method is None:
+            raise InputError("--as and --method are missing; give both, or --like NAME")
+        return Preset(architecture, method, Description())
+    if like not in PRESETS:
+        raise InputError(f"--like {like}: expected one of {', '.join(PRESETS)}")
+    preset = PRESETS[like]
+    if architecture not in (None, preset.architecture):
+        raise InputError(
+            f"--as {architecture}: --like {like} is a {preset.architecture}; leave one of them out"
+        )
+    return Preset(preset.architecture, method or preset.method, preset.description)
+
+
+def _trunk(
+    state: ForeignState, preset: Preset, description: Description, file: Path, path: Path
+) -> tuple[dict[str, Tensor], Imported]:
+    """Our tensors of a trunk, and the account of it."""
+    foreign = is_foreign(preset.architecture)
+    backbone = build_backbone(
+        TRUNKS.get(preset.architecture, preset.architecture), side=description.side
+    )
+    wanted = _wanted(state.tensors, backbone, description, file)
+    tensors, transformed = _taken_over(state, wanted, backbone, description, file)
     incomplete = _drop_incomplete_fc(tensors, transformed)
-    if is_foreign(architecture):
-        preprocessing = _preprocessing(description, backbone)
+    taken = {wanted[name].source for name in tensors}
+    if foreign:
+        preprocessing = preprocessing_of(description, backbone)
     else:
         preprocessing = Preprocessing()
-        transformed |= _folded_into_conv1(tensors, description)
-    sidecar = _sidecar(architecture, method, preprocessing, file, description)
-    weights = Weights(name=str(file), tensors=tensors, sidecar=sidecar)
-    _, proof = load_backbone(weights)
-    taken = {sources[name] for name in tensors}
+        _check_groups(tensors, preset, file)
+        transformed |= fold_into_conv1(tensors, description)
+    values = description.model_dump(mode="json", exclude_defaults=True)
+    sidecar = _sidecar(preset, preprocessing, file, values)
+    _, proof = load_backbone(Weights(name=str(file), tensors=tensors, sidecar=sidecar))
+    if f"{proof.relative_response_change:.2f}" == "0.00":
+        raise InputError(
+            f"{file}: pool5 differs from that of random weights by 0.00 of its norm: these are "
+            "the initial weights of an untrained network; for that row there is --weights random"
+        )
     proof = LoadProof(
         matched=proof.matched,
-        unexpected=tuple(name for name in state if name not in taken),
+        unexpected=tuple(name for name in state.tensors if name not in taken),
         relative_response_change=proof.relative_response_change,
     )
-    out.mkdir(parents=True, exist_ok=True)
-    save_weights(path, tensors, sidecar)
-    return Imported(
+    return tensors, Imported(
         path=path, sidecar=sidecar, proof=proof, transformed=transformed, incomplete=incomplete
     )
 
 
-def _new_path(out: Path) -> Path:
-    path = out / "weights.safetensors"
+def _new_path(out: Path, architecture: str) -> Path:
+    path = out / ("model" if architecture == GENERATOR else "weights")
+    path = path.with_suffix(".safetensors")
     if path.exists():
         raise InputError(f"{path}: exists; choose another --out or remove it")
     if out.exists() and not out.is_dir():
@@ -157,22 +196,14 @@ def _new_path(out: Path) -> Path:
 
 
 def _sidecar(
-    architecture: str,
-    method: str,
-    preprocessing: Preprocessing,
-    file: Path,
-    description: Description,
+    preset: Preset, preprocessing: Preprocessing, file: Path, values: Mapping[str, Any]
 ) -> Sidecar:
     return Sidecar(
-        architecture=architecture if is_foreign(architecture) else CAFFENET,
-        method=method,
+        architecture=TRUNKS.get(preset.architecture, preset.architecture),
+        method=preset.method,
         preprocessing=preprocessing,
         recipe="import",
-        recipe_values={
-            "file": file.name,
-            "file_sha256": sha256_of(file),
-            **description.model_dump(mode="json", exclude_defaults=True),
-        },
+        recipe_values={"file": file.name, "file_sha256": sha256_of(file), **values},
         tier="imported",
         data="unknown",
         data_fingerprint=None,
@@ -182,96 +213,78 @@ def _sidecar(
     )
 
 
-def _read_description(path: Path | None) -> Description:
-    if path is None:
-        return Description()
-    try:
-        return Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: no readable TOML file: {error}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        known = ", ".join(Description.model_fields)
-        raise InputError(f"{path}: {where}: {first['msg']}; its keys are {known}") from None
-
-
-def _check_range(description: Description, architecture: str) -> None:
-    """InputError for a range whose mean or std would be the usual one, of another range."""
-    needed = ("mean", "std") if is_foreign(architecture) else ("mean",)
-    absent = [key for key in needed if getattr(description, key) is None]
-    if description.range is not None and absent:
-        raise InputError(
-            f"mapping: range without {' and '.join(absent)}: the usual ones belong to the usual "
-            "range; state them in the range that you give"
-        )
-
-
-def _without_prefix(state: dict[str, Tensor], prefix: str, file: Path) -> dict[str, Tensor]:
-    found = {
-        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
-    }
+def _without_prefix(state: ForeignState, prefix: str, file: Path) -> ForeignState:
+    found = [name for name in state.tensors if name.startswith(prefix)]
     if not found:
-        names = ", ".join(list(state)[:3])
+        names = ", ".join(list(state.tensors)[:3])
         raise InputError(f"{file}: no name begins with {prefix!r}; they are {names}, ...")
-    return found
+    done = {name.removeprefix(prefix): text for name, text in state.done.items()}
+    return ForeignState({name.removeprefix(prefix): state.tensors[name] for name in found}, done)
 
 
-def _sources(
-    state: Mapping[str, Tensor], backbone: Backbone, description: Description
-) -> dict[str, str]:
-    """Our name of each tensor of the trunk, fc6 and fc7 -> its name in the file."""
-    usual = {name: name for name in backbone.trunk.state_dict()}
-    for ours, theirs in zip(("fc6", "fc7"), backbone.fully_connected, strict=False):
-        usual |= {f"{ours}.{kind}": f"{theirs}.{kind}" for kind in ("weight", "bias")}
-    unknown = [name for name in description.tensors if name not in usual]
-    if unknown:
-        raise InputError(
-            f"mapping: tensors: {unknown[0]!r} is none of ours; they are "
-            f"{', '.join(list(usual)[:4])}, ..."
-        )
-    absent = [name for name in description.tensors.values() if name not in state]
-    if absent:
-        raise InputError(
-            f"mapping: tensors: the file has no {absent[0]!r}; "
-            f"it has {', '.join(list(state)[:4])}, ..."
-        )
-    return {**usual, **description.tensors}
+def _wanted(
+    state: Mapping[str, Tensor], backbone: Backbone, description: Description, file: Path
+) -> dict[str, Wanted]:
+    """Our name of each tensor of the trunk, fc6 and fc7 -> its shape and its name in the file."""
+    own = backbone.trunk.state_dict()
+    wanted = {name: Wanted(value.shape, name) for name, value in own.items()}
+    fc = [(4096, backbone.features), (4096,), (4096, 4096), (4096,)]
+    shapes = {name: torch.Size(s) for name, s in zip(FC_TENSORS, fc, strict=True)}
+    if description.fully_connected:
+        for ours, theirs in zip(("fc6", "fc7"), backbone.fully_connected, strict=False):
+            for kind in ("weight", "bias"):
+                wanted[f"{ours}.{kind}"] = Wanted(shapes[f"{ours}.{kind}"], f"{theirs}.{kind}")
+    _check_names(state, wanted, description)
+    wanted |= {n: Wanted(wanted[n].shape, theirs) for n, theirs in description.tensors.items()}
+    check_prefix(state, [wanted[name].source for name in own], file)
+    if isinstance(backbone.trunk, CaffeNetTrunk):
+        by_shape = found_by_shape(state, wanted)
+        wanted |= {name: Wanted(wanted[name].shape, theirs) for name, theirs in by_shape.items()}
+    return wanted
+
+
+def _check_names(
+    state: Mapping[str, Tensor], wanted: Mapping[str, Wanted], description: Description
+) -> None:
+    """InputError where a mapping names a tensor that we or the file do not have."""
+    for ours, theirs in description.tensors.items():
+        if ours not in wanted:
+            raise InputError(
+                f"mapping: tensors: {ours!r} is none of ours; they are "
+                f"{', '.join(list(wanted)[:4])}, ..."
+            )
+        if theirs not in state:
+            raise InputError(
+                f"mapping: tensors: the file has no {theirs!r}; "
+                f"it has {', '.join(list(state)[:4])}, ..."
+            )
 
 
 def _taken_over(
-    state: Mapping[str, Tensor],
-    sources: Mapping[str, str],
+    state: ForeignState,
+    wanted: Mapping[str, Wanted],
     backbone: Backbone,
     description: Description,
     file: Path,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Our tensors, float32 and RGB, and what was done to them; what is missing is left out."""
-    shapes = {name: value.shape for name, value in backbone.trunk.state_dict().items()}
-    fc = [(4096, backbone.features), (4096,), (4096, 4096), (4096,)]
-    shapes |= {name: torch.Size(s) for name, s in zip(FC_TENSORS, fc, strict=True)}
     first = next(n for n, m in backbone.trunk.named_modules() if isinstance(m, nn.Conv2d))
     tensors: dict[str, Tensor] = {}
     transformed: dict[str, str] = {}
-    for ours, theirs in sources.items():
-        if theirs not in state:
-            if ours.endswith(_COUNTER):  # Older files lack it, and a frozen statistic ignores it.
+    for ours, want in wanted.items():
+        if want.source not in state.tensors:
+            if ours.endswith(COUNTER):  # Older files lack it, and a frozen statistic ignores it.
                 tensors[ours] = torch.zeros((), dtype=torch.int64)
             continue
-        value, done = state[theirs], [f"named {theirs}"] if theirs != ours else []
-        if value.is_floating_point() and value.dtype != torch.float32:
-            done.append(f"{str(value.dtype).removeprefix('torch.')} to float32")
-            value = value.float()
-        if not value.isfinite().all():
-            raise InputError(f"{file}: {theirs} holds values that are not finite")
-        wanted = shapes[ours]
-        if value.shape != wanted and _is_written_otherwise(value.shape, wanted):
-            done.append(f"{tuple(value.shape)} to {tuple(wanted)}")
-            value = value.reshape(wanted)
-        if ours in FC_TENSORS and value.shape != wanted:
+        done = [f"named {want.source}"] if want.source != ours else []
+        done += [state.done[want.source]] if want.source in state.done else []
+        value = state.tensors[want.source]
+        if not ours.endswith(COUNTER):
+            value = _in_form(value, want, done, file)
+        if ours in FC_TENSORS and value.shape != want.shape:
             raise InputError(
-                f"{file}: {theirs} is {tuple(value.shape)} where {tuple(wanted)} is needed; take "
-                "fc6 and fc7 out of the file to have them drawn anew"
+                f"{file}: {want.source} is {tuple(value.shape)} where {tuple(want.shape)} is "
+                "needed; say fully_connected = false in --mapping to have fc6 and fc7 drawn anew"
             )
         if ours == f"{first}.weight" and description.channels == "BGR":
             done.append("BGR to RGB")
@@ -281,16 +294,27 @@ def _taken_over(
     return tensors, transformed
 
 
-def _is_written_otherwise(shape: Sequence[int], wanted: Sequence[int]) -> bool:
-    """Whether only the axes are written otherwise, the numbers being in the same order.
+def _in_form(value: Tensor, want: Wanted, done: list[str], file: Path) -> Tensor:
+    """A tensor as float32 in our shape; appends what that took to `done`."""
+    check_is_dense_float(want.source, value, file)
+    if value.dtype != torch.float32:
+        done.append(f"{str(value.dtype).removeprefix('torch.')} to float32")
+        value = value.float()
+    shaped = in_shape(value, want.shape)
+    if shaped.shape != value.shape:
+        done.append(f"{tuple(value.shape)} to {tuple(shaped.shape)}")
+    return shaped
 
-    Caffe writes (1, 1, C, D) and (1, 1, 1, C) where others write (C, D) and (C), and fc6 may be a
-    convolution over the whole map, (4096, 256, 6, 6).
-    """
-    axes = [n for n in shape if n > 1]
-    if len(wanted) == 2 and len(axes) == 4 and axes[2] == axes[3]:
-        axes = [axes[0], math.prod(axes[1:])]
-    return axes == [*wanted]
+
+def _check_groups(tensors: Mapping[str, Tensor], preset: Preset, file: Path) -> None:
+    """InputError where only the number of groups is another, naming the trunk that fits."""
+    inputs = {"caffenet": 48, "caffenet-nogroups": 96}
+    found = tensors["conv2.weight"].shape[1:2] if "conv2.weight" in tensors else ()
+    for name, channels in inputs.items():
+        if name != preset.architecture and tuple(found) == (channels,):
+            raise InputError(
+                f"{file}: its conv2 takes {channels} channels, so it is a {name}; give --as {name}"
+            )
 
 
 def _drop_incomplete_fc(tensors: dict[str, Tensor], transformed: dict[str, str]) -> tuple[str, ...]:
@@ -302,39 +326,3 @@ def _drop_incomplete_fc(tensors: dict[str, Tensor], transformed: dict[str, str])
         tensors.pop(name, None)
         transformed.pop(name, None)
     return missing if len(missing) < len(FC_TENSORS) else ()
-
-
-def _preprocessing(description: Description, backbone: Backbone) -> Preprocessing:
-    """As described, otherwise as the library trained: ImageNet's statistics on [0, 1]."""
-    return Preprocessing(
-        range=description.range or (0.0, 1.0),
-        mean_rgb=description.rgb(description.mean) or (0.485, 0.456, 0.406),
-        std_rgb=description.rgb(description.std) or (0.229, 0.224, 0.225),
-        side=backbone.side,
-    )
-
-
-def _folded_into_conv1(tensors: dict[str, Tensor], description: Description) -> dict[str, str]:
-    """Change conv1 so that it takes what every CaffeNet here takes; returns what was done.
-
-    Theirs sees (a x + low - m) / s of a pixel x in 0..255, ours x - M: a / s goes into the weights
-    and (a M + low - m) / s into the bias. At padded borders, which are 0 for both, M stands for m.
-    """
-    if not {"conv1.weight", "conv1.bias"} <= tensors.keys():
-        return {}  # Refused as missing by the proof.
-    ours = Preprocessing()
-    low, high = description.range or ours.range
-    means = description.rgb(description.mean) or ours.mean_rgb
-    stds = description.rgb(description.std) or ours.std_rgb
-    usual, mean, std = (torch.tensor(v, dtype=torch.float64) for v in (ours.mean_rgb, means, stds))
-    factor = (high - low) / 255 / std
-    shift = factor * usual + (low - mean) / std
-    if bool((factor == 1).all() and (shift == 0).all()):
-        return {}
-    weight = tensors["conv1.weight"].double()
-    tensors["conv1.bias"] = (
-        tensors["conv1.bias"].double() + (weight * shift[:, None, None]).sum((1, 2, 3))
-    ).float()
-    tensors["conv1.weight"] = (weight * factor[:, None, None]).float()
-    done = "takes RGB, 0..255, minus the mean pixel of all rows"
-    return {"conv1 (weight and bias)": done}

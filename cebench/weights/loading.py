@@ -15,7 +15,7 @@ from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
 
 @dataclass(frozen=True, kw_only=True)
 class LoadProof:
-    """What became of each trunk tensor, and whether the loaded trunk computes something else.
+    """Proof of loading: matched and unexpected tensors, and the change of pool5's response.
 
     A proof exists only where nothing is missing and every shape fits: all else is refused.
     """

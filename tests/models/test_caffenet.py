@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cebench.models.backbones import CAFFENET_WITHOUT_GROUPS, build_backbone
 from cebench.models.caffenet import (
     IMAGENET_MEAN_RGB,
     TRUNK_TENSORS,
@@ -41,6 +42,35 @@ def test_layer_table_is_that_of_the_reference_net(trunk: CaffeNetTrunk) -> None:
     assert tuple(trunk.state_dict()) == TRUNK_TENSORS
     # 34,944 + 307,456 + 885,120 + 663,936 + 442,624
     assert sum(p.numel() for p in trunk.parameters()) == 2_334_080
+
+
+def test_without_groups_every_filter_sees_all_channels() -> None:
+    shapes = {n: tuple(t.shape) for n, t in CaffeNetTrunk(groups=False).state_dict().items()}
+    assert {shapes[f"conv{n}.weight"] for n in (2, 4, 5)} == {
+        (256, 96, 5, 5),
+        (384, 384, 3, 3),
+        (256, 384, 3, 3),
+    }
+    assert build_backbone(CAFFENET_WITHOUT_GROUPS).features == 9216
+    grouped, full = CaffeNetTrunk(), CaffeNetTrunk(groups=False)
+    with torch.no_grad():
+        full.load_state_dict(
+            {
+                name: _without_groups(value, shapes[name])
+                for name, value in grouped.state_dict().items()
+            }
+        )
+        images = torch.randn(1, 3, 115, 115, generator=seeded()) * 50
+        torch.testing.assert_close(full(images), grouped(images))
+
+
+def _without_groups(value: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """A grouped layer's weights as the block diagonal of one without groups."""
+    if tuple(value.shape) == shape:
+        return value
+    whole, (rows, columns) = torch.zeros(shape), (shape[0] // 2, shape[1] // 2)
+    whole[:rows, :columns], whole[rows:, columns:] = value[:rows], value[rows:]
+    return whole
 
 
 def test_sizes_of_every_layer_at_227(trunk: CaffeNetTrunk) -> None:

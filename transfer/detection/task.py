@@ -19,6 +19,7 @@ from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import autocast
 from cebench.errors import InputError
 from cebench.metrics.detection import detection_scores
+from cebench.models.backbones import trunk_architecture
 from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
@@ -33,7 +34,7 @@ from ..task import Task
 from .data import DetectionSet, find_images, flip_boxes, network_image, read_data, stack_images
 from .prediction import predict, store
 from .recipe import DetectionRecipe
-from .report import measurements, write_report
+from .report import measurements, scored_from, write_report
 
 logger = logging.getLogger("cebench")
 
@@ -180,6 +181,7 @@ def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
     write_report(run.path, detections, data.test, scores, recipe.pictures)
     return Outcome(
         measurements=measurements(scores, len(data.test.ids)),
+        scored_from=scored_from(detections, data.test),
         data_fingerprint=data.fingerprint,
         proposals=f"{data.proposals.name} {data.proposals.sha256}",
     )
@@ -208,7 +210,13 @@ def build(
     fc6 and fc7 are the weights' own with `random_from=drop7`; InputError if they have none.
     """
     generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fast-rcnn"))
-    network = FastRCNN(len(VOC_CLASSES), generator, recipe.conv1_padding, recipe.head_init)
+    network = FastRCNN(
+        len(VOC_CLASSES),
+        generator,
+        recipe.conv1_padding,
+        recipe.head_init,
+        trunk_architecture(run_context.weights.sidecar.architecture),
+    )
     logger.info(f"{run_context.weights.name}: {load_trunk(network.trunk, run_context.weights)}")
     if recipe.random_from == "drop7":
         load_fc6_and_fc7(network.fc6, network.fc7, run_context.weights)

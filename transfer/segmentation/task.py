@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from cebench.data.voc.devkit import VOID_LABEL
 from cebench.devices import autocast, compiled
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
+from cebench.models.backbones import trunk_architecture
 from cebench.models.caffenet import preprocess
 from cebench.models.fcn import FCN, segmentation_cross_entropy
 from cebench.models.parameter_groups import scale_rates
@@ -40,7 +41,7 @@ from .data import (
 )
 from .prediction import Predictor, predict, stored
 from .recipe import SegmentationRecipe, parameter_groups
-from .report import measurements, write_report
+from .report import measurements, scored_from, write_report
 
 logger = logging.getLogger("cebench")
 
@@ -128,6 +129,7 @@ def measure(recipe: SegmentationRecipe, run_context: RunContext) -> Outcome:
     write_report(run.path, per_image, data.test, scores)
     return Outcome(
         measurements=[*measurements(scores, len(per_image)), *others],
+        scored_from=scored_from(per_image, data.test),
         data_fingerprint=data.fingerprint,
     )
 
@@ -173,7 +175,8 @@ def build(recipe: SegmentationRecipe, run_context: RunContext, data: Segmentatio
     fc6 and fc7 are the weights' own with `random_from=drop7`; InputError if they have none.
     """
     generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fcn"))
-    network = FCN(NUM_CLASSES, recipe.stride, recipe.head_init, generator)
+    architecture = trunk_architecture(run_context.weights.sidecar.architecture)
+    network = FCN(NUM_CLASSES, recipe.stride, recipe.head_init, generator, architecture)
     logger.info(f"{run_context.weights.name}: {load_trunk(network.trunk, run_context.weights)}")
     if recipe.random_from == "drop7":
         load_fc6_and_fc7(network.head.fc6, network.head.fc7, run_context.weights)

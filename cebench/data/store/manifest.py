@@ -29,7 +29,7 @@ _BLOCK = 2**24
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Origin:
-    """What a store is made from, and how; two that differ never share a folder."""
+    """Sources and options of a store; two that differ never share a folder."""
 
     sources: tuple[str, ...]
     short_side: int | None
@@ -46,7 +46,7 @@ class Listing:
     """Such as "Pillow 13.0.0": another decoder may round pixels differently."""
     photos: int
     names_sha256: str
-    """Of the names of all photos that were found."""
+    """SHA-256 of the names of all photos that were found."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)

@@ -18,7 +18,7 @@ from cebench.data.photos import Photo
 _SHARE_OF_FREE_MEMORY = 0.6
 
 _Neighbours = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Of each sample: the pixel at or before it, the next one, the fraction between; each (B, size)."""
+"""For each sample the pixel at or before it, the next one, the fraction between; each (B, size)."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class RaggedImages:
     def _looped_samples(
         self, index: torch.Tensor, along_x: _Neighbours, along_y: _Neighbours
     ) -> torch.Tensor:
-        """What `_gathered_samples` returns: whole rows are mixed first, then columns picked."""
+        """Samples as `_gathered_samples` returns them: rows are mixed first, then columns picked."""
         left, right, across = _per_channel(along_x)
         top, bottom, down = along_y
         (x0, x1), (y0, y1) = (left.amin(1), right.amax(1)), (top[:, 0], bottom[:, -1])
@@ -189,7 +189,7 @@ class RaggedImages:
         flip: torch.Tensor,
         size: int,
     ) -> torch.Tensor:
-        """What `integer_crops` returns, without a loop over the crops."""
+        """Crops as `integer_crops` returns them, without a loop over the crops."""
         index, y0, x0, flip = (v.to(self.pixels.device) for v in (index, y0, x0, flip))
         steps = torch.arange(size, device=self.pixels.device)
         columns = torch.where(flip[:, None], size - 1 - steps, steps) + x0[:, None]

@@ -1,0 +1,136 @@
+"""`cebench weights rescale`: the layers of a trunk scaled until all would learn at one rate.
+
+Krähenbühl et al. (ICLR 2016, arXiv:1511.06856) give pretrained networks what their initialisation
+gives fresh ones. Of the published rows it helps Doersch et al.'s, to 65.3 / 51.1 mAP.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cebench.data.fingerprint import fingerprint
+from cebench.data.photos import find_photos
+from cebench.data.store.ragged import RaggedImages, load_ragged
+from cebench.errors import InputError
+from cebench.models.data_dependent import (
+    balance_gradient_ratios,
+    gradient_ratios,
+    parameter_layers,
+)
+from cebench.randomness import numpy_generator
+from cebench.weights.files import Weights, load_weights, save_weights
+from cebench.weights.loading import has_fc6_and_fc7, load_backbone, load_fc6_and_fc7
+
+_NORMALISATIONS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescaled:
+    """Result of a rescaling: the written file and each layer's gradient ratio before and after."""
+
+    path: Path
+    method: str
+    before: dict[str, float]
+    after: dict[str, float]
+
+    def __str__(self) -> str:
+        lines = [f"{self.path}: row {self.method}; gradient ratios before and after:"]
+        lines += [f"  {n:<12} {self.before[n]:.3g} {self.after[n]:.3g}" for n in self.before]
+        return "\n".join(lines)
+
+
+def rescale_weights(
+    file: Path, on: Sequence[Path], out: Path, *, count: int = 16, seed: int = 0
+) -> Rescaled:
+    """Write the weights of `file`, rescaled on images, as the row `METHOD-rescaled`.
+
+    Args:
+        file: weights file or run directory; any trunk without normalisation layers. fc6 and fc7
+            are rescaled with it where they are there.
+        on: folders of images, VOC year folders or tar files.
+        out: folder for weights.safetensors.
+        count: how many images, drawn from `seed`; squashed to the network's size.
+        seed: of the images and of the gradient at the output.
+    """
+    path = out / "weights.safetensors"
+    if path.exists():
+        raise InputError(f"{path}: exists; choose another --out or remove it")
+    weights = load_weights(file)
+    network = _network(weights)
+    photos = find_photos(on, "train")
+    chosen = numpy_generator(seed, "rescale").permutation(len(photos))[:count]
+    photos = [photos[i] for i in sorted(chosen)]
+    preprocessing = weights.sidecar.preprocessing
+    ragged = load_ragged(photos, short_side=max(256, preprocessing.side))
+    images = preprocessing(whole_images(ragged, np.arange(len(photos)), preprocessing.side))
+    names = {id(module): name for name, module in network.named_modules()}
+    layers = [names[id(layer)].removeprefix("trunk.") for layer in parameter_layers(network)]
+    before = gradient_ratios(network, images, seed)
+    after = balance_gradient_ratios(network, images, seed)
+    if not after.isfinite().all():
+        raise InputError(f"{weights.name}: a layer has no gradient on these images; give others")
+    tensors = {n.removeprefix("trunk."): v for n, v in network.state_dict().items()}
+    data = fingerprint([photo.name for photo in photos], [photo.sha256() for photo in photos])
+    sidecar = replace(
+        weights.sidecar,
+        method=f"{weights.sidecar.method}-rescaled",
+        recipe_sha256="",
+        recipe_values={
+            **weights.sidecar.recipe_values,
+            "rescaled_sha256": weights.sidecar.sha256,
+            "rescaled_on": data,
+            "rescaled_images": len(photos),
+            "rescaled_seed": seed,
+        },
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    save_weights(path, tensors, sidecar)
+    return Rescaled(
+        path=path,
+        method=sidecar.method,
+        before=dict(zip(layers, before.tolist(), strict=True)),
+        after=dict(zip(layers, after.tolist(), strict=True)),
+    )
+
+
+def whole_images(images: RaggedImages, index: np.ndarray, side: int) -> Tensor:
+    """The images `index`, squashed to squares: (N, 3, side, side) float32 in 0..255."""
+    squares = []
+    for i in index:
+        pixels = images.image(int(i)).permute(2, 0, 1)[None].float()
+        squares.append(F.interpolate(pixels, (side, side), mode="bilinear", antialias=True))
+    return torch.cat(squares)
+
+
+class _WithFc(nn.Module):
+    """A trunk and its fc6 and fc7, with a ReLU between."""
+
+    def __init__(self, trunk: nn.Module, features: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.fc6, self.fc7 = nn.Linear(features, 4096), nn.Linear(4096, 4096)
+
+    def forward(self, images: Tensor) -> Tensor:
+        units: Tensor = self.fc7(F.relu(self.fc6(self.trunk(images).flatten(1))))
+        return units
+
+
+def _network(weights: Weights) -> nn.Module:
+    """The trunk of the weights, with fc6 and fc7 where they are there."""
+    backbone, _ = load_backbone(weights)
+    normalisations = [m for m in backbone.trunk.modules() if isinstance(m, _NORMALISATIONS)]
+    if normalisations:
+        raise InputError(
+            f"{weights.name}: {weights.sidecar.architecture} has {len(normalisations)} "
+            "normalisation layers, which undo any scale; only trunks without them can be rescaled"
+        )
+    if not has_fc6_and_fc7(weights):
+        return backbone.trunk.eval()
+    network = _WithFc(backbone.trunk, backbone.features)
+    load_fc6_and_fc7(network.fc6, network.fc7, weights)
+    return network.eval()

@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from click.testing import CliRunner
+from PIL import Image
+
+from cebench.commands.weights import weights as weights_command
+from cebench.errors import InputError
+from cebench.models.caffenet import CaffeNetTrunk, he_weights
+from cebench.weights.files import load_weights, random_weights, save_weights
+from cebench.weights.importing import import_weights
+from cebench.weights.rescaling import rescale_weights
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(3):
+        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((70, 60)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture
+def trunk(tmp_path: Path) -> Path:
+    network = CaffeNetTrunk()
+    he_weights(network, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        network.conv3.weight.mul_(20)
+    folder = tmp_path / "trunk"
+    folder.mkdir()
+    save_weights(folder / "weights.safetensors", network.state_dict(), random_weights(0).sidecar)
+    return folder
+
+
+def test_a_rescaled_trunk_is_a_row_of_its_own(trunk: Path, photos: Path, tmp_path: Path) -> None:
+    command = ["rescale", str(trunk), "--on", str(photos), "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(weights_command, command)
+    assert result.exit_code == 0, result.output
+    assert "row random-rescaled; gradient ratios before and after:" in result.stdout
+    weights = load_weights(tmp_path / "out")
+    assert weights.sidecar.method == "random-rescaled"
+    assert weights.sidecar.recipe_values["rescaled_images"] == 3
+    again = rescale_weights(trunk, [photos], tmp_path / "again")
+    ratios = torch.tensor(list(again.after.values()))
+    assert [*again.after] == [f"conv{n}" for n in range(1, 6)]
+    assert ratios.max() / ratios.min() < 1.02
+    assert max(again.before.values()) / min(again.before.values()) > 3
+    tensors = load_weights(tmp_path / "again").tensors
+    assert all(torch.equal(tensors[n], value) for n, value in weights.tensors.items())
+
+
+def test_networks_with_normalisations_are_refused(photos: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "r.pth")
+    import_weights(tmp_path / "r.pth", "torchvision/resnet18", "imagenet", tmp_path / "w")
+    with pytest.raises(InputError, match="has 20 normalisation layers, which undo any scale"):
+        rescale_weights(tmp_path / "w", [photos], tmp_path / "out")
