@@ -96,7 +96,7 @@ def _class_charts(title: str, found: Mapping[str, Curves]) -> ChartGroup:
         line_chart(
             name,
             ("recall", "precision"),
-            {row: _steps(*curves[name]) for row, curves in shown.items() if name in curves},
+            {row: steps(*curves[name]) for row, curves in shown.items() if name in curves},
             styles,
             (0, 1, 0, 1),
         )
@@ -105,7 +105,7 @@ def _class_charts(title: str, found: Mapping[str, Curves]) -> ChartGroup:
     return ChartGroup(title, charts, styles, _left_out("rows", len(found) - len(shown)))
 
 
-def _steps(precision: np.ndarray, recall: np.ndarray) -> Points:
+def steps(precision: np.ndarray, recall: np.ndarray) -> Points:
     """The curve's corners at no more than MOST_POINTS values of recall."""
     last = np.flatnonzero(np.diff(recall, append=np.inf))
     last = last[recall[last] > 0]

@@ -77,7 +77,7 @@
   }
 
   function differenceBars(classes, differences) {
-    const [line, left, width, middle, reach] = [18, 110, 520, 315, 165];
+    const [line, left, width, middle, reach] = [18, 98, 400, 245, 105];
     const known = classes.map((name, n) => [name, differences[n]]).filter((pair) => pair[1] !== null);
     known.sort((a, b) => b[1] - a[1]);
     const most = Math.max(1e-9, ...known.map((pair) => Math.abs(pair[1])));
