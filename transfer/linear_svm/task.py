@@ -21,7 +21,7 @@ from ..task import Task
 from .data import layers_of_sets
 from .prediction import predict, predictions_file, store, stored
 from .recipe import LinearSvmRecipe
-from .report import measurements, write_report
+from .report import measurements, scored_from, write_report
 
 logger = logging.getLogger("cebench")
 
@@ -42,14 +42,19 @@ def measure(recipe: LinearSvmRecipe, run_context: RunContext) -> Outcome:
     ):
         svms = train(train_features, sets.train.labels, recipe, layer)
         store(folder, layer, sets.test.ids, predict(svms, test_features))
+    scores = stored(folder, layers, sets.test.ids)
     summaries = {
-        layer: classification_summary(scores, sets.test.labels, VOC_CLASSES)
-        for layer, scores in stored(folder, layers, sets.test.ids).items()
+        layer: classification_summary(of_layer, sets.test.labels, VOC_CLASSES)
+        for layer, of_layer in scores.items()
     }
     for layer, summary in summaries.items():
         logger.info(f"{layer}: mean_ap_area {summary['mean_ap_area']:.4f}")
     write_report(folder, summaries)
-    return Outcome(measurements=measurements(summaries), data_fingerprint=sets.fingerprint)
+    return Outcome(
+        measurements=measurements(summaries),
+        scored_from=scored_from(scores, sets.test),
+        data_fingerprint=sets.fingerprint,
+    )
 
 
 def train(

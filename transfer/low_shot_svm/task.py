@@ -11,7 +11,7 @@ from sklearn.svm import LinearSVC
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.metrics.average_precision import multilabel_scores
-from cebench.metrics.bootstrap import DEFINITIONS
+from cebench.metrics.weighted_average_precision import DEFINITIONS
 from cebench.progress import progress
 from cebench.weights.loading import load_backbone
 
@@ -22,7 +22,7 @@ from ..task import Task
 from .data import features_of_layer, sample_draws
 from .prediction import finished, predict, store, stored
 from .recipe import LowShotSvmRecipe
-from .report import measurements, write_draws
+from .report import measurements, scored_from, write_draws
 
 logger = logging.getLogger("cebench")
 
@@ -46,13 +46,12 @@ def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
                 scores = predict(svms, test_features, recipe.draws)
                 store(folder, shots, sets.test.ids, scores)
                 report(done, len(missing))
-    values = {
-        shots: _score(stored(folder, shots, recipe.draws, sets.test.ids), sets.test.labels)
-        for shots in recipe.shots
-    }
+    of_shots = {shots: stored(folder, shots, recipe.draws, sets.test.ids) for shots in recipe.shots}
+    values = {shots: _score(draws, sets.test.labels) for shots, draws in of_shots.items()}
     write_draws(folder / "draws.csv", values)
     return Outcome(
         measurements=list(measurements(values, len(sets.test.ids))),
+        scored_from=scored_from(of_shots, sets.test),
         data_fingerprint=sets.fingerprint,
     )
 

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rescoring import assert_rescored
 from svm_scenes import measured, smoke
 
 from cebench.errors import InputError
@@ -14,6 +15,7 @@ from cebench.transfer.low_shot_svm.recipe import LowShotSvmRecipe
 def test_low_shot_gives_mean_and_deviation_over_draws(toy: Path, tmp_path: Path) -> None:
     recipe = smoke(LowShotSvmRecipe, "low-shot-svm")
     outcome = measured(low_shot_svm, recipe, toy, tmp_path / "run")
+    assert_rescored(outcome, images=9)
     assert recipe.variant == "pool5"
     values = {(m.column, m.metric): m.value for m in outcome.measurements}
     with (tmp_path / "run" / "draws.csv").open() as file:
