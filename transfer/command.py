@@ -16,6 +16,7 @@ TASKS = (
     "classification",
     "linear-svm",
     "low-shot-svm",
+    "knn",
     "detection",
     "segmentation",
     "inpainting",

@@ -1,21 +1,13 @@
 """Scores of the SVMs, stored draw by draw: a run that was broken off goes on behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.svm import LinearSVC
 
-from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.results import read_scores_csv, write_scores_csv
 
-
-def predict(svms: Mapping[tuple[int, int], LinearSVC], test: np.ndarray, draws: int) -> np.ndarray:
-    """(draws, M, 20) scores of the features `test` (M, K); 0 where a class has no SVM."""
-    scores = np.zeros((draws, len(test), len(VOC_CLASSES)))
-    for (draw, c), svm in svms.items():
-        scores[draw, :, c] = svm.decision_function(test)
-    return scores
+from ..frozen_features import predictions_file
 
 
 def finished(folder: Path, shots: int, draws: int) -> bool:
@@ -35,4 +27,4 @@ def stored(folder: Path, shots: int, draws: int, ids: Sequence[str]) -> list[np.
 
 
 def _file(folder: Path, shots: int, draw: int) -> Path:
-    return folder / "predictions" / f"{shots}-shot-draw-{draw}.csv"
+    return predictions_file(folder, f"{shots}-shot-draw-{draw}")
