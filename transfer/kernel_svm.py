@@ -36,6 +36,15 @@ class TrainSpan:
         kept = values > _NEGLIGIBLE * values[-1]
         return cls(vectors[:, kept] * np.sqrt(values[kept]), values[kept])
 
+    def scores(self, weights: np.ndarray, gram: np.ndarray) -> np.ndarray:
+        """(M, P) decision values of any M images, bias included, by the weights (K, P).
+
+        gram: (M, N) inner products of their features and the training features.
+        """
+        shares = self.rows @ (weights / self.scatter[:, None])
+        found: np.ndarray = gram @ shares + shares.sum(axis=0)
+        return found
+
 
 def fit(
     span: TrainSpan, signs: np.ndarray, costs: np.ndarray, start: np.ndarray | None = None
@@ -74,15 +83,6 @@ def fit(
         weights[:, left] += length * step
         scores[:, left] += length * change
     return weights
-
-
-def dual_coefficients(
-    span: TrainSpan, signs: np.ndarray, costs: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """(N, P): the SVM's score of any image is the sum of these times (1 + inner products)."""
-    slack = np.maximum(1 - signs * (span.rows @ weights), 0)
-    pull: np.ndarray = 2 * costs * slack * signs
-    return pull
 
 
 def _newton_step(
@@ -128,7 +128,9 @@ def _line_search(
 
     def slope(length: np.ndarray) -> np.ndarray:
         slack = np.maximum(1 - signs * (scores + length * change), 0)
-        return inner + length * square - 2 * np.einsum("np,np->p", costs * slack * signs, change)
+        pull = np.einsum("np,np->p", 2 * costs * slack * signs, change)
+        found: np.ndarray = inner + length * square - pull
+        return found
 
     low, high = np.zeros(len(inner)), np.ones(len(inner))
     below, above = slope(low), slope(high)

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from cebench.metrics.average_precision import average_precision_stepwise, precision_recall
 
 from .frozen_features import AllDifferent, FrozenFeaturesRecipe
-from .kernel_svm import TrainSpan, dual_coefficients, fit
+from .kernel_svm import TrainSpan, fit
 
 POSITIVE_WEIGHT = 2.0
 COSTS = (*(10.0**n for n in range(-7, 3)), *(0.5**n for n in range(4, 20)))
@@ -105,10 +105,8 @@ def distances(
         chosen: (P,) costs.
         test_gram: (M, N) inner products of test and train features.
     """
-    costs = weights * chosen
-    fitted = fit(span, signs, costs)
-    dual = dual_coefficients(span, signs, costs, fitted)
-    found: np.ndarray = (test_gram @ dual + dual.sum(axis=0)) / np.linalg.norm(fitted, axis=0)
+    fitted = fit(span, signs, weights * chosen)
+    found: np.ndarray = span.scores(fitted, test_gram) / np.linalg.norm(fitted, axis=0)
     return found
 
 

@@ -106,10 +106,11 @@ def _signs(
     labels: np.ndarray, drawn: Drawn, keys: Sequence[tuple[int, int]], rows: np.ndarray
 ) -> np.ndarray:
     """(len(rows), len(keys)): 1 or -1 of a drawn image, 0 of the others."""
-    signs: np.ndarray = np.zeros((len(labels), len(keys)), dtype=np.int8)
+    signs = np.zeros((len(labels), len(keys)), dtype=np.int8)
     for place, key in enumerate(keys):
         signs[drawn[key], place] = labels[drawn[key], key[1]]
-    return signs[rows]
+    of_rows: np.ndarray = signs[rows]
+    return of_rows
 
 
 def _score(draws: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, list[float]]:
