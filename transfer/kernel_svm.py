@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
-TOLERANCE = 1e-3
+TOLERANCE = 1e-5
 """Of a solution: how far it may be from the exact one, as a part of its length."""
 NEWTON_STEPS = 60
 _CONJUGATE_STEPS = 60

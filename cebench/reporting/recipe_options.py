@@ -26,6 +26,7 @@ UNITS = {
         "images_per_pass",
         "accumulate",
         "pictures",
+        "neighbours",
     },
     "pixels": {
         "short_side",
