@@ -21,7 +21,6 @@ from cebench.transfer.kernel_svm import TrainSpan
 from cebench.transfer.support_vectors import (
     COSTS,
     cross_validated_scores,
-    image_weights,
     inner_products,
 )
 
@@ -42,7 +41,7 @@ def layer(images: int, classes: int = 20, size: int = 9216) -> tuple[np.ndarray,
 def together(features: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """(26, P) scores of the cross-validation."""
     span = TrainSpan.of(inner_products(features, features))
-    return cross_validated_scores(span, signs, image_weights(signs), COSTS, 3)
+    return cross_validated_scores(span, signs, COSTS, 3)
 
 
 def one_by_one(features: np.ndarray, signs: np.ndarray, costs: Sequence[float]) -> np.ndarray:

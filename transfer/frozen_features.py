@@ -62,7 +62,7 @@ class FrozenFeaturesRecipe(ImageSetsRecipe, PrecisionOptions):
         return "-".join(part for part in parts if part)
 
 
-def read_squares(recipe: FrozenFeaturesRecipe, run_context: RunContext) -> TrainAndTest:
+def read_images(recipe: FrozenFeaturesRecipe, run_context: RunContext) -> TrainAndTest:
     """`read_sets` by the recipe's geometry, of one data set only in a run directory."""
     side = run_context.weights.sidecar.preprocessing.side
     if recipe.geometry == "squash":

@@ -5,6 +5,7 @@ and svm_helper.py.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
@@ -38,20 +39,21 @@ class SvmRecipe(FrozenFeaturesRecipe):
 
 
 def cross_validated_scores(
-    span: TrainSpan, signs: np.ndarray, weights: np.ndarray, costs: Sequence[float], folds: int
+    span: TrainSpan, signs: np.ndarray, costs: Sequence[float], folds: int
 ) -> np.ndarray:
     """(len(costs), P) mean average precision over the folds of P classifiers, nan without folds.
 
     A class with fewer positives or negatives than folds has as many folds; a single one cannot be
-    held out. Arguments as for `distances`.
+    held out. signs: (N, P), 1, -1, or 0 of an image that the classifier does not count.
     """
     found = np.full((len(costs), signs.shape[1]), np.nan)
-    held = [_held_out(signs[:, p], weights[:, p] > 0, folds) for p in range(signs.shape[1])]
+    held = [_held_out(of_class, folds) for of_class in signs.T]
     owner = np.repeat(np.arange(len(held)), [len(parts) for parts in held])
     if not len(owner):
         return found
     out = np.concatenate([parts for parts in held if len(parts)]).T
-    kept, signs = np.where(out, 0.0, weights[:, owner]), signs[:, owner]
+    signs = signs[:, owner]
+    kept = np.where(out, 0.0, image_weights(signs))
     fitted = None
     # Upwards: each fit begins at the one before.
     for place in np.argsort(costs):
@@ -67,9 +69,9 @@ def cross_validated_scores(
     return found
 
 
-def _held_out(signs: np.ndarray, counted: np.ndarray, folds: int) -> np.ndarray:
+def _held_out(signs: np.ndarray, folds: int) -> np.ndarray:
     """(folds, N) bool: the images that each fold tests."""
-    rows = np.flatnonzero(counted)
+    rows = np.flatnonzero(signs)
     splits = min(folds, int((signs[rows] == 1).sum()), int((signs[rows] == -1).sum()))
     out = np.zeros((splits if splits > 1 else 0, len(signs)), dtype=bool)
     if splits > 1:
@@ -86,28 +88,28 @@ def best_cost(costs: Sequence[float], scores: np.ndarray) -> float:
     return costs[int(np.argmax(scores))]
 
 
-def distances(
-    span: TrainSpan,
-    signs: np.ndarray,
-    weights: np.ndarray,
-    chosen: np.ndarray,
-    test_gram: np.ndarray,
-) -> np.ndarray:
-    """(M, P) signed distances of test images from the planes of P SVMs, fitted on all images.
+@dataclass(frozen=True)
+class Svms:
+    """P fitted SVMs."""
 
-    The decision values divided by the length of the weights, bias included: the same ranking, in a
-    unit that no cost changes (at the smallest cost all decision values lie within 1e-4).
+    span: TrainSpan
+    weights: np.ndarray
+    """(K, P) in the coordinates of the span."""
 
-    Args:
-        span: of the N train images.
-        signs: (N, P), 1 or -1.
-        weights: (N, P) of `image_weights`.
-        chosen: (P,) costs.
-        test_gram: (M, N) inner products of test and train features.
-    """
-    fitted = fit(span, signs, weights * chosen)
-    found: np.ndarray = span.scores(fitted, test_gram) / np.linalg.norm(fitted, axis=0)
-    return found
+    @classmethod
+    def of(cls, span: TrainSpan, signs: np.ndarray, chosen: np.ndarray) -> "Svms":
+        """Fitted on all images of a sign (N, P), 1 or -1, at the costs `chosen` (P,)."""
+        return cls(span, fit(span, signs, image_weights(signs) * chosen))
+
+    def distances(self, test_gram: np.ndarray) -> np.ndarray:
+        """(M, P) signed distances of images from the planes; test_gram: (M, N) inner products.
+
+        The decision values divided by the length of the weights, bias included: the same ranking,
+        in a unit that no cost changes (at the smallest cost all decision values lie within 1e-4).
+        """
+        values = self.span.scores(self.weights, test_gram)
+        found: np.ndarray = values / np.linalg.norm(self.weights, axis=0)
+        return found
 
 
 def image_weights(signs: np.ndarray) -> np.ndarray:

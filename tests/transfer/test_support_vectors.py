@@ -7,10 +7,9 @@ from svm_scenes import clouds
 from cebench.transfer.kernel_svm import TrainSpan
 from cebench.transfer.support_vectors import (
     COSTS,
+    Svms,
     best_cost,
     cross_validated_scores,
-    distances,
-    image_weights,
 )
 
 
@@ -38,9 +37,7 @@ def test_every_cost_is_scored_on_held_out_folds_as_scikit_learn_does() -> None:
     train, signs = clouds(90, 200)
     other = np.roll(signs, 5)
     both = np.stack([signs, other], axis=1)
-    found = cross_validated_scores(
-        TrainSpan.of(train @ train.T), both, image_weights(both), COSTS, folds=3
-    )
+    found = cross_validated_scores(TrainSpan.of(train @ train.T), both, COSTS, folds=3)
     assert found.shape == (26, 2)
     for column, of_class in enumerate((signs, other)):
         expected = of_liblinear(train, of_class, COSTS)
@@ -51,9 +48,7 @@ def test_ignored_images_are_in_no_fold() -> None:
     train, signs = clouds(90, 30)
     signs[::7] = 0
     kept = signs != 0
-    found = cross_validated_scores(
-        TrainSpan.of(train @ train.T), signs[:, None], image_weights(signs[:, None]), (1.0,), 3
-    )
+    found = cross_validated_scores(TrainSpan.of(train @ train.T), signs[:, None], (1.0,), 3)
     assert found.item() == pytest.approx(
         of_liblinear(train[kept], signs[kept], (1.0,)).item(), 1e-3
     )
@@ -64,9 +59,7 @@ def test_the_best_cost_is_the_first_of_equals_and_without_folds_the_largest() ->
     train, signs = clouds(20, 5)
     signs[:] = -1
     signs[3] = 1
-    without = cross_validated_scores(
-        TrainSpan.of(train @ train.T), signs[:, None], image_weights(signs[:, None]), (0.1, 1.0), 3
-    )
+    without = cross_validated_scores(TrainSpan.of(train @ train.T), signs[:, None], (0.1, 1.0), 3)
     assert best_cost((0.1, 1.0), without[:, 0]) == 1.0
 
 
@@ -74,9 +67,7 @@ def test_two_positives_have_two_folds() -> None:
     train, signs = clouds(20, 5)
     signs[:] = -1
     signs[[3, 8]] = 1
-    found = cross_validated_scores(
-        TrainSpan.of(train @ train.T), signs[:, None], image_weights(signs[:, None]), (1.0,), 3
-    )
+    found = cross_validated_scores(TrainSpan.of(train @ train.T), signs[:, None], (1.0,), 3)
     assert np.isfinite(found).all()
 
 
@@ -85,9 +76,8 @@ def test_distances_are_decision_values_over_the_length_of_the_weights() -> None:
     test, _ = clouds(30, 12, seed=1)
     chosen = np.array([1e-7, 10.0])
     both = np.stack([signs, signs], axis=1)
-    found = distances(
-        TrainSpan.of(train @ train.T), both, image_weights(both), chosen, test @ train.T
-    )
+    svms = Svms.of(TrainSpan.of(train @ train.T), both, chosen)
+    found = svms.distances(test @ train.T)
     for column, cost in enumerate(chosen):
         svm = LinearSVC(C=cost, class_weight={1: 2, -1: 1}, dual=False, tol=1e-9, max_iter=10_000)
         svm.fit(train, signs)

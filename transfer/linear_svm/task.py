@@ -13,14 +13,14 @@ from cebench.metrics.classification import classification_summary
 from cebench.progress import progress
 from cebench.weights.loading import load_backbone
 
-from ..frozen_features import check_layers, learnable, predictions_file, read_squares
+from ..frozen_features import check_layers, learnable, predictions_file, read_images
 from ..kernel_svm import TrainSpan
 from ..labelled_images import find_images
 from ..run_context import Outcome, RunContext
-from ..support_vectors import best_cost, cross_validated_scores, distances, image_weights
+from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
 from .data import layers_of_sets
-from .prediction import store, stored
+from .prediction import predict, store, stored
 from .recipe import LinearSvmRecipe
 from .report import measurements, write_report
 
@@ -34,13 +34,13 @@ def measure(recipe: LinearSvmRecipe, run_context: RunContext) -> Outcome:
     logger.info(f"{weights.name}: {proof}")
     layers = recipe.layers or backbone.layer_names
     check_layers(layers, backbone, weights.name)
-    sets = read_squares(recipe, run_context)
+    sets = read_images(recipe, run_context)
     missing = [layer for layer in layers if not predictions_file(folder, layer).exists()]
     of_layers = layers_of_sets(backbone, sets, missing, recipe, run_context)
     with progress("SVMs", "layers") as report:
         for done, (layer, gram, test_gram) in enumerate(of_layers, start=1):
-            scores = predict(gram, sets.train.labels, test_gram, recipe, layer)
-            store(folder, layer, sets.test.ids, scores)
+            svms = train(gram, sets.train.labels, recipe, layer)
+            store(folder, layer, sets.test.ids, predict(*svms, test_gram))
             report(done, len(missing))
     summaries = {
         layer: classification_summary(scores, sets.test.labels, VOC_CLASSES)
@@ -52,31 +52,25 @@ def measure(recipe: LinearSvmRecipe, run_context: RunContext) -> Outcome:
     return Outcome(measurements=measurements(summaries), data_fingerprint=sets.fingerprint)
 
 
-def predict(
-    gram: np.ndarray,
-    labels: np.ndarray,
-    test_gram: np.ndarray,
-    recipe: LinearSvmRecipe,
-    layer: str,
-) -> np.ndarray:
-    """(M, 20) distances of the test images by the SVM of each class; 0 for one without an SVM.
+def train(
+    gram: np.ndarray, labels: np.ndarray, recipe: LinearSvmRecipe, layer: str
+) -> tuple[list[int], Svms]:
+    """The classes that can be learned and their SVMs, each with its own cost.
 
-    gram: (N, N) and test_gram: (M, N) inner products; labels: (N, 20).
+    gram: (N, N) inner products; labels: (N, 20).
     """
     classes = learnable(labels)
     signs = labels[:, classes]
     if recipe.difficult == "absent":
         signs = np.where(signs == 1, 1, -1)
-    weights, span = image_weights(signs), TrainSpan.of(gram)
-    found = cross_validated_scores(span, signs, weights, recipe.costs, recipe.folds)
+    span = TrainSpan.of(gram)
+    found = cross_validated_scores(span, signs, recipe.costs, recipe.folds)
     chosen = [best_cost(recipe.costs, of_class) for of_class in found.T]
     said = ", ".join(
         f"{VOC_CLASSES[c]} {cost:.2g}" for c, cost in zip(classes, chosen, strict=True)
     )
     logger.info(f"{layer}: costs chosen by cross-validation: {said}")
-    scores = np.zeros((len(test_gram), len(VOC_CLASSES)))
-    scores[:, classes] = distances(span, signs, weights, np.array(chosen), test_gram)
-    return scores
+    return classes, Svms.of(span, signs, np.array(chosen))
 
 
 TASK = Task(

@@ -2,12 +2,38 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.results import read_scores_csv, write_scores_csv
 
 from ..frozen_features import predictions_file
+from ..support_vectors import Svms
+
+
+class DrawnSvms(NamedTuple):
+    """SVMs that were fitted together."""
+
+    keys: Sequence[tuple[int, int]]
+    """Draw and class of each."""
+    rows: np.ndarray
+    """Indices of the train images that they were fitted on, int64."""
+    svms: Svms
+
+
+def predict(fitted: Sequence[DrawnSvms], test_gram: np.ndarray, draws: int) -> np.ndarray:
+    """(draws, M, 20) distances of the test images; 0 where a class has no SVM.
+
+    test_gram: (M, N) inner products with the train images.
+    """
+    scores = np.zeros((draws, len(test_gram), len(VOC_CLASSES)))
+    for keys, rows, svms in fitted:
+        columns = svms.distances(test_gram[:, rows]).T
+        for (draw, c), column in zip(keys, columns, strict=True):
+            scores[draw, :, c] = column
+    return scores
 
 
 def finished(folder: Path, shots: int, draws: int) -> bool:

@@ -14,14 +14,14 @@ from cebench.metrics.bootstrap import DEFINITIONS
 from cebench.progress import progress
 from cebench.weights.loading import load_backbone
 
-from ..frozen_features import check_layers, read_squares
+from ..frozen_features import check_layers, read_images
 from ..kernel_svm import TrainSpan
 from ..labelled_images import find_images
 from ..run_context import Outcome, RunContext
-from ..support_vectors import best_cost, cross_validated_scores, distances, image_weights
+from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
 from .data import Drawn, products_of_layer, sample_draws
-from .prediction import finished, store, stored
+from .prediction import DrawnSvms, finished, predict, store, stored
 from .recipe import LowShotSvmRecipe
 from .report import measurements, write_draws
 
@@ -34,7 +34,7 @@ def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
     backbone, proof = load_backbone(weights)
     logger.info(f"{weights.name}: {proof}")
     check_layers([recipe.layer], backbone, weights.name)
-    sets = read_squares(recipe, run_context)
+    sets = read_images(recipe, run_context)
     _warn_of_few_positives(recipe, sets.train.labels)
     missing = [shots for shots in recipe.shots if not finished(folder, shots, recipe.draws)]
     if missing:
@@ -42,7 +42,8 @@ def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
         with progress("low-shot SVMs", "numbers of shots") as report:
             for done, shots in enumerate(missing, start=1):
                 drawn = sample_draws(sets.train.labels, shots, recipe.draws, run_context.seed)
-                scores = predict(gram, sets.train.labels, test_gram, drawn, recipe)
+                svms = train(gram, sets.train.labels, drawn, recipe)
+                scores = predict(svms, test_gram, recipe.draws)
                 store(folder, shots, sets.test.ids, scores)
                 report(done, len(missing))
     values = {
@@ -56,39 +57,31 @@ def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
     )
 
 
-def predict(
-    gram: np.ndarray,
-    labels: np.ndarray,
-    test_gram: np.ndarray,
-    drawn: Drawn,
-    recipe: LowShotSvmRecipe,
-) -> np.ndarray:
-    """(draws, M, 20) distances of the test images by the SVM of each class; 0 without one.
+def train(
+    gram: np.ndarray, labels: np.ndarray, drawn: Drawn, recipe: LowShotSvmRecipe
+) -> list[DrawnSvms]:
+    """The SVMs of all draws and classes; gram: (N, N) inner products; labels: (N, 20).
 
-    One cost for all classes and draws: the best by cross-validation on the drawn images (the
-    benchmark itself takes the cost that is best on the test set). gram: (N, N) and test_gram:
-    (M, N) inner products; labels: (N, 20).
+    One cost for all of them: the best by cross-validation on the drawn images (the benchmark
+    itself takes the cost that is best on the test set).
     """
     problems = [
-        (keys, rows, _signs(labels, drawn, keys, rows), TrainSpan.of(gram[np.ix_(rows, rows)]))
+        (keys, rows, TrainSpan.of(gram[np.ix_(rows, rows)]), _signs(labels, drawn, keys, rows))
         for keys, rows in _grouped(drawn, len(gram))
     ]
     found = [
-        cross_validated_scores(span, signs, image_weights(signs), recipe.costs, recipe.folds)
-        for _, _, signs, span in problems
+        cross_validated_scores(span, signs, recipe.costs, recipe.folds)
+        for _, _, span, signs in problems
     ]
     of_all = np.concatenate(found, axis=1)
     defined = of_all[:, ~np.isnan(of_all).any(axis=0)]
     mean = defined.mean(axis=1) if defined.size else np.full(len(recipe.costs), np.nan)
     cost = best_cost(recipe.costs, mean)
     logger.info(f"{len(drawn)} classes and draws: cost {cost:.2g}")
-    scores = np.zeros((recipe.draws, len(test_gram), len(VOC_CLASSES)))
-    for keys, rows, signs, span in problems:
-        costs = np.full(len(keys), cost)
-        columns = distances(span, signs, image_weights(signs), costs, test_gram[:, rows])
-        for (draw, c), column in zip(keys, columns.T, strict=True):
-            scores[draw, :, c] = column
-    return scores
+    return [
+        DrawnSvms(keys, rows, Svms.of(span, signs, np.full(len(keys), cost)))
+        for keys, rows, span, signs in problems
+    ]
 
 
 def _grouped(drawn: Drawn, count: int) -> Iterator[tuple[list[tuple[int, int]], np.ndarray]]:

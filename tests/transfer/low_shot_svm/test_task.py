@@ -8,6 +8,7 @@ from svm_scenes import measured, smoke
 from cebench.errors import InputError
 from cebench.transfer.low_shot_svm import task as low_shot_svm
 from cebench.transfer.low_shot_svm.data import sample_draws, sample_images
+from cebench.transfer.low_shot_svm.prediction import predict
 from cebench.transfer.low_shot_svm.recipe import LowShotSvmRecipe
 
 
@@ -71,10 +72,10 @@ def test_draws_fitted_together_score_as_each_by_itself(monkeypatch: pytest.Monke
     drawn = sample_draws(labels, 2, 2, seed=0)
     assert {len(rows) for rows in drawn.values()} == {40}
     recipe = smoke(LowShotSvmRecipe, "low-shot-svm", "draws=2")
-    together = low_shot_svm.predict(gram, labels, test_gram, drawn, recipe)
+    together = predict(low_shot_svm.train(gram, labels, drawn, recipe), test_gram, 2)
     monkeypatch.setattr(
         low_shot_svm, "_grouped", lambda drawn, _: [([key], drawn[key]) for key in drawn]
     )
-    alone = low_shot_svm.predict(gram, labels, test_gram, drawn, recipe)
+    alone = predict(low_shot_svm.train(gram, labels, drawn, recipe), test_gram, 2)
     np.testing.assert_allclose(together, alone, atol=2e-3)
     assert np.abs(alone).max() > 0.1
