@@ -29,6 +29,7 @@ UNITS = {
         "images_per_pass",
         "accumulate",
         "pictures",
+        "neighbours",
     },
     "pixels": {
         "short_side",
