@@ -23,6 +23,8 @@ COMMANDS = {
     "report": ("cebench.commands.report", "Print Tables 1 and 2 beside the published numbers."),
     "recipe": ("cebench.commands.recipe", "Show every option of a method or task."),
     "explain": ("cebench.commands.explain", "Tell what determines a number of a table."),
+    "pack": ("cebench.commands.bundles", "Pack runs into a bundle that anyone can verify."),
+    "verify": ("cebench.commands.bundles", "Score the numbers of a bundle again."),
     "score": ("cebench.commands.score", "Score files that any program wrote."),
     "inpaint": ("cebench.commands.inpaint", "Fill holes in images with pretrained weights."),
     "data": ("cebench.commands.data", "Verify and pack data sets; draw the toy world."),

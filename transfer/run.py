@@ -1,7 +1,7 @@
 """One transfer from request to records."""
 
 import logging
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import monotonic
 
@@ -12,6 +12,7 @@ from cebench.devices import choose_device, provenance
 from cebench.distributed import check_single_process
 from cebench.errors import InputError
 from cebench.models.backbones import is_foreign
+from cebench.reporting.outcomes import FILE_NAME, with_intervals, write_outcome
 from cebench.reporting.records import (
     DataSource,
     Measurement,
@@ -25,6 +26,7 @@ from cebench.weights.files import Weights, load_weights, random_weights
 from .classification.task import TASK as CLASSIFICATION
 from .detection.task import TASK as DETECTION
 from .inpainting.task import TASK as INPAINTING
+from .knn.task import TASK as KNN
 from .linear_svm.task import TASK as LINEAR_SVM
 from .low_shot_svm.task import TASK as LOW_SHOT_SVM
 from .run_context import Outcome, RunContext
@@ -36,6 +38,7 @@ TASKS = {
     "classification": CLASSIFICATION,
     "linear-svm": LINEAR_SVM,
     "low-shot-svm": LOW_SHOT_SVM,
+    "knn": KNN,
     "detection": DETECTION,
     "segmentation": SEGMENTATION,
     "inpainting": INPAINTING,
@@ -107,8 +110,10 @@ def run_transfer(request: Request) -> Record:
             engine=request.engine,
         )
         outcome = task.measure(recipe, run_context)
+        outcome_sha256 = write_outcome(run.path / FILE_NAME, outcome.scored_from)
         seconds = round(monotonic() - began, 3)
         record = _record(request, recipe, recipe_name, run_context, outcome, seconds)
+        record = replace(record, outcome_sha256=outcome_sha256)
         run.finish(record)
         return record
 
@@ -160,8 +165,8 @@ def _run_table(
 
 
 def _measurements(outcome: Outcome, method: str) -> tuple[Measurement, ...]:
-    """Those of `outcome`; where it names no row, that of the weights' method."""
+    """Those of `outcome` with intervals; where it names no row, that of the weights' method."""
     named = (
         {**asdict(measured), "row": measured.row or method} for measured in outcome.measurements
     )
-    return tuple(Measurement(**values) for values in named)
+    return with_intervals([Measurement(**values) for values in named], outcome.scored_from, method)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from cebench.reporting.records import Interval
+from cebench.reporting.outcomes import RunOutcome
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import Weights
 
@@ -35,7 +35,6 @@ class Measurement:
     column: str
     draws: int = 1
     """Random draws of training images that the value is the mean over."""
-    interval: Interval | None = None
     unit: str = "fraction"
     higher_is_better: bool = True
     row: str = ""
@@ -49,6 +48,8 @@ class Outcome:
     """All numbers of a task and the data they were measured on."""
 
     measurements: Sequence[Measurement]
+    scored_from: RunOutcome
+    """What the measurements can be scored from again, without photographs."""
     data_fingerprint: str
     """Hash of every file that was trained or scored on, labels and lists included."""
     proposals: str = "none"

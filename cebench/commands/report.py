@@ -8,6 +8,7 @@ import click
 
 if TYPE_CHECKING:
     from cebench.reporting.records import RecordFile
+    from cebench.reporting.tables import Table
 
 
 @click.command()
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["markdown", "latex", "csv", "json"]),
+    type=click.Choice(["markdown", "latex", "csv", "json", "html"]),
     default="markdown",
     show_default=True,
-    help="csv and json carry every metric, unscaled and unrounded.",
+    help="csv and json carry every metric, unscaled and unrounded; html is one page with the "
+    "curves and pictures of the run directories.",
 )
 @click.option(
     "--out",
@@ -33,32 +35,89 @@ if TYPE_CHECKING:
     help="Also copy every record into DIR, one file per run. Name it `records` so that report "
     "finds the copies again.",
 )
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="ROW ROW",
+    help="Print the difference of two rows instead: interval, p and verdict of each column.",
+)
+@click.option("--baseline", metavar="ROW", help="The same of every other row and this one.")
+@click.option("--column", metavar="COLUMN", help="Only this column, with --compare or --baseline.")
 def report(
-    results: tuple[Path, ...], format_name: str, out: Path | None, collect: Path | None
+    results: tuple[Path, ...],
+    format_name: str,
+    out: Path | None,
+    collect: Path | None,
+    compare: tuple[str, str] | None,
+    baseline: str | None,
+    column: str | None,
 ) -> None:
     """Print Tables 1 and 2: measured, published, difference.
 
     RESULTS are folders that are searched for record.json files of finished runs and for folders
-    named `records` (default: results). A cell is the mean over pretrainings and fine-tunings that
-    agree in all but their seeds; what does not agree is refused, not averaged.
+    named `records` (default: results), or bundles of `cebench pack`. A cell is the mean over
+    pretrainings and fine-tunings that agree in all but their seeds; what does not agree is refused,
+    not averaged.
+
+    Where runs have their predictions stored (outcome.safetensors), letters say which rows of a
+    column differ; --compare and --baseline need them.
     """
     from cebench.errors import InputError
-    from cebench.files import write_atomically
-    from cebench.reporting.formats import FORMATS
-    from cebench.reporting.records import read_records
+    from cebench.reporting.results import read_results
     from cebench.reporting.tables import build_tables
 
+    if (compare and baseline) or (column and not (compare or baseline)):
+        raise click.UsageError("give --compare ROW ROW or --baseline ROW; --column narrows them")
+    if (compare or baseline) and format_name == "html":
+        raise click.UsageError("--compare and --baseline print markdown, latex, csv or json")
     folders = results or (Path("results"),)
-    found = [item for folder in folders for item in read_records(folder)]
+    found = read_results(folders)
     tables = build_tables(found)
     if not tables:
         raise InputError(
             f"{', '.join(map(str, folders))}: no record found; expected record.json, which a "
             "finished `cebench pretrain` or `cebench transfer` leaves in its --out folder"
         )
-    text = FORMATS[format_name](tables)
+    if compare or baseline:
+        text = _comparison(tables, compare, baseline, column, format_name)
+    else:
+        text = _tables(tables, found, format_name)
     if collect is not None:
         _collect([item for table in tables for item in table.files], collect)
+    _emit(text, out)
+
+
+def _tables(tables: "Sequence[Table]", found: "Sequence[RecordFile]", format_name: str) -> str:
+    from cebench.reporting.formats import FORMATS
+    from cebench.reporting.page.render import to_html
+    from cebench.reporting.results import find_outcome
+    from cebench.reporting.verdicts import with_letters
+
+    lettered = [with_letters(table, find_outcome) for table in tables]
+    return to_html(lettered, found) if format_name == "html" else FORMATS[format_name](lettered)
+
+
+def _comparison(
+    tables: "Sequence[Table]",
+    compare: tuple[str, str] | None,
+    baseline: str | None,
+    column: str | None,
+    format_name: str,
+) -> str:
+    from cebench.reporting.comparison_formats import COMPARISON_FORMATS
+    from cebench.reporting.results import find_outcome
+    from cebench.reporting.verdicts import compare_all, compare_two
+
+    if compare:
+        found = compare_two(tables, compare, column, find_outcome)
+    else:
+        found = compare_all(tables, str(baseline), column, find_outcome)
+    return COMPARISON_FORMATS[format_name](found)
+
+
+def _emit(text: str, out: Path | None) -> None:
+    from cebench.files import write_atomically
+
     if out is None:
         click.echo(text, nl=False)
     else:

@@ -178,8 +178,8 @@ def classification(scores: Path, data: Path, year: int, image_set: str, as_json:
 
     Images that show only difficult objects of a class are ignored for it. Equal scores never rank
     in a positive's favour: 1e-5 is subtracted from the positives', as the authors' evaluator does,
-    so give logits, not probabilities that are as small. The intervals (95 %) are over the images:
-    1,000 bootstrap draws of them.
+    so give logits, not probabilities that are as small. The intervals (95 %) are over the images,
+    from 2,000 bootstrap draws; there is none where it would hold too rarely (docs/intervals.md).
     """
     from cebench.data.voc.devkit import VOC_CLASSES, VocYear
     from cebench.data.voc.results import read_scores_csv
@@ -232,7 +232,9 @@ def _per_class_table(result: Mapping[str, Any]) -> str:
 
 
 def _interval(ends: list[float] | None) -> str:
-    return f"   95 %: {_cell(ends[0])} to {_cell(ends[1])}" if ends else ""
+    if ends is None or math.isnan(ends[0]):
+        return ""
+    return f"   95 %: {_cell(ends[0])} to {_cell(ends[1])}"
 
 
 def _heading(key: str) -> str:

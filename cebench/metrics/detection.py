@@ -149,7 +149,7 @@ def match_detections(
     Raises:
         ValueError: a score is not finite.
     """
-    chosen, overlap = _best_objects(detections, truth)
+    chosen, overlap = best_objects(detections, truth)
     outcomes = np.full(len(chosen), FALSE_POSITIVE, dtype=np.int8)
     order = by_score(detections.scores)
     hits = order[overlap[order] > iou_threshold]
@@ -184,7 +184,7 @@ def by_score(scores: np.ndarray) -> np.ndarray:
     return np.argsort(-scores, kind="stable")
 
 
-def _best_objects(detections: Detections, truth: Objects) -> tuple[np.ndarray, np.ndarray]:
+def best_objects(detections: Detections, truth: Objects) -> tuple[np.ndarray, np.ndarray]:
     """For every detection the row of the object it overlaps most (or 0), and the overlap."""
     places = 1 + max(detections.images.max(initial=0), truth.images.max(initial=0))
     pair_detection, pair_object = pairs_at_one_place(

@@ -16,7 +16,12 @@ from typing import Final
 import numpy as np
 from scipy import stats
 
-from cebench.metrics.image_weights import WeightedScores, bootstrap_weights, equal_weights
+from cebench.metrics.image_weights import (
+    WeightedScores,
+    bootstrap_weights,
+    equal_weights,
+    mean_over_classes,
+)
 from cebench.metrics.weighted_average_precision import DEFINITIONS, WeightedAveragePrecision
 
 DRAWS = 2000
@@ -82,13 +87,7 @@ def image_intervals(
     weights, ones = bootstrap_weights(images, draws, seed), equal_weights(images)
     estimates = np.mean([run.values(ones)[:, 0] for run in runs], axis=0)
     drawn = np.mean([run.values(weights) for run in runs], axis=0)
-    found = zip(runs[0].metrics, estimates, drawn, strict=True)
-    return {
-        name: image_interval(
-            estimate, values, images, runs[0].rarest_images, RULES.get(name, CoverageRule())
-        )
-        for name, estimate, values in found
-    }
+    return _by_metric(runs[0], estimates, drawn)
 
 
 def average_precision_intervals(
@@ -111,7 +110,20 @@ def average_precision_intervals(
         rule = _ELEVEN_POINTS if name == "voc07_11pt" else CLASS_RULE
         columns = zip(estimates[k], drawn[k], positives, strict=True)
         per_class[name] = [image_interval(e, d, images, int(n), rule) for e, d, n in columns]
-    return image_intervals([run], draws, seed), per_class
+    estimates, drawn = mean_over_classes(estimates[..., None])[:, 0], mean_over_classes(drawn)
+    return _by_metric(run, estimates, drawn), per_class
+
+
+def _by_metric(
+    run: WeightedScores, estimates: np.ndarray, drawn: np.ndarray
+) -> dict[str, ImageInterval]:
+    """The interval of each metric of runs like `run` from estimates (K,) and draws (K, B)."""
+    return {
+        name: image_interval(
+            estimate, values, run.images, run.rarest_images, RULES.get(name, CoverageRule())
+        )
+        for name, estimate, values in zip(run.metrics, estimates, drawn, strict=True)
+    }
 
 
 def image_interval(

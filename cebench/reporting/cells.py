@@ -10,6 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from cebench.config import RecipeTier, Tier
 from cebench.errors import InputError
+from cebench.metrics.image_intervals import METHOD
 from cebench.reporting.published import Column, Layout
 from cebench.reporting.records import Measurement, Record, RecordFile
 from cebench.reporting.replication import nested_summary
@@ -226,10 +227,10 @@ def lowest_tier(numbers: Sequence[Number]) -> RecipeTier:
 
 
 def _interval(cell: Sequence[Number]) -> dict[str, Any]:
-    """The mean ends of the intervals, where all numbers have one of the same kind."""
+    """The mean ends of the intervals, where all numbers have one whose coverage is known."""
     intervals = [n.measurement.interval for n in cell]
-    known = [interval for interval in intervals if interval is not None]
-    if len(known) < len(cell) or len({(i.level, i.method) for i in known}) > 1:
+    known = [interval for interval in intervals if interval and interval.method == METHOD]
+    if len(known) < len(cell) or len({i.level for i in known}) > 1:
         return dict.fromkeys(("interval_low", "interval_high", "interval_level", "interval_method"))
     return {
         "interval_low": sum(i.low for i in known) / len(known),

@@ -5,6 +5,7 @@ from typing import Any
 
 from cebench.config import RecipeTier
 from cebench.reporting.cells import Number, grouped
+from cebench.reporting.comparison import PublishedVerdict
 from cebench.reporting.published import Column, Layout
 from cebench.reporting.records import Record
 from cebench.reporting.tables import Table
@@ -23,6 +24,14 @@ TIERS: dict[RecipeTier, str] = {
 }
 """What a reader must know first, by the lowest tier of pretraining and transfer."""
 
+VERDICTS: dict[PublishedVerdict, str] = {
+    "inside": "it lies in the measured cell's 95 % interval over images",
+    "outside": "it lies outside the measured cell's 95 % interval over images",
+    "other tier": "the measured cell is of another tier than the paper's",
+    "no interval": "the measured cell has no interval",
+}
+"""What a verdict beside a measured cell says."""
+
 
 def table_notes(table: Table) -> list[str]:
     """What stands beneath a table, in plain words."""
@@ -33,6 +42,9 @@ def table_notes(table: Table) -> list[str]:
         *(_column_note(column, numbers) for column, numbers in columns if numbers),
         *(note for column, numbers in columns for note in _option_notes(column, numbers)),
         *(note for column, _ in columns for note in _interval_notes(table, column)),
+        *(note for column, numbers in columns for note in _no_interval_notes(column, numbers)),
+        *_letter_notes(table),
+        *_verdict_notes(table),
         *_import_notes(table.numbers),
         f"Hardware: {_hardware([number.record for number in table.numbers])}.",
     ]
@@ -123,6 +135,43 @@ def _interval_notes(table: Table, column: Column) -> list[str]:
         f"{'; '.join(map(text, of_kind))}."
         for (level, method), of_kind in kinds.items()
     ]
+
+
+def _no_interval_notes(column: Column, numbers: Sequence[Number]) -> list[str]:
+    """Why headlines have no interval, for each reason the rows."""
+    without = [
+        number
+        for number in numbers
+        if number.measurement.metric == column.metric and number.measurement.no_interval
+    ]
+    return [
+        f"{column.label}, no interval for {_listed(n.row for n in of_reason)}: {reason}."
+        for reason, of_reason in grouped(without, lambda n: n.measurement.no_interval).items()
+    ]
+
+
+def _letter_notes(table: Table) -> list[str]:
+    """What the letters were made from."""
+    if not table.comparisons:
+        return []
+    labels = {column.id: column.label for column in table.layout.columns}
+    shown = []
+    for column, found in table.comparisons.items():
+        pairs = list(found.pairs.values())
+        varied = _listed(pair.varied for pair in pairs)
+        shown.append(f"{labels[column]} by {pairs[0].metric} over {varied}")
+    return [
+        "Letters: rows of a column that share one cannot be told apart at 5 % (paired over the "
+        f"test images, Holm's adjustment; a: the best). {'; '.join(shown)}."
+    ]
+
+
+def _verdict_notes(table: Table) -> list[str]:
+    """What stands in brackets behind a published number."""
+    measured = table.cells[(table.cells["n"] > 0) & table.cells["headline"]]
+    found = [verdict for verdict in VERDICTS if verdict in set(measured["verdict"].dropna())]
+    shown = "; ".join(f"{verdict}: {VERDICTS[verdict]}" for verdict in found)
+    return [f"Behind a published number: {shown}."] if found else []
 
 
 def _of_column(table: Table, column: Column) -> list[Number]:

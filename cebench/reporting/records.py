@@ -153,6 +153,9 @@ class Measurement:
     of_weights: bool = True
     """Whether the weights had a part in it; a baseline without a network has none."""
     interval: Interval | None = None
+    """Over images."""
+    no_interval: Text = ""
+    """Why there is no interval over images."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_CLOSED)
@@ -161,7 +164,7 @@ class Record:
 
     schema: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
     table: Text
-    """Where its numbers stand: the paper's table "1" or "2", `linear` or `low-shot`."""
+    """Where its numbers stand: the paper's table "1" or "2", `linear`, `low-shot`, `knn`."""
     task: Text
     """The task of a transfer, or `pretraining`."""
     protocol: Text
@@ -187,6 +190,8 @@ class Record:
     """UTC, ISO 8601."""
     seconds: NonNegativeFloat
     measurements: Annotated[tuple[Measurement, ...], Field(max_length=10_000)]
+    outcome_sha256: Text | None = None
+    """SHA-256 of outcome.safetensors, which the numbers can be scored from again; None: none."""
 
 
 RecordFile = tuple[Path, Record]
@@ -224,7 +229,19 @@ def load_record(path: Path) -> Record:
 
     InputError if it is damaged or edited (one changed digit suffices) or of another schema.
     """
-    content = _json_object(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path}: over {MAX_BYTES // 2**20} MiB: no record; delete the file")
+        return load_record_content(path.read_bytes(), path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: not a JSON record file ({error}); delete it or run again"
+        ) from None
+
+
+def load_record_content(data: bytes, path: Path) -> Record:
+    """The same of a file's content; `path` is what errors name."""
+    content = _json_object(data, path)
     stated = content.pop("content_sha256", None)
     if content.get("schema") != SCHEMA:
         raise InputError(
@@ -255,12 +272,10 @@ def read_records(folder: Path) -> list[RecordFile]:
     return [(path, load_record(path)) for path in sorted(paths)]
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def _json_object(data: bytes, path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path}: over {MAX_BYTES // 2**20} MiB: no record; delete the file")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = json.loads(data.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: not a JSON record file ({error}); delete it or run again"
         ) from None

@@ -3,14 +3,16 @@
 Values stay in the records' units here; `cebench.reporting.formats` multiplies by 100 and rounds.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from cebench.errors import InputError
 from cebench.reporting.cells import Number, check_columns, grouped, numbers_of, summary
+from cebench.reporting.comparison import ColumnComparison, published_verdict
 from cebench.reporting.published import Layout, load_published
 from cebench.reporting.records import Measurement, Record, RecordFile, record_name
 
@@ -18,10 +20,10 @@ _CELL = ["row", "column", "metric"]
 _REPLICATION = ["n", "pretrainings", "fine_tunings", "draws"]
 _MEASURED = ["mean", "sd", "sd_between", "sd_within"]
 _INTERVAL = ["interval_low", "interval_high", "interval_level", "interval_method"]
-_PUBLISHED = ["published", "printed", "difference"]
+_PUBLISHED = ["published", "printed", "difference", "verdict"]
 _COLUMNS = [
     *(*_CELL, "headline", "unit", "higher_is_better", "tier"),
-    *(*_REPLICATION, *_MEASURED, *_INTERVAL, *_PUBLISHED),
+    *(*_REPLICATION, *_MEASURED, "letters", *_INTERVAL, *_PUBLISHED),
 ]
 
 
@@ -40,8 +42,12 @@ class Table:
     `fine_tunings` (list) each, each the mean over `draws` draws of training images.
     mean, sd, sd_between, sd_within: see `replication.nested_summary`. interval_...: mean ends of
     the numbers' own intervals. published, printed: the paper's number and its text; difference:
-    mean - published. Missing values are NA; nothing is scaled or rounded.
+    mean - published; verdict: see `comparison.published_verdict`. letters: rows of a column that
+    share one cannot be told apart, where they were compared. Missing values are NA; nothing is
+    scaled or rounded.
     """
+    comparisons: Mapping[str, ColumnComparison] = field(default_factory=dict)
+    """Columns whose rows were compared."""
 
     @property
     def files(self) -> list[RecordFile]:
@@ -125,9 +131,21 @@ def _cells(layout: Layout, numbers: Sequence[Number]) -> pd.DataFrame:
     counts = ["n", "pretrainings", "draws"]
     cells[counts] = cells[counts].fillna(0).astype(int)
     cells["difference"] = cells["mean"] - cells["published"]
+    cells["verdict"] = [_verdict(cell) for cell in cells.to_dict("records")]
+    cells["letters"] = pd.Series(pd.NA, index=cells.index, dtype="object")
     headlines = {column.id: column.metric for column in layout.columns}
     cells["headline"] = cells["metric"] == cells["column"].map(headlines)
     return _in_order_of_print(cells, layout)[_COLUMNS]
+
+
+def _verdict(cell: dict[Any, Any]) -> str | None:
+    """Where the published number lies, if there is one; times are no scores."""
+    if pd.isna(cell["published"]) or cell["unit"] == "s":
+        return None
+    ends = cell["interval_low"], cell["interval_high"]
+    return published_verdict(
+        cell["published"], cell["tier"] if cell["n"] else None, None if pd.isna(ends[0]) else ends
+    )
 
 
 def _published(layout: Layout) -> pd.DataFrame:

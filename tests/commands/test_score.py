@@ -207,12 +207,11 @@ def test_classification_of_tiny_devkit_solved_by_hand(
     assert found["per_class"]["cat"]["ap_sklearn_ci95"] == [None, None]
     for mean in ("mean_ap_sklearn", "mean_ap_voc07_11pt", "mean_ap_area"):
         assert found[mean] == 0.5
-        low, high = found[f"{mean}_ci95"]
-        assert low < 0.5 < high
+        assert found[f"{mean}_ci95"] == [None, None]  # of three images
     assert found["images"] == 3
 
 
-def test_classification_table_shows_means_with_their_interval_over_images(
+def test_classification_table_shows_means_without_an_interval_of_three_images(
     runner: CliRunner, tmp_path: Path, tiny_voc: Path
 ) -> None:
     scores = np.zeros((3, 20))
@@ -222,8 +221,7 @@ def test_classification_table_shows_means_with_their_interval_over_images(
     result = runner.invoke(score, arguments, catch_exceptions=False)
     rows = {line.split()[0]: line.split()[1:] for line in result.stdout.splitlines() if line}
     assert rows["dog"] == ["50.0", "50.0", "50.0", "1", "2"]
-    assert rows["mean_ap_sklearn"][:4] == ["%", "50.0", "95", "%:"]
-    assert rows["mean_ap_sklearn"][5] == "to"
+    assert rows["mean_ap_sklearn"] == ["%", "50.0"]
 
 
 def test_scores_so_small_that_the_penalty_of_ties_reorders_them_are_said(

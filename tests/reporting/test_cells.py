@@ -9,6 +9,7 @@ import pytest
 from samples import DETECTION, changed, found, recipe_of
 
 from cebench.errors import InputError
+from cebench.metrics.image_intervals import METHOD
 from cebench.reporting.records import DataSource, Interval, Record
 from cebench.reporting.tables import build_tables
 
@@ -254,13 +255,17 @@ def test_unknown_table_or_column_is_refused(change: dict[str, Any]) -> None:
 
 def test_intervals_are_averaged_only_if_all_are_of_one_kind() -> None:
     def with_interval(seed: int, low: float, **change: Any) -> Record:
-        values = {"low": low, "high": low + 0.2, "level": 0.95, "method": "m", **change}
+        values = {"low": low, "high": low + 0.2, "level": 0.95, "method": METHOD, **change}
         return changed(seed=seed, interval=Interval(**values))
 
     cell = cell_of(with_interval(0, 0.3), with_interval(1, 0.4))
     assert (cell["interval_low"], cell["interval_high"]) == pytest.approx((0.35, 0.55))
-    assert (cell["interval_level"], cell["interval_method"]) == (0.95, "m")
-    for other in (with_interval(1, 0.4, level=0.9), changed(seed=1)):
+    assert (cell["interval_level"], cell["interval_method"]) == (0.95, METHOD)
+    for other in (
+        with_interval(1, 0.4, level=0.9),
+        with_interval(1, 0.4, method="m"),
+        changed(seed=1),
+    ):
         assert cell_of(with_interval(0, 0.3), other)["interval_low"] != 0.3  # NA
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from samples import DETECTION, changed, found, recipe_of
 
+from cebench.metrics.image_intervals import METHOD
 from cebench.reporting.notes import TIERS, table_notes
 from cebench.reporting.records import Interval, Record
 from cebench.reporting.tables import build_tables
@@ -83,15 +84,12 @@ def test_an_interval_says_its_level_and_method() -> None:
                 low=0.4 + seed / 100,
                 high=0.6 + seed / 100,
                 level=0.9,
-                method="bootstrap over images",
+                method=METHOD,
             ),
         )
         for seed in (0, 1)
     ]
-    expected = (
-        "Classification, 90 % interval (bootstrap over images, mean over runs): "
-        "context 40.5 to 60.5."
-    )
+    expected = f"Classification, 90 % interval ({METHOD}, mean over runs): context 40.5 to 60.5."
     assert expected in notes_of(*records)
 
 

@@ -9,10 +9,11 @@ import numpy as np
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.files import write_csv
 from cebench.metrics.average_precision import average_precision_stepwise, class_curve
-from cebench.metrics.bootstrap import DEFINITIONS
+from cebench.metrics.weighted_average_precision import DEFINITIONS
 from cebench.plots.precision_recall import plot_precision_recall
 from cebench.plots.sheets import Cell, plot_curves, save_contact_sheet
-from cebench.reporting.records import Interval
+from cebench.reporting.outcome_parts import LabelScores
+from cebench.reporting.outcomes import OutcomePart, RunOutcome
 from cebench.training.run_directory import RunDirectory
 
 from ..labelled_images import LabelledImages
@@ -38,22 +39,29 @@ def write_report(
 
 
 def measurements(summaries: Summaries, column: str, images: int) -> list[Measurement]:
-    """Each mean by each definition, with its interval."""
+    """Each mean by each definition."""
     return [
         Measurement(
             metric=f"mean_ap_{name}{suffix}",
             value=summary[f"mean_ap_{name}"],
             count=images,
             column=column,
-            interval=_interval(*summary[f"mean_ap_{name}_ci95"]),
         )
         for suffix, summary in summaries.items()
         for name in DEFINITIONS
     ]
 
 
-def _interval(low: float, high: float) -> Interval:
-    return Interval(low=low, high=high, level=0.95, method="bootstrap over images")
+def scored_from(scores: np.ndarray, test: LabelledImages, column: str) -> RunOutcome:
+    """What the measurements of scores (crops, N, 20) are scored from."""
+    by_suffix = {"": scores.sum(axis=0), "_one_crop": scores[0]}
+    parts = (
+        OutcomePart(
+            scored=LabelScores.from_scores([values], test.labels), column=column, suffix=suffix
+        )
+        for suffix, values in by_suffix.items()
+    )
+    return RunOutcome(tuple(test.ids), tuple(parts))
 
 
 def write_per_class(path: Path, summaries: Summaries) -> None:

@@ -29,7 +29,7 @@ from ..task import Task
 from .data import crops_at, image_sizes, sample_places
 from .prediction import predict
 from .recipe import ClassificationRecipe
-from .report import measurements, write_report
+from .report import measurements, scored_from, write_report
 
 logger = logging.getLogger("cebench")
 
@@ -154,6 +154,7 @@ def measure(recipe: ClassificationRecipe, run_context: RunContext) -> Outcome:
     write_report(run, sets.test, scores, summaries)
     return Outcome(
         measurements=measurements(summaries, recipe.column, len(sets.test.ids)),
+        scored_from=scored_from(scores, sets.test, recipe.column),
         data_fingerprint=sets.fingerprint,
     )
 

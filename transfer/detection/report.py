@@ -16,6 +16,8 @@ from cebench.metrics.detection import (
 from cebench.metrics.detection_errors import KINDS, error_kinds
 from cebench.plots.detection import plot_shares
 from cebench.plots.precision_recall import Curve, plot_precision_recall
+from cebench.reporting.outcome_parts import ScoredBoxes
+from cebench.reporting.outcomes import OutcomePart, RunOutcome
 
 from ..run_context import Measurement
 from .data import DetectionSet
@@ -60,6 +62,13 @@ def measurements(scores: DetectionScores, images: int) -> list[Measurement]:
         Measurement(metric=metric, value=getattr(scores, metric), count=images, column="detection")
         for metric in ("mean_ap_voc07_11pt", "mean_ap_area")
     ]
+
+
+def scored_from(detections: Detections, test: DetectionSet) -> RunOutcome:
+    """What the measurements are scored from: ranked boxes and the objects they may match."""
+    ids, classes = tuple(test.ids), len(VOC_CLASSES)
+    part = ScoredBoxes.from_detections(detections, test.objects(), len(ids), classes)
+    return RunOutcome(ids, (OutcomePart(scored=part, column="detection"),))
 
 
 def _write_per_class(scores: DetectionScores, path: Path) -> None:

@@ -34,7 +34,7 @@ from ..task import Task
 from .data import DetectionSet, find_images, flip_boxes, network_image, read_data, stack_images
 from .prediction import predict, store
 from .recipe import DetectionRecipe
-from .report import measurements, write_report
+from .report import measurements, scored_from, write_report
 
 logger = logging.getLogger("cebench")
 
@@ -181,6 +181,7 @@ def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
     write_report(run.path, detections, data.test, scores, recipe.pictures)
     return Outcome(
         measurements=measurements(scores, len(data.test.ids)),
+        scored_from=scored_from(detections, data.test),
         data_fingerprint=data.fingerprint,
         proposals=f"{data.proposals.name} {data.proposals.sha256}",
     )

@@ -13,6 +13,8 @@ from cebench.inpainting.networks import FILL_RGB, Hole
 from cebench.inpainting.squares import SIDE
 from cebench.metrics.inpainting import InpaintingScores, InpaintingSums, inpainting_scores
 from cebench.plots.sheets import Cell, save_contact_sheet
+from cebench.reporting.outcome_parts import FillErrors
+from cebench.reporting.outcomes import OutcomePart, RunOutcome
 
 from ..run_context import Measurement
 from .data import InpaintingImages
@@ -62,6 +64,22 @@ def measurements(
                 count=images,
                 of_weights=of_weights,
             )
+
+
+def scored_from(
+    sums: Mapping[str, Sequence[InpaintingSums]], images: InpaintingImages
+) -> RunOutcome:
+    """What the measurements are scored from: each row's sums of errors, by region."""
+    parts = (
+        OutcomePart(
+            scored=FillErrors.from_sums([getattr(one, region) for one in found]),
+            row=row,
+            prefix=prefix,
+        )
+        for row, found in sums.items()
+        for prefix, region in (("", "hole"), ("image_", "image"))
+    )
+    return RunOutcome(tuple(images.stems), tuple(parts))
 
 
 def write_table(

@@ -25,7 +25,7 @@ from .prediction import (
     store,
 )
 from .recipe import InpaintingRecipe
-from .report import measurements, write_report
+from .report import measurements, scored_from, write_report
 
 
 def measure(recipe: InpaintingRecipe, run_context: RunContext) -> Outcome:
@@ -62,6 +62,7 @@ def measure(recipe: InpaintingRecipe, run_context: RunContext) -> Outcome:
             for row, found in scores.items()
             for measurement in measurements(row, found, count, row in of_weights)
         ],
+        scored_from=scored_from(sums, images),
         data_fingerprint=fingerprint_files([*gallery_files, *test_files], run_context.data),
     )
 
@@ -93,6 +94,6 @@ TASK = Task(
     measure=measure,
     table="1",
     protocol="central-hole-56-of-128",
-    protocol_version=1,
+    protocol_version=2,
     weights_file=model_file,
 )

@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from cebench.reporting.outcome_parts import LabelScores
+from cebench.reporting.outcomes import OutcomePart, RunOutcome
+
 from ..classification.report import measurements as of_scores
 from ..classification.report import write_per_class
+from ..labelled_images import LabelledImages
 from ..run_context import Measurement
 
 Summaries = Mapping[str, Mapping[str, Any]]
@@ -25,3 +31,12 @@ def measurements(summaries: Summaries) -> list[Measurement]:
         for layer, summary in summaries.items()
         for measurement in of_scores({"": summary}, layer, summary["images"])
     ]
+
+
+def scored_from(scores: Mapping[str, np.ndarray], test: LabelledImages) -> RunOutcome:
+    """What the measurements of each layer's scores (M, 20) are scored from."""
+    parts = (
+        OutcomePart(scored=LabelScores.from_scores([values], test.labels), column=layer)
+        for layer, values in scores.items()
+    )
+    return RunOutcome(tuple(test.ids), tuple(parts))

@@ -1,13 +1,16 @@
 """What a run of low-shot SVMs leaves: a table of draws, and the measurements over them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cebench.files import write_csv
-from cebench.metrics.bootstrap import DEFINITIONS
+from cebench.metrics.weighted_average_precision import DEFINITIONS
+from cebench.reporting.outcome_parts import LabelScores
+from cebench.reporting.outcomes import OutcomePart, RunOutcome
 
+from ..labelled_images import LabelledImages
 from ..run_context import Measurement
 
 Values = Mapping[int, Mapping[str, list[float]]]
@@ -31,6 +34,18 @@ def measurements(values: Values, images: int) -> Iterator[Measurement]:
                 count=images,
                 draws=len(found),
             )
+
+
+def scored_from(scores: Mapping[int, Sequence[np.ndarray]], test: LabelledImages) -> RunOutcome:
+    """What the measurements of each draw's scores (M, 20) are scored from.
+
+    scores: positives per class -> the draws.
+    """
+    parts = (
+        OutcomePart(scored=LabelScores.from_scores(draws, test.labels), column=f"shots_{shots}")
+        for shots, draws in scores.items()
+    )
+    return RunOutcome(tuple(test.ids), tuple(parts))
 
 
 def write_draws(path: Path, values: Values) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 from cebench.data.voc.devkit import SEGMENTATION_CLASSES
 from cebench.files import write_csv
 from cebench.metrics.segmentation import SegmentationScores, segmentation_scores
+from cebench.reporting.outcome_parts import PixelPairs
+from cebench.reporting.outcomes import OutcomePart, RunOutcome
 
 from ..run_context import Measurement
 from .data import SegmentationImages
@@ -39,6 +41,12 @@ def write_report(
     write_csv(run / "per_class.csv", ("class", "pixels", "iou", "accuracy"), lines)
     save_samples(per_image, test, run)
     save_confusion(confusion, run / "confusion.png", test.origin.name)
+
+
+def scored_from(per_image: np.ndarray, test: SegmentationImages) -> RunOutcome:
+    """What the measurements are scored from: the confusion matrices (N, 21, 21)."""
+    part = OutcomePart(scored=PixelPairs(per_image), column="segmentation")
+    return RunOutcome(tuple(test.origin.ids), (part,))
 
 
 def measurements(scores: SegmentationScores, images: int) -> list[Measurement]:

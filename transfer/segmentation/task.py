@@ -41,7 +41,7 @@ from .data import (
 )
 from .prediction import Predictor, predict, stored
 from .recipe import SegmentationRecipe, parameter_groups
-from .report import measurements, write_report
+from .report import measurements, scored_from, write_report
 
 logger = logging.getLogger("cebench")
 
@@ -129,6 +129,7 @@ def measure(recipe: SegmentationRecipe, run_context: RunContext) -> Outcome:
     write_report(run.path, per_image, data.test, scores)
     return Outcome(
         measurements=[*measurements(scores, len(per_image)), *others],
+        scored_from=scored_from(per_image, data.test),
         data_fingerprint=data.fingerprint,
     )
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from detection_scenes import CPU, RECIPE, jittered, open_run, write_devkit
+from rescoring import assert_rescored
 from safetensors.torch import load_file
 
 from cebench.data.proposals.files import Proposals, load_proposals, save_proposals
@@ -46,6 +47,7 @@ def test_run_leaves_numbers_detections_and_pictures(measured: tuple[Path, Outcom
     assert [m.metric for m in outcome.measurements] == ["mean_ap_voc07_11pt", "mean_ap_area"]
     assert {(m.column, m.count) for m in outcome.measurements} == {("detection", 3)}
     assert all(0 <= m.value <= 1 for m in outcome.measurements)
+    assert_rescored(outcome, images=3)
     for name in (
         "curves.png",
         "precision_recall.png",

@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner
 from inpainting_scenes import HOLE, pictures
 from PIL import Image
+from rescoring import assert_rescored
 from samples import SIDECAR
 
 from cebench.commands.score import score
@@ -169,6 +170,7 @@ def test_numbers_are_those_that_score_finds_in_the_stored_images(
     outcome = run(data, weights, out)
     assert [m.row for m in outcome.measurements[::10]] == list(FAST_ROWS)
     assert {m.row for m in outcome.measurements if m.of_weights} == set(FAST_ROWS[:2])
+    assert_rescored(outcome, images=3)
     for row in FAST_ROWS:
         folders = [
             "--predictions",

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from rescoring import assert_rescored
 from segmentation_scenes import CPU, IDENTITY, MEAN, ThinFCN, recipe
 
 from cebench.data.store.ragged import RaggedImages
@@ -50,6 +51,7 @@ def run_measure(devkit: Path, run: Path) -> Outcome:
 def test_the_stored_predictions_score_as_recorded(devkit: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     outcome = run_measure(devkit, run)
+    assert_rescored(outcome, images=len(outcome.scored_from.ids))
     assert [m.metric for m in outcome.measurements] == [
         "mean_iou",
         "pixel_accuracy",

@@ -1,0 +1,58 @@
+"""`cebench pack` and `cebench verify`: numbers that anyone can score again."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="BUNDLE.zip",
+    help="The bundle to write.",
+)
+def pack(runs: tuple[Path, ...], out: Path) -> None:
+    """Pack the records of finished runs with what they were scored from into one small file.
+
+    RUNS are run directories, folders that hold some, or bundles. Each number is scored again before
+    it is packed; the photographs are not needed, and are not in the bundle.
+    """
+    from cebench.reporting.packing import pack_runs
+
+    found = pack_runs(runs, out)
+    size = out.stat().st_size / 2**20
+    click.echo(
+        f"{out}: {found.records} records, {found.numbers} numbers that can be scored again, "
+        f"{len(found.without_outcome)} that cannot, {size:.2f} MiB"
+    )
+
+
+@click.command()
+@click.argument("bundle", type=click.Path(path_type=Path))
+@click.option("--quick", is_flag=True, help="Leave out the intervals, which are drawn 2,000 times.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def verify(bundle: Path, quick: bool, as_json: bool) -> None:
+    """Check every byte of a bundle and score each of its numbers again, without photographs.
+
+    What does not hold is named, a line each, and the exit status is 1.
+    """
+    from cebench.errors import CebenchError
+    from cebench.reporting.packing import verify_bundle
+
+    found = verify_bundle(bundle, intervals=not quick)
+    if as_json:
+        click.echo(json.dumps({**asdict(found), "holds": not found.problems}, indent=2))
+    else:
+        for problem in found.problems:
+            click.echo(problem)
+        click.echo(
+            f"{bundle}: {found.records} records; {found.numbers} numbers and {found.intervals} "
+            f"intervals hold, {len(found.without_outcome)} numbers cannot be scored again"
+        )
+    if found.problems:
+        raise CebenchError(f"{bundle}: {len(found.problems)} problems; first: {found.problems[0]}")

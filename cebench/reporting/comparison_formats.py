@@ -1,0 +1,113 @@
+"""Comparisons of rows as Markdown, LaTeX, CSV and JSON; x100 and rounding happen here only."""
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from cebench.reporting.formats import escaped_latex, pair_values, pipe_table
+from cebench.reporting.published import load_published
+from cebench.reporting.verdicts import NamedComparison
+
+HEADINGS = ("Column", "Rows", "Difference", "95 % interval", "p", "Adjusted p", "Over", "Verdict")
+_LEFT = (True, True, False, False, False, False, True, True)
+_MINUS = "\N{MINUS SIGN}"
+
+
+def comparisons_to_markdown(found: Sequence[NamedComparison]) -> str:
+    """A heading, a pipe table and notes for each table of the paper."""
+    parts = []
+    for table in dict.fromkeys(comparison.table for comparison in found):
+        inside = [comparison for comparison in found if comparison.table == table]
+        notes = "\n".join(f"- {note}" for note in comparison_notes(inside))
+        lines = "\n".join(pipe_table(HEADINGS, [pair_texts(c) for c in inside], _LEFT))
+        parts.append(f"## {load_published().layouts[table].heading}\n\n{lines}\n\n{notes}\n")
+    return "\n".join(parts)
+
+
+def comparisons_to_latex(found: Sequence[NamedComparison]) -> str:
+    """One `tabular`; needs the package booktabs."""
+    lines = [" & ".join(map(escaped_latex, line)) + r" \\" for line in map(pair_texts, found)]
+    return "\n".join(
+        [
+            rf"\begin{{tabular}}{{{''.join('l' if left else 'r' for left in _LEFT)}}}",
+            r"\toprule",
+            " & ".join(map(escaped_latex, HEADINGS)) + r" \\",
+            r"\midrule",
+            *lines,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *(rf"\par\footnotesize {escaped_latex(note)}" for note in comparison_notes(found)),
+            "",
+        ]
+    )
+
+
+def comparisons_to_csv(found: Sequence[NamedComparison]) -> str:
+    """A line for each pair, unscaled and unrounded."""
+    return pd.DataFrame([as_values(c) for c in found]).to_csv(index=False, lineterminator="\n")
+
+
+def comparisons_to_json(found: Sequence[NamedComparison]) -> str:
+    """`{"comparisons": [{"table", "column", "first", "second", "metric", "difference", ..}]}`."""
+    content = {"comparisons": [as_values(comparison) for comparison in found]}
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
+
+
+COMPARISON_FORMATS = {
+    "markdown": comparisons_to_markdown,
+    "latex": comparisons_to_latex,
+    "csv": comparisons_to_csv,
+    "json": comparisons_to_json,
+}
+
+
+def as_values(comparison: NamedComparison) -> dict[str, Any]:
+    """One pair with plain values, and where it stands."""
+    return {
+        "table": comparison.table,
+        "column": comparison.column.id,
+        "unit": comparison.column.unit,
+        **pair_values(comparison.first, comparison.second, comparison.found),
+    }
+
+
+def pair_texts(comparison: NamedComparison) -> list[str]:
+    """One pair as printed, a text for each of HEADINGS."""
+    column, found = comparison.column, comparison.found
+    low, high = (_number(column.factor * end, column.decimals) for end in found.interval)
+    return [
+        column.heading,
+        f"{comparison.first} {_MINUS} {comparison.second}",
+        _number(column.factor * found.difference, column.decimals),
+        f"{low} to {high}",
+        _p_value(found.p_value),
+        _p_value(found.adjusted_p_value),
+        found.varied,
+        "differ" if found.differs else "cannot be told apart",
+    ]
+
+
+def comparison_notes(found: Sequence[NamedComparison]) -> list[str]:
+    """What stands beneath comparisons."""
+    metrics = dict.fromkeys(f"{c.column.label} by {c.found.metric}" for c in found)
+    return [
+        f"Compared on the same test images: {'; '.join(metrics)}.",
+        "p: two-sided; adjusted (Holm) over the rows of a column that are compared here. "
+        "Over images it is a claim about these networks, over pretrainings one about the methods. "
+        "Rows that cannot be told apart are not shown to be equal: see the interval.",
+    ]
+
+
+def _number(value: float, decimals: int) -> str:
+    if not math.isfinite(value):
+        return "undefined"
+    return f"{value:+z.{decimals}f}".replace("-", _MINUS)
+
+
+def _p_value(value: float) -> str:
+    if math.isnan(value):
+        return "undefined"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

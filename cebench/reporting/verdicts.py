@@ -1,0 +1,200 @@
+"""Which rows of a table differ: the stored outcomes of its cells, compared column by column."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from cebench.errors import InputError
+from cebench.metrics.image_weights import WeightedScores
+from cebench.reporting.cells import Number, grouped
+from cebench.reporting.comparison import (
+    PairComparison,
+    Runs,
+    compare_column,
+    compare_with_baseline,
+)
+from cebench.reporting.outcomes import OutcomePart, RunOutcome
+from cebench.reporting.published import Column
+from cebench.reporting.records import Record
+from cebench.reporting.tables import Table
+
+FindOutcome = Callable[[Path, Record], RunOutcome | None]
+"""A record and the file it was read from -> its outcome, None if none is stored there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedComparison:
+    """Two rows of a column."""
+
+    table: str
+    column: Column
+    first: str
+    second: str
+    found: PairComparison
+
+
+@dataclass(frozen=True)
+class ColumnRuns:
+    """The runs of a column's rows as far as their outcomes are stored."""
+
+    rows: Mapping[str, Runs]
+    without: tuple[str, ...]
+    """Measured rows of which a run has no outcome."""
+    metric: str
+    higher_is_better: bool
+
+
+def with_letters(table: Table, find_outcome: FindOutcome) -> Table:
+    """`table` with a letter at each headline whose run can be compared with another row's.
+
+    All pairs of a column are one family.
+    """
+    cells, compared = table.cells.copy(), {}
+    for column in table.layout.columns_in_print:
+        runs = column_runs(table, column, find_outcome)
+        if len(runs.rows) > 1:
+            found = compare_column(runs.rows, runs.metric, runs.higher_is_better)
+            compared[column.id] = found
+            at = cells["headline"] & (cells["column"] == column.id)
+            cells.loc[at, "letters"] = cells.loc[at, "row"].map(found.letters)
+    return replace(table, cells=cells, comparisons=compared)
+
+
+def compare_two(
+    tables: Sequence[Table], rows: tuple[str, str], column: str | None, find_outcome: FindOutcome
+) -> list[NamedComparison]:
+    """The first row minus the second in every column that has both, or in `column` alone.
+
+    Each column is a family of its own. InputError if a row is unknown or nothing can be compared.
+    """
+    first, second = rows
+    if first == second:
+        raise InputError(f"--compare {first} {second}: expected two different rows")
+    found = []
+    for table, inside, runs in _columns(tables, rows, column, find_outcome):
+        pairs = compare_column({row: runs.rows[row] for row in rows}, runs.metric).pairs
+        found.append(_named(table, inside, rows, pairs[rows]))
+    return found
+
+
+def compare_all(
+    tables: Sequence[Table], baseline: str, column: str | None, find_outcome: FindOutcome
+) -> list[NamedComparison]:
+    """Every row minus `baseline` in every column that has it, or in `column` alone.
+
+    The rows of a column are one family. InputError as for `compare_two`.
+    """
+    found = []
+    for table, inside, runs in _columns(tables, (baseline,), column, find_outcome):
+        pairs = compare_with_baseline(runs.rows, baseline, runs.metric)
+        found += [_named(table, inside, (row, baseline), pair) for row, pair in pairs.items()]
+    if not found:
+        raise InputError(
+            f"--baseline {baseline}: no other row with stored predictions stands beside it; give "
+            "the run directories of two rows or more"
+        )
+    return found
+
+
+def column_runs(
+    table: Table, column: Column, find_outcome: FindOutcome, rows: Sequence[str] = ()
+) -> ColumnRuns:
+    """The runs behind the headlines of `column`, of all its rows or of `rows`.
+
+    InputError where two runs were scored on other images, or on other ground truth.
+    """
+    cells = grouped(
+        (
+            number
+            for number in table.numbers
+            if (number.measurement.column, number.measurement.metric) == (column.id, column.metric)
+            and (not rows or number.row in rows)
+        ),
+        lambda number: number.row,
+    )
+    found = {row: [_scored(n, find_outcome) for n in cell] for row, cell in cells.items()}
+    stored = {row: [s for s in cell if s] for row, cell in found.items() if all(cell)}
+    every = [scored for cell in stored.values() for scored in cell]
+    _check_same_images(every)
+    return ColumnRuns(
+        {row: _runs(cell) for row, cell in stored.items()},
+        tuple(row for row in cells if row not in stored),
+        every[0].part.base_metric(column.metric) if every else column.metric,
+        all(scored.number.measurement.higher_is_better for scored in every),
+    )
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A number with what it was scored from."""
+
+    number: Number
+    ids: tuple[str, ...]
+    part: OutcomePart
+
+
+def _scored(number: Number, find_outcome: FindOutcome) -> _Scored | None:
+    outcome = find_outcome(number.path, number.record)
+    part = outcome and outcome.part_of(number.measurement, number.record.weights.method)
+    return _Scored(number, outcome.ids, part) if outcome and part else None
+
+
+def _runs(cell: Sequence[_Scored]) -> list[list[WeightedScores]]:
+    """Of each pretraining its fine-tunings; several draws of training images count as such."""
+    pretrainings = grouped(cell, lambda scored: scored.number.replicate[0])
+    return [[run for one in tuned for run in one.part.runs()] for tuned in pretrainings.values()]
+
+
+def _check_same_images(cells: Sequence[_Scored]) -> None:
+    for other in cells[1:]:
+        first = cells[0]
+        same = first.ids == other.ids
+        if not same or first.part.scored.truth_sha256() != other.part.scored.truth_sha256():
+            what = "ground truth" if same else "images"
+            raise InputError(
+                f"{first.number.path} and {other.number.path}: their stored predictions are of "
+                f"other {what}; report their folders one at a time"
+            )
+
+
+def _columns(
+    tables: Sequence[Table], rows: Sequence[str], column: str | None, find_outcome: FindOutcome
+) -> Iterator[tuple[Table, Column, ColumnRuns]]:
+    """The columns in which all of `rows` were measured and their outcomes are stored."""
+    _check_known(tables, rows, column)
+    lacking, any_found = [], False
+    wanted = rows if len(rows) > 1 else ()
+    for table in tables:
+        for inside in table.layout.columns:
+            if inside.unit == "s" or column not in (None, inside.id):
+                continue
+            runs = column_runs(table, inside, find_outcome, wanted)
+            if all(row in runs.rows for row in rows):
+                any_found = True
+                yield table, inside, runs
+            elif any(row in runs.without for row in rows):
+                lacking.append(inside.id)
+    if not any_found:
+        raise InputError(
+            f"{' and '.join(rows)}: a comparison needs the stored predictions "
+            f"({', '.join(lacking) or 'no column has these rows'}); give run directories with "
+            "outcome.safetensors, or bundles, not records alone"
+        )
+
+
+def _check_known(tables: Sequence[Table], rows: Sequence[str], column: str | None) -> None:
+    known = list(dict.fromkeys(number.row for table in tables for number in table.numbers))
+    for row in rows:
+        if row not in known:
+            raise InputError(f"no row {row!r} was measured; choose from {', '.join(known)}")
+    columns = [inside.id for table in tables for inside in table.layout.columns]
+    if column is not None and column not in columns:
+        raise InputError(f"--column {column}: no such column; choose from {', '.join(columns)}")
+
+
+def _named(
+    table: Table, column: Column, rows: tuple[str, str], found: PairComparison
+) -> NamedComparison:
+    return NamedComparison(
+        table=table.layout.id, column=column, first=rows[0], second=rows[1], found=found
+    )

@@ -1,0 +1,177 @@
+"""Letters, pairs and a baseline from stored outcomes, and what is said where there are none."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from stored_runs import classification_run, detection_run, three_rows
+
+from cebench.commands.report import report
+from cebench.errors import InputError
+from cebench.reporting.outcomes import FILE_NAME
+from cebench.reporting.records import load_record, write_record
+from cebench.reporting.results import find_outcome, read_results
+from cebench.reporting.tables import build_tables
+from cebench.reporting.verdicts import column_runs, with_letters
+
+
+def run_report(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(report, list(map(str, arguments)))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    return three_rows(tmp_path / "runs")
+
+
+def test_rows_that_cannot_be_told_apart_share_a_letter(rows: Path) -> None:
+    (table,) = build_tables(read_results([rows]))
+    cells = with_letters(table, find_outcome).cells
+    measured = cells[cells["headline"] & (cells["column"] == "classification") & (cells["n"] > 0)]
+    letters = dict(zip(measured["row"], measured["letters"], strict=True))
+    assert letters == {"context": "a", "autoencoder": "b", "random": "b"}
+
+
+def test_letters_stand_in_every_format(rows: Path) -> None:
+    markdown = run_report(rows).stdout
+    (line,) = [line for line in markdown.splitlines() if line.startswith("| Ours")]
+    assert " a, 1x1 |" in line
+    assert "Classification by mean_ap_sklearn over images" in markdown
+    assert " a, 1x1 &" in run_report(rows, "--format", "latex").stdout
+    lines = list(csv.DictReader(io.StringIO(run_report(rows, "--format", "csv").stdout)))
+    headlines = [line for line in lines if line["headline"] == "True" and line["letters"]]
+    assert [(line["row"], line["letters"]) for line in headlines] == [
+        *(("random", "b"), ("autoencoder", "b"), ("context", "a")),
+    ]
+    (table,) = json.loads(run_report(rows, "--format", "json").stdout)["tables"]
+    assert len(table["comparisons"]) == 3
+    assert {pair["column"] for pair in table["comparisons"]} == {"classification"}
+
+
+def test_one_pair(rows: Path) -> None:
+    result = json.loads(
+        run_report(rows, "--compare", "context", "random", "--format", "json").stdout
+    )
+    (pair,) = result["comparisons"]
+    first, second = (
+        load_record(rows / row / "record.json").measurements[0].value
+        for row in ("context", "random")
+    )
+    assert pair["difference"] == pytest.approx(first - second)
+    assert pair["low"] < pair["difference"] < pair["high"]
+    assert pair["p"] == pair["adjusted_p"] == 0.0005
+    assert pair["differs"]
+    text = run_report(rows, "--compare", "context", "random").stdout
+    assert "context \N{MINUS SIGN} random" in text
+    assert "| < 0.001 |" in text
+    for format_name in ("latex", "csv"):
+        assert (
+            "random"
+            in run_report(rows, "--compare", "context", "random", "--format", format_name).stdout
+        )
+
+
+def test_all_rows_against_a_baseline_are_one_family(rows: Path) -> None:
+    found = json.loads(run_report(rows, "--baseline", "random", "--format", "json").stdout)
+    pairs = {pair["first"]: pair for pair in found["comparisons"]}
+    assert set(pairs) == {"context", "autoencoder"}
+    assert pairs["context"]["adjusted_p"] == pytest.approx(2 * pairs["context"]["p"])
+    assert {pair["second"] for pair in pairs.values()} == {"random"}
+
+
+def test_detection_is_compared_by_area(tmp_path: Path) -> None:
+    detection_run(tmp_path / "a", "context", 3.0)
+    detection_run(tmp_path / "b", "random", 30.0)
+    text = run_report(tmp_path, "--compare", "context", "random").stdout
+    assert "Detection by mean_ap_area" in text
+    assert "| differ |" in text.replace("differ  ", "differ ")
+
+
+def test_one_column_alone(tmp_path: Path) -> None:
+    for row in ("context", "random"):
+        detection_run(tmp_path / f"d-{row}", row, 3.0)
+        classification_run(tmp_path / f"c-{row}", row, 1.0)
+    both = run_report(tmp_path, "--compare", "context", "random", "--format", "csv").stdout
+    assert len(both.splitlines()) == 3
+    one = run_report(
+        tmp_path, "--compare", "context", "random", "--column", "detection", "--format", "csv"
+    ).stdout
+    assert len(one.splitlines()) == 2
+
+
+def test_pretrainings_and_fine_tunings_keep_their_place(tmp_path: Path) -> None:
+    for p in (0, 1):
+        for seed in (0, 1, 2):
+            folder = tmp_path / f"p{p}-s{seed}"
+            classification_run(
+                folder, "context", 1.0, noise=10 * p + seed, seed=seed, weights={"seed": p}
+            )
+    (table,) = build_tables(read_results([tmp_path]))
+    column = next(c for c in table.layout.columns if c.id == "classification")
+    runs = column_runs(table, column, find_outcome).rows["context"]
+    assert [len(tuned) for tuned in runs] == [3, 3]
+
+
+def test_two_pretrainings_of_both_rows_speak_for_the_methods(tmp_path: Path) -> None:
+    for row, strength in (("context", 1.5), ("random", 0.2)):
+        for p in (0, 1):
+            classification_run(tmp_path / f"{row}{p}", row, strength, noise=p, weights={"seed": p})
+    text = run_report(tmp_path, "--compare", "context", "random").stdout
+    assert "images and pretrainings" in text
+
+
+def test_copies_of_records_beside_the_runs_do_not_hide_them(rows: Path) -> None:
+    run_report(rows, "--collect", rows.parent / "records")
+    assert "context" in run_report(rows.parent, "--compare", "context", "random").stdout
+
+
+def test_records_alone_cannot_be_compared(rows: Path) -> None:
+    records = rows.parent / "records"
+    run_report(rows, "--collect", records)
+    with pytest.raises(InputError, match=r"needs the stored predictions \(classification\)"):
+        run_report(records, "--compare", "context", "random")
+    assert " a, 1x1" not in run_report(records).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--compare", "context", "contexts"), "no row 'contexts' was measured; choose from"),
+        (("--compare", "context", "context"), "expected two different rows"),
+        (("--baseline", "imagenet"), "no row 'imagenet' was measured"),
+        (("--baseline", "random", "--column", "colour"), "--column colour: no such column"),
+    ],
+)
+def test_mistakes_are_one_line(rows: Path, arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run_report(rows, *arguments)
+
+
+def test_column_alone_is_a_mistake(rows: Path) -> None:
+    assert run_report(rows, "--column", "classification").exit_code == 2
+
+
+def test_predictions_of_other_images_are_refused(rows: Path) -> None:
+    classification_run(rows / "random", "random", 0.2, images=299)
+    with pytest.raises(InputError, match="stored predictions are of other images"):
+        run_report(rows, "--compare", "context", "random")
+
+
+def test_an_exchanged_outcome_is_refused(rows: Path) -> None:
+    (rows / "random" / FILE_NAME).write_bytes((rows / "context" / FILE_NAME).read_bytes())
+    with pytest.raises(InputError, match="its SHA-256 is not the one in its record"):
+        run_report(rows)
+
+
+def test_without_its_outcome_a_row_has_no_letter(rows: Path) -> None:
+    path = rows / "context" / "record.json"
+    record = load_record(path)
+    write_record(path, replace(record, outcome_sha256=None))
+    assert " a, 1x1" not in run_report(rows).stdout.split("Ours")[1]
