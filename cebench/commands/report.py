@@ -42,6 +42,11 @@ if TYPE_CHECKING:
 )
 @click.option("--baseline", metavar="ROW", help="The same of every other row and this one.")
 @click.option("--column", metavar="COLUMN", help="Only this column, with --compare or --baseline.")
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="Print every column under every definition of what it measures instead.",
+)
 def report(
     results: tuple[Path, ...],
     format_name: str,
@@ -50,6 +55,7 @@ def report(
     compare: tuple[str, str] | None,
     baseline: str | None,
     column: str | None,
+    sensitivity: bool,
 ) -> None:
     """Print Tables 1 and 2: measured, published, difference.
 
@@ -65,8 +71,10 @@ def report(
     from cebench.reporting.results import read_results
     from cebench.reporting.tables import build_tables
 
-    if (compare and baseline) or (column and not (compare or baseline)):
-        raise click.UsageError("give --compare ROW ROW or --baseline ROW; --column narrows them")
+    if bool(compare) + bool(baseline) + sensitivity > 1:
+        raise click.UsageError("give one of --compare, --baseline and --sensitivity")
+    if column and not (compare or baseline):
+        raise click.UsageError("--column narrows --compare ROW ROW or --baseline ROW; give one")
     folders = results or (Path("results"),)
     tables = build_tables(read_results(folders))
     if not tables:
@@ -76,6 +84,8 @@ def report(
         )
     if compare or baseline:
         text = _comparison(tables, compare, baseline, column, format_name)
+    elif sensitivity:
+        text = sensitivity_text(tables, format_name)
     else:
         text = _tables(tables, format_name)
     if collect is not None:
@@ -107,6 +117,15 @@ def _comparison(
     else:
         found = compare_all(tables, str(baseline), column, find_outcome)
     return COMPARISON_FORMATS[format_name](found)
+
+
+def sensitivity_text(tables: "Sequence[Table]", format_name: str) -> str:
+    """The columns of `tables` under every definition."""
+    from cebench.reporting.results import find_outcome
+    from cebench.reporting.sensitivity import sensitivity_of
+    from cebench.reporting.sensitivity_formats import SENSITIVITY_FORMATS
+
+    return SENSITIVITY_FORMATS[format_name](sensitivity_of(tables, find_outcome))
 
 
 def _emit(text: str, out: Path | None) -> None:

@@ -1,14 +1,13 @@
 """`cebench score`: score files that any program wrote, in the devkit's formats or as images."""
 
-import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cebench.commands.groups import SuggestingGroup
+from cebench.commands.score_tables import inpainting_table, per_class_table, print_result
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,13 +39,33 @@ def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], C
     return decorate
 
 
-@click.group(cls=SuggestingGroup)
-def score() -> None:
+@click.group(cls=SuggestingGroup, invoke_without_command=True, no_args_is_help=True)
+@click.option(
+    "--all",
+    "stored",
+    multiple=True,
+    type=_PATH,
+    metavar="RESULTS",
+    help="Score the stored predictions of runs below a folder, or of a bundle, by every definition.",
+)
+@_JSON
+@click.pass_context
+def score(ctx: click.Context, stored: tuple[Path, ...], as_json: bool) -> None:
     """Score files that any program wrote.
 
     Fractions and decibels are printed in JSON (--json; null where a number is undefined or
     infinite), percent and decibels in the tables.
     """
+    if not stored:
+        return
+    if ctx.invoked_subcommand is not None:
+        raise click.UsageError(f"--all scores by itself; leave out {ctx.invoked_subcommand}")
+    from cebench.commands.report import sensitivity_text
+    from cebench.reporting.results import read_results
+    from cebench.reporting.tables import build_tables
+
+    tables = build_tables(read_results(stored))
+    click.echo(sensitivity_text(tables, "json" if as_json else "markdown"), nl=False)
 
 
 @score.command()
@@ -92,7 +111,7 @@ def detection(
         },
         "images": len(ids),
     }
-    _print(result, as_json, _per_class_table)
+    print_result(result, as_json, per_class_table)
 
 
 def _objects(voc: "VocYear", ids: list[str]) -> "Objects":
@@ -142,7 +161,7 @@ def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_js
         },
         "images": len(ids),
     }
-    _print(result, as_json, _per_class_table)
+    print_result(result, as_json, per_class_table)
 
 
 def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
@@ -220,7 +239,7 @@ def inpainting(
             {"above": tenth / 10, "up_to": (tenth + 1) / 10, **asdict(inpainting_scores(sums))}
             for tenth, sums in sorted(by_tenth.items())
         ]
-    _print(result, as_json, _inpainting_table)
+    print_result(result, as_json, inpainting_table)
 
 
 def _region(hole: str | None, masks: Path | None) -> Path | int:
@@ -284,7 +303,7 @@ def classification(scores: Path, data: Path, year: int, image_set: str, as_json:
     values, labels = read_scores_csv(scores, ids), voc.class_labels(image_set, ids)
     summary = classification_summary(values, labels, VOC_CLASSES)
     _warn_of_small_scores(values, labels, summary["mean_ap_sklearn"])
-    _print(summary, as_json, _per_class_table)
+    print_result(summary, as_json, per_class_table)
 
 
 def _warn_of_small_scores(scores: "np.ndarray", labels: "np.ndarray", mean_ap: float) -> None:
@@ -306,72 +325,3 @@ def _warn_of_small_scores(scores: "np.ndarray", labels: "np.ndarray", mean_ap: f
             f"{100 * plain:.1f} %; give logits, or multiply the scores",
             err=True,
         )
-
-
-def _print(
-    result: Mapping[str, Any], as_json: bool, table: Callable[[Mapping[str, Any]], str]
-) -> None:
-    shown = json.dumps(_finite(result), indent=2, allow_nan=False) if as_json else table(result)
-    click.echo(shown)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no nan and no infinity: both become null."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return value if not isinstance(value, float) or math.isfinite(value) else None
-
-
-def _per_class_table(result: Mapping[str, Any]) -> str:
-    rows: dict[str, dict[str, Any]] = result["per_class"]
-    keys = [key for key, value in next(iter(rows.values())).items() if not isinstance(value, list)]
-    lines = ["".join([f"{'class':<14}", *(f"{_heading(key):>17}" for key in keys)])]
-    lines += [
-        "".join([f"{name:<14}", *(f"{_cell(row[key]):>17}" for key in keys)])
-        for name, row in rows.items()
-    ]
-    lines.append("")  # The means are the result's other fractions.
-    means = {key: value for key, value in result.items() if isinstance(value, float)}
-    lines += [
-        f"{_heading(key):<28}{_cell(value):>7}{_interval(result.get(f'{key}_ci95'))}"
-        for key, value in means.items()
-    ]
-    return "\n".join([*lines, f"{'images':<28}{result['images']:>7}"])
-
-
-def _interval(ends: list[float] | None) -> str:
-    if ends is None or math.isnan(ends[0]):
-        return ""
-    return f"   95 %: {_cell(ends[0])} to {_cell(ends[1])}"
-
-
-def _heading(key: str) -> str:
-    counted = key in ("objects", "detections", "positives", "images", "pixels")
-    return key if counted else f"{key} %"
-
-
-def _cell(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "-" if math.isnan(value) else f"{100 * value:.1f}"
-
-
-def _inpainting_table(result: Mapping[str, Any]) -> str:
-    lines = [f"{'':<24}{'hole':>8}{'image':>8}"]
-    for key in result["hole"]:
-        percent = key in ("mean_l1", "mean_l2")
-        scale, digits = (100, 2) if percent else (1, 3 if key == "ssim" else 2)
-        cells = [f"{scale * result[region][key]:>8.{digits}f}" for region in ("hole", "image")]
-        lines.append(f"{key + (' %' if percent else ''):<24}{''.join(cells)}")
-    lines.append(f"{'images':<24}{result['images']:>8}")
-    shares = result.get("by_missing_share", [])
-    if shares:
-        names = ("images", "L1 % hole", "L2 % hole", "PSNR hole")
-        lines += ["", f"{'missing':<16}" + "".join(f"{name:>12}" for name in names)]
-    for part in shares:
-        hole, share = part["hole"], f"{100 * part['above']:.0f} to {100 * part['up_to']:.0f} %"
-        values = (100 * hole["mean_l1"], 100 * hole["mean_l2"], hole["psnr_per_image_mean_db"])
-        lines.append(f"{share:<16}{part['images']:>12}" + "".join(f"{v:>12.2f}" for v in values))
-    return "\n".join(lines)
