@@ -46,7 +46,7 @@ def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], C
     multiple=True,
     type=_PATH,
     metavar="RESULTS",
-    help="Score the stored predictions of runs below a folder, or of a bundle, by every definition.",
+    help="Score what runs or a bundle have stored by every definition of what it measures.",
 )
 @_JSON
 @click.pass_context

@@ -1,7 +1,7 @@
 """Every definition that papers and codes differ in, applied to one outcome.
 
-A definition is no error: each is somebody's. But two numbers of one network by two definitions differ,
-and a difference between rows that is smaller than that needs the definition beside it.
+Each definition is in use somewhere. One network's numbers by two definitions differ, and a smaller
+difference between rows means something only with its definition.
 """
 
 from collections.abc import Iterator
