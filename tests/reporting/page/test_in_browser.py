@@ -91,6 +91,12 @@ def test_galleries_are_ordered_by_disagreement(browser: Browser) -> None:
     assert spread == sorted(spread, reverse=True)
 
 
+def test_every_picture_is_shown(browser: Browser) -> None:
+    widths = browser.run("return [...document.images].map(i => i.naturalWidth)")
+    assert len(widths) > 12
+    assert set(widths) == {24}
+
+
 def test_the_theme_is_switched(browser: Browser) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
     before = browser.run(ground)
