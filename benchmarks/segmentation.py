@@ -97,7 +97,7 @@ def test(network: FCN, images: Tensor) -> Tensor:
 
 
 def flops(network: FCN, images: Tensor) -> float:
-    """Operations of the convolutions in a forward pass; a multiplication and an addition count two."""
+    """Multiplications and additions of the convolutions in a forward pass."""
     total = 0.0
     copy = FCN().to("meta")
 

@@ -2,7 +2,7 @@
 
 Run: python benchmarks/verdict_calibration.py [--pairs 1000] [--minutes 60] [--task classification]
 Prints the tables of docs/verdicts.md: the share of simulated pairs with p <= 0.05. Rows share
-images, labels, image difficulty and 60 % of the noise; see tests/simulated_rows.py.
+images, labels, image difficulty and part of the noise; see tests/simulated_rows.py.
 """
 
 import os
@@ -25,7 +25,15 @@ from cebench.reporting.comparison import ResampledRow, paired_interval
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from coverage_trials import pretraining_coverage
-from simulated_rows import Entries, Scorer, Task, scorer_of, simulate
+from simulated_rows import (
+    SHARED_BY_REAL_ROWS,
+    SHARED_BY_ROWS,
+    Entries,
+    Scorer,
+    Task,
+    scorer_of,
+    simulate,
+)
 
 PERMUTATIONS = 39
 """Few suffice for the share of rejections: p <= 0.05 is being one of the two largest of 40."""
@@ -44,6 +52,8 @@ class Case:
     """By how much the second row's true mean AP is higher."""
     scale: float = 1.0
     """The second row's scores are exp(scale * x)."""
+    shared: float = SHARED_BY_ROWS
+    """Share of the noise that the rows have in common."""
     unlike: bool = False
     """The rows are good at different classes."""
     share: float = 1.0
@@ -59,7 +69,15 @@ CASES = (
     Case("equal, other scale", 4952, 0.5, scale=2.0, share=0.2),
     Case("equal, other scale", 1250, 0.5, scale=2.0, share=0.2, others=True),
     Case("equal, other classes", 1250, 0.5, unlike=True, share=0.3),
+    Case("equal, alike as real rows", 1250, 0.5, shared=SHARED_BY_REAL_ROWS, share=0.3),
     Case("2 points better", 4952, 0.5, better=0.02, share=0.1),
+    Case(
+        "2 points better, alike as real rows",
+        *(4952, 0.5),
+        better=0.02,
+        shared=SHARED_BY_REAL_ROWS,
+        share=0.1,
+    ),
     Case("2 points better", 4952, 0.12, better=0.02, share=0.1),
     Case("2 points better", 1250, 0.5, better=0.02, share=0.2),
 )
@@ -101,7 +119,8 @@ def print_case(case: Case, task: Task, pairs: int, seconds: float) -> None:
     for number in range(pairs):
         if time.perf_counter() > start + seconds:
             break
-        entries = simulate(task, case.images, scorers, np.random.default_rng([7, number]))
+        rng = np.random.default_rng([7, number])
+        entries = simulate(task, case.images, scorers, rng, case.shared)
         for test, p_values in tested(case, entries, number).items():
             rejected.setdefault(test, []).append(p_values <= ALPHA)
     for test, hits in rejected.items():
@@ -121,7 +140,8 @@ def pair_of_scorers(case: Case, task: Task) -> tuple[Scorer, Scorer]:
 def tested(case: Case, entries: Sequence[Entries], seed: int) -> Mapping[str, np.ndarray]:
     """Test -> (3,) p values by each definition."""
     first, second = (row.ranked() for row in entries)
-    found = {"swap ranks": swap_test(first, second, PERMUTATIONS, seed)}
+    permutations = PERMUTATIONS if case.better == 0 else 199
+    found = {"swap ranks": swap_test(first, second, permutations, seed)}
     if case.others:
         found["bootstrap, t"] = bootstrap_p_values(first, second, seed)
         found["swap raw scores"] = raw_swap_p_values(first, second, entries, seed)

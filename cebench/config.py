@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from cebench.errors import InputError, did_you_mean
 
-RecipeTier = Literal["smoke", "custom", "short", "paper"]
+RecipeTier = Literal["smoke", "custom", "short", "small", "paper"]
 """How much a recipe trains, from the least that can be said; `custom`: it is no shipped recipe."""
 Tier = RecipeTier | Literal["imported"]
 """The same of weights; `imported`: they come from elsewhere, and nothing is known of it."""
@@ -33,13 +33,14 @@ class Recipe(Options):
     """
 
     excluded_from_hash: ClassVar[frozenset[str]] = frozenset(
-        {"tier", "log_every", "checkpoint_every", "samples_at"}
+        {"tier", "log_every", "checkpoint_every", "samples_at", "weights_at"}
     )
     """Options that cannot change a number, or only by way of the data, which has its own hash."""
 
     tier: RecipeTier
-    """`smoke` shows that it runs, `short` fits a laptop, `paper` follows the published schedule;
-    `custom`: differs from every shipped recipe of the tier it had."""
+    """`smoke` shows that it runs, `short` fits a laptop, `small` takes a few hours of one core and
+    teaches something, `paper` follows the published schedule; `custom`: differs from every shipped
+    recipe of the tier it had."""
 
     @property
     def variant(self) -> str:
@@ -66,9 +67,9 @@ def load_recipe(
 ) -> tuple[RecipeType, str]:
     """The recipe `name` of `program` with `changes` ("key=value") applied, and its full name.
 
-    name: `smoke`, `short` or `paper` for `<package>/recipes/<program>/<name>.toml`, or a path that
-    ends in .toml. The full name carries every change, e.g. `context-short+steps=100`. The
-    tier is `custom` where no shipped recipe of the stated tier has the same hash.
+    name: such as `short` for `<package>/recipes/<program>/short.toml`, or a path that ends in
+    .toml. The full name carries every change, e.g. `context-short+steps=100`. The tier is `custom`
+    where no shipped recipe of the stated tier has the same hash.
     """
     title, text = _recipe_text(package, program, name)
     try:

@@ -55,7 +55,7 @@ def _under_torchrun() -> bool:
 
 
 def local_slice(count: int) -> slice:
-    """Slice of a batch of `count` that this rank computes; InputError unless ranks share it evenly."""
+    """This rank's slice of a batch of `count`; InputError unless ranks share it evenly."""
     share, rest = divmod(count, process_count())
     if rest:
         raise InputError(

@@ -9,5 +9,5 @@ class AutoencoderRecipe(ReconstructionRecipe):
 
 
 def pretrain(recipe: AutoencoderRecipe, run_context: RunContext) -> Pretrained:
-    """Train the network to reproduce whole images (section 4.2: "a plain autoencoder")."""
+    """Train the network to reproduce whole images (section 5.2: "a plain autoencoder")."""
     return pretrain_by_reconstruction(recipe, run_context, "autoencoder", None, "all")

@@ -17,8 +17,12 @@ METHODS = (
     "autoencoder",
     "denoising-autoencoder",
     "imagenet",
+    "relative-context",
+    "motion",
+    "egomotion",
     "kmeans-init",
     "random",
+    "random-he",
 )
 
 
@@ -29,7 +33,8 @@ METHODS = (
     type=click.Path(path_type=Path),
     multiple=True,
     help="A folder of images, a VOC year folder or tar files (may be given several times), or one "
-    "packed store of `cebench data prepare`.",
+    "packed store of `cebench data prepare`; for motion, the folder of `cebench data motion` or a "
+    "list of pairs; for egomotion, KITTI odometry.",
 )
 @click.option(
     "--exclude",
@@ -65,12 +70,18 @@ def pretrain(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
 
 def _plan(request: "Request") -> dict[str, Any]:
     """The resolved recipe, the data found, and the steps and images it would take."""
+    from cebench.data.tracked_patches import read_pairs
+
     from .sources import bytes_of, find_images
 
     recipe, name = request.resolve()
     values = recipe.model_dump(mode="json")
     plan = {"method": request.method, "recipe": name, **values, "seed": request.seed}
-    if "voc_image_set" in values:
+    if request.method == "motion":
+        pairs = [pair for path in request.data for pair in read_pairs(path)[0]]
+        seen = values["steps"] * values["batch_size"]
+        plan |= {"pairs_found": len(pairs), "images_seen": seen}
+    elif "voc_image_set" in values:
         found, excluded = find_images(request.data, request.exclude, values["voc_image_set"])
         plan |= {
             "images_found": len(found),

@@ -25,24 +25,27 @@ from cebench.models.inpainting_gan import (
     central_square,
     predicted_side,
 )
+from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training.loop import Schedule, train
+from cebench.training.options import RateSchedule
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
 from .holes import Mask, holes_of
 from .run_context import Pretrained, PretrainingRecipe, RunContext
 from .sources import load_source
+from .weight_average import WeightAverage
 
 OBJECTIVES = {"joint": (0.999, 0.001), "l2": (1.0, 0.0), "adversarial": (0.0, 1.0)}
 """Objective -> weights of reconstruction and of the adversary (section 5.1)."""
 
 
-class ContextGanRecipe(PretrainingRecipe):
+class ContextGanRecipe(PretrainingRecipe, RateSchedule):
     """How the inpainting model trains (protocol ledger: inpainting model).
 
-    `learning_rate` is the discriminator's.
+    `learning_rate` is the discriminator's; both networks' rates rise and fall together.
     """
 
     objective: Literal["joint", "l2", "adversarial"] = "joint"
@@ -67,11 +70,21 @@ class ContextGanRecipe(PretrainingRecipe):
     """Units between encoder and decoder."""
     short_side: int = Field(default=350, ge=64)
     """Pixels of the shorter image side before the random crop; near `side`, whole views."""
+    more_short_sides: tuple[int, ...] = ()
+    """Further sizes of the images; each crop is taken at one of all, drawn uniformly. The released
+    code has one. Needs image files, not a packed store."""
+    average_decay: float = Field(default=0, ge=0, lt=1)
+    """Share that a step keeps of the running average of the generator's weights, which is what is
+    written; 0: the weights of the last step, as in the released code."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> "ContextGanRecipe":
-        if self.short_side < self.side:
-            raise ValueError(f"short_side={self.short_side} is less than side={self.side}")
+        for name, short_side in (
+            ("short_side", self.short_side),
+            *(("more_short_sides", short_side) for short_side in self.more_short_sides),
+        ):
+            if short_side < self.side:
+                raise ValueError(f"{name}={short_side} is less than side={self.side}")
         if self.region == "center" and (self.side, self.mask) != (128, "central"):
             raise ValueError("region=center needs side=128 and mask=central; set region=image")
         return self
@@ -100,6 +113,10 @@ class ContextGan:
         self.adam = adam(generator.parameters(), lr=rate * recipe.generator_rate_factor)
         self.modules: dict[str, nn.Module] = {"generator": self.generator}
         self.optimizers: dict[str, Optimizer] = {"generator": self.adam}
+        self.average = None
+        if recipe.average_decay:
+            self.average = WeightAverage(self.generator, recipe.average_decay)
+            self.modules["average"] = self.average
         self.predicted_side = predicted_side(recipe.side, recipe.region)
         self.weights = OBJECTIVES[recipe.objective]
         if recipe.objective != "l2":
@@ -108,6 +125,7 @@ class ContextGan:
             self.modules["discriminator"] = self.discriminator
             self.optimizers["discriminator"] = self.adversary
         self.crops, self.holes, self.count = crops, holes, recipe.batch_size
+        self.recipe = recipe
         self.visible_weight, self.precision = recipe.visible_weight, recipe.precision
         self.cuda_graphs = recipe.cuda_graphs and crops.device.type == "cuda"
         translate = partial(compiled, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)
@@ -129,6 +147,9 @@ class ContextGan:
         """
         if self.cuda_graphs:  # All graphs of a step share its memory.
             torch.compiler.cudagraph_mark_step_begin()
+        factor = self.recipe.rate_factor(step, self.recipe.steps)
+        for optimizer in self.optimizers.values():
+            scale_rates(optimizer, factor)
         prediction = self.predict(batch.images, batch.holes)
         losses = {}
         if "discriminator" in self.modules:
@@ -137,14 +158,25 @@ class ContextGan:
             self.discriminator.requires_grad_(False)
         losses |= self.generator_losses(prediction, batch.images, batch.holes)
         backward_and_step(losses["loss"], self.generator, self.adam)
+        if self.average is not None:
+            self.average.follow(self.generator, step)
         if "discriminator" in self.modules:
             self.discriminator.requires_grad_(True)
         return {name: all_reduce_sum(loss).clone() for name, loss in losses.items()}
 
+    @property
+    def written(self) -> nn.Module:
+        """The generator that is kept: the average where there is one."""
+        return self.generator if self.average is None else self.average.network
+
     def _predict(self, images: Tensor, holes: Tensor) -> Tensor:
         """The generator's regions, (N, 3, P, P) float32 on [-1, 1]."""
+        return self.predict_with(self.generator, images, holes)
+
+    def predict_with(self, generator: nn.Module, images: Tensor, holes: Tensor) -> Tensor:
+        """The regions that `generator` predicts, (N, 3, P, P) float32 on [-1, 1]."""
         with autocast(images.device, self.precision):
-            prediction: Tensor = self.generator(visible_context(images, holes))
+            prediction: Tensor = generator(visible_context(images, holes))
         return prediction.float()
 
     def _discriminator_loss(self, prediction: Tensor, images: Tensor) -> Tensor:
@@ -197,10 +229,19 @@ def pretrain(recipe: ContextGanRecipe, run_context: RunContext) -> Pretrained:
     hole = recipe.side // 2 - 2 * recipe.overlap
     holes = holes_of(recipe.mask, recipe.side, hole, recipe.region_image_set, run_context)
     source = load_source(
-        run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
+        run_context.data,
+        run_context.exclude,
+        recipe.voc_image_set,
+        recipe.short_side,
+        recipe.more_short_sides,
     )
     crops = Crops(
-        source.images, recipe.side, recipe.held_out_images, run_context.seed, run_context.device
+        source.images,
+        recipe.side,
+        recipe.held_out_images,
+        run_context.seed,
+        run_context.device,
+        sizes=1 + len(recipe.more_short_sides),
     )
     program = ContextGan(crops, holes, recipe)
     seconds = train(
@@ -219,7 +260,7 @@ def pretrain(recipe: ContextGanRecipe, run_context: RunContext) -> Pretrained:
     plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="context-gan")
     return Pretrained(
         trunk=None,
-        model=program.generator.state_dict(),
+        model=program.written.state_dict(),
         architecture="inpainting-generator",
         preprocessing=Preprocessing(range=(-1.0, 1.0), mean_rgb=(0.0, 0.0, 0.0), side=recipe.side),
         images=len(crops.training),
@@ -238,7 +279,8 @@ def _save_samples(program: ContextGan, step: int, run_context: RunContext) -> No
     """
     truth = program.crops.samples()
     holes = sample_holes(program.holes, run_context.seed, len(truth), run_context.device)
-    context, prediction = visible_context(truth, holes), program.predict(truth, holes)
+    context = visible_context(truth, holes)
+    prediction = program.predict_with(program.written, truth, holes)
     pasted = context.clone()
     central_square(pasted, prediction.shape[-1]).copy_(prediction)
     pasted = byte_scale(pasted)

@@ -24,10 +24,18 @@ class Crops:
         held_out: number of images never learned from, at most all but one.
         seed: of the order, the crops and the choice of the held-out images.
         device: where the crops go, and the images if they fit.
+        sizes: how often `images` holds each image, all of them in one size, then in the next; a
+            crop is taken at one of them, drawn uniformly, a held-out one at the first.
     """
 
     def __init__(
-        self, images: RaggedImages, side: int, held_out: int, seed: int, device: torch.device
+        self,
+        images: RaggedImages,
+        side: int,
+        held_out: int,
+        seed: int,
+        device: torch.device,
+        sizes: int = 1,
     ) -> None:
         self.heights, self.widths = images.heights.cpu().numpy(), images.widths.cpu().numpy()
         self.images, self.side, self.seed, self.device = (
@@ -36,7 +44,8 @@ class Crops:
             seed,
             device,
         )
-        order = numpy_generator(seed, "held-out").permutation(len(images))
+        self.sizes, self.image_count = sizes, len(images) // sizes
+        order = numpy_generator(seed, "held-out").permutation(self.image_count)
         self.held_out = order[: min(held_out, len(order) - 1)]
         self.training = np.sort(order[len(self.held_out) :])
         self.order = EpochOrder(len(self.training), seed)
@@ -54,8 +63,12 @@ class Crops:
 
     def batch(self, step: int, count: int) -> Tensor:
         """This process's rows of the batch of a step: (N, 3, side, side) uint8."""
+        index = self.indices(step, count)
+        if self.sizes > 1:
+            size = numpy_generator(self.seed, "size", step).integers(self.sizes, size=count)
+            index = index + self.image_count * size
         generator = numpy_generator(self.seed, "crop", step)
-        return self._crops(self.indices(step, count), generator, local_slice(count))
+        return self._crops(index, generator, local_slice(count))
 
     def samples(self) -> Tensor:
         """One crop of each held-out image, always the same: (N, 3, side, side) uint8."""

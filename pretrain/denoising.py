@@ -7,7 +7,6 @@ The other end from the context encoder, which the paper calls a variant of it: w
 from pydantic import Field
 
 from cebench.data.hole_masks import ScatteredPixels
-from cebench.models.context_encoder import IMAGE_SIDE
 
 from .reconstruction import ReconstructionRecipe, pretrain_by_reconstruction
 from .run_context import Pretrained, RunContext
@@ -22,5 +21,5 @@ class DenoisingRecipe(ReconstructionRecipe):
 
 def pretrain(recipe: DenoisingRecipe, run_context: RunContext) -> Pretrained:
     """Train the network to restore whole images, of which single pixels are missing."""
-    holes = ScatteredPixels(IMAGE_SIDE, recipe.missing_share)
+    holes = ScatteredPixels(recipe.side, recipe.missing_share)
     return pretrain_by_reconstruction(recipe, run_context, "denoising-autoencoder", holes, "all")

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveInt
+from pydantic import PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -20,41 +20,61 @@ from cebench.devices import autocast, compiled
 from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
 from cebench.errors import InputError
 from cebench.files import write_atomically
-from cebench.models.caffenet import he_weights, preprocess
-from cebench.models.classifier import CaffeNetClassifier
+from cebench.models.caffenet import preprocess
+from cebench.models.foldable import folded_state_dict
+from cebench.models.label_network import LabelNetwork
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training.loop import Schedule, train
-from cebench.training.options import SgdOptions
+from cebench.training.loop import Schedule, seconds_so_far, train
+from cebench.training.options import RateSchedule, SgdOptions
+from cebench.weights.files import Preprocessing
 
 from .crops import Crops
-from .run_context import Pretrained, PretrainingRecipe, RunContext
-from .sources import load_source
+from .run_context import Pretrained, RunContext, TrunkRecipe
+from .sources import Source, load_source
 
 logger = logging.getLogger("cebench")
 
-CROP_SIDE = 227
 TEST_BATCH = 64
 
 
-class ImagenetRecipe(PretrainingRecipe, SgdOptions):
-    """How the classifier trains, by SGD (protocol ledger: ImageNet labels)."""
+class ImagenetRecipe(TrunkRecipe, SgdOptions, RateSchedule):
+    """How the classifier trains (protocol ledger: ImageNet labels).
 
-    tenth_every: PositiveInt
-    """Steps after which the learning rate falls to a tenth."""
-    short_side: int = Field(default=256, ge=CROP_SIDE)
-    """Pixels of the shorter image side before a random 227 px crop."""
+    The defaults are the reference net's; the other values are for few images and steps.
+    """
+
+    side: Literal[115, 227] = 227
+    """Pixels of the square crops; the reference net's are 227. The trunk's tensors are the same."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """`sgd`: Caffe's, with `momentum`; `adamw`: Adam (0.9, 0.999) with decoupled weight decay."""
+    tenth_every: PositiveInt | None = None
+    """Steps after which the learning rate falls to a tenth; without, it never does."""
+    short_side: int = 256
+    """Pixels of the shorter image side before a random crop, at least `side`."""
     init: Literal["caffenet", "he"] = "caffenet"
-    """Initial weights; `he`: He's in the convolutions, biases 0, for few classes and steps."""
+    """Initial weights; `he`: He's normals, biases 0, for few classes and steps."""
+    units: PositiveInt = 4096
+    """Of fc6 and fc7."""
+    batch_norm: bool = False
+    """Whether each convolution is batch-normalised before its ReLU; folded into the weights."""
+    input_divisor: PositiveFloat = 1
+    """What conv1's input in 0..255 is divided by in training; folded into the weights."""
     held_out_images: PositiveInt
     """Images kept out of training, on whose central crops top-1 and top-5 are measured: at the end
     and at `samples_at`."""
 
+    @model_validator(mode="after")
+    def _crops_fit(self) -> "ImagenetRecipe":
+        if self.short_side < self.side:
+            raise ValueError(f"short_side={self.short_side} is less than side={self.side}")
+        return self
+
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (N, 3, 227, 227) uint8 and their labels (N,) int64."""
+    """Images (N, 3, side, side) uint8 and their labels (N,) int64."""
 
     images: Tensor
     labels: Tensor
@@ -66,38 +86,41 @@ class ImagenetClassification:
     def __init__(
         self, crops: Crops, labels: np.ndarray, class_count: int, recipe: ImagenetRecipe
     ) -> None:
-        generator = torch.Generator().manual_seed(torch_seed(crops.seed, "classifier"))
-        network = CaffeNetClassifier(class_count, generator, "caffenet")
-        if recipe.init == "he":
-            he_weights(network.trunk, generator)
-            nn.init.zeros_(network.fc6.bias)
-            nn.init.zeros_(network.fc7.bias)
+        network = LabelNetwork(
+            class_count,
+            torch.Generator().manual_seed(torch_seed(crops.seed, "classifier")),
+            side=recipe.side,
+            units=recipe.units,
+            init=recipe.init,
+            batch_norm=recipe.batch_norm,
+            input_divisor=recipe.input_divisor,
+        )
         self.network = network.to(crops.device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
-        groups = caffe_parameter_groups(
-            self.network.named_parameters(),
-            recipe.learning_rate,
-            recipe.weight_decay,
-            decay_biases=False,
-        )
-        self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
-        self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
+        self.optimizer = _optimizer(self.network, recipe)
+        self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
         self.crops, self.labels, self.recipe = crops, labels, recipe
         self.loss = compiled(self._loss, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)
 
     def batch(self, step: int) -> Batch:
-        """Random 227 px crops, mirrored half of the time, and their labels."""
+        """Random crops, mirrored half of the time, and their labels."""
         count = self.recipe.batch_size
         index = self.crops.indices(step, count)[local_slice(count)]
         labels = torch.from_numpy(self.labels[index]).to(self.crops.device)
         return Batch(self.crops.batch(step, count), labels)
 
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
-        """One SGD step on the softmax cross-entropy."""
+        """One step on the softmax cross-entropy."""
         loss = self.loss(batch.images, batch.labels)
-        scale_rates(self.sgd, 0.1 ** (step // self.recipe.tenth_every))
-        backward_and_step(loss, self.network, self.sgd)
+        scale_rates(self.optimizer, self._rate_factor(step))
+        backward_and_step(loss, self.network, self.optimizer)
         return {"loss": all_reduce_sum(loss).clone()}
+
+    def _rate_factor(self, step: int) -> float:
+        factor = self.recipe.rate_factor(step, self.recipe.steps)
+        if self.recipe.tenth_every is not None:
+            factor *= 0.1 ** (step // self.recipe.tenth_every)
+        return factor
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """This process's share of the whole batch's mean."""
@@ -105,7 +128,7 @@ class ImagenetClassification:
         return total_loss / self.recipe.batch_size
 
     def scores(self, images: Tensor) -> Tensor:
-        """(N, 3, 227, 227) uint8 to raw scores (N, classes) float32."""
+        """(N, 3, side, side) uint8 to raw scores (N, classes) float32."""
         pixels = preprocess(images).contiguous(memory_format=torch.channels_last)
         with autocast(images.device, self.recipe.precision):
             scores: Tensor = self.network(pixels)
@@ -118,6 +141,21 @@ class ImagenetClassification:
         scores = torch.cat([self.scores(central_crops(self.crops, part)) for part in parts]).cpu()
         truth = torch.from_numpy(self.labels[self.crops.held_out])
         return {f"top{k}": top_k_accuracy(scores, truth, k) for k in (1, 5)}
+
+
+def _optimizer(network: nn.Module, recipe: ImagenetRecipe) -> Optimizer:
+    """SGD at the biases' doubled rate, or AdamW at one rate; biases never decay."""
+    adamw = recipe.optimizer == "adamw"
+    groups = caffe_parameter_groups(
+        network.named_parameters(),
+        recipe.learning_rate,
+        recipe.weight_decay,
+        bias_multiplier=1 if adamw else 2,
+        decay_biases=False,
+    )
+    if adamw:
+        return torch.optim.AdamW(groups, fused=True)
+    return torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
 
 
 def top_k_accuracy(scores: Tensor, labels: Tensor, k: int) -> float:
@@ -133,12 +171,12 @@ def top_k_accuracy(scores: Tensor, labels: Tensor, k: int) -> float:
 
 
 def central_crops(crops: Crops, index: np.ndarray) -> Tensor:
-    """The middle of the images `index`, not mirrored: (N, 3, 227, 227) uint8."""
-    places = ((length[index] - CROP_SIDE) // 2 for length in (crops.heights, crops.widths))
+    """The middle of the images `index`, not mirrored: (N, 3, side, side) uint8."""
+    places = ((length[index] - crops.side) // 2 for length in (crops.heights, crops.widths))
     y0, x0 = (torch.from_numpy(place) for place in places)
     upright = torch.zeros(len(index), dtype=torch.bool)
     images = torch.from_numpy(index)
-    return crops.images.integer_crops(images, y0, x0, upright, CROP_SIDE, crops.device)
+    return crops.images.integer_crops(images, y0, x0, upright, crops.side, crops.device)
 
 
 def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
@@ -146,15 +184,20 @@ def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
     source = load_source(
         run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
     )
-    if source.labels is None or len(source.classes) < 2:
-        raise InputError(
-            "imagenet learns labels: every image of --data must lie in a class folder "
-            "(DATA/CLASS/IMAGE), and there must be at least two classes"
-        )
+    labels = check_labels(source)
     crops = Crops(
-        source.images, CROP_SIDE, recipe.held_out_images, run_context.seed, run_context.device
+        source.images, recipe.side, recipe.held_out_images, run_context.seed, run_context.device
     )
-    program = ImagenetClassification(crops, source.labels, len(source.classes), recipe)
+    program = ImagenetClassification(crops, labels, len(source.classes), recipe)
+    measured = {*recipe.samples_at, recipe.steps}
+
+    def at_step(step: int) -> None:
+        if step in measured:
+            _measure(program, step, source.classes, run_context)
+        if step in recipe.weights_at:
+            seconds = seconds_so_far(run_context.run)
+            run_context.keep(_pretrained(program, source, step, seconds))
+
     seconds = train(
         program,
         run_context.run,
@@ -164,18 +207,46 @@ def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
             seed=run_context.seed,
             data_fingerprint=source.fingerprint,
             prefetch=crops.prefetch,
-            samples_at={*recipe.samples_at, recipe.steps},
+            samples_at={*measured, *recipe.weights_at},
         ),
-        save_samples=lambda step: _measure(program, step, source.classes, run_context),
+        save_samples=at_step,
     )
     plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="imagenet")
+    return _pretrained(program, source, recipe.steps, seconds)
+
+
+def check_labels(source: Source) -> np.ndarray:
+    """The label of each image, (N,) int64; InputError where they cannot be learned."""
+    if source.labels is None or len(source.classes) < 2:
+        raise InputError(
+            "imagenet learns labels: every image of --data must lie in a class folder "
+            "(DATA/CLASS/IMAGE), and there must be at least two classes"
+        )
+    counts = np.bincount(source.labels)
+    if counts.min() < 2:
+        raise InputError(
+            f"--data: class folder {source.classes[counts.argmin()]!r} has one image; a class "
+            "needs two, one to learn from and one to measure; add images or remove the folder"
+        )
+    return source.labels
+
+
+def _pretrained(
+    program: ImagenetClassification, source: Source, steps: int, seconds: float
+) -> Pretrained:
+    model = folded_state_dict(program.network)
     return Pretrained(
-        trunk=program.network.trunk.state_dict(),
-        model=program.network.state_dict(),
+        trunk={
+            name.removeprefix("trunk."): tensor
+            for name, tensor in model.items()
+            if name.startswith("trunk.")
+        },
+        model=model,
         architecture="caffenet-classifier",
-        images=len(crops.training),
+        preprocessing=Preprocessing(side=program.recipe.side),
+        images=len(program.crops.training),
         data_fingerprint=source.fingerprint,
-        steps=recipe.steps,
+        steps=steps,
         seconds=seconds,
     )
 

@@ -5,49 +5,86 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cebench.data.hole_masks import Holes
 from cebench.devices import autocast, compiled
 from cebench.distributed import all_reduce_sum, backward_and_step, process_count
-from cebench.models.caffenet import preprocess
-from cebench.models.context_encoder import IMAGE_SIDE, ContextEncoder
+from cebench.models.caffenet import PIXEL_DEVIATION, preprocess
+from cebench.models.context_encoder import (
+    AreaResize,
+    BatchNormPlaces,
+    ContextEncoder,
+    visible_mean_colour,
+)
+from cebench.models.foldable import folded_state_dict
+from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training.loop import Schedule, train
+from cebench.training.loop import Schedule, seconds_so_far, train
+from cebench.training.options import RateSchedule
+from cebench.weights.files import Preprocessing
 
 from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
-from .run_context import Pretrained, PretrainingRecipe, RunContext
-from .sources import load_source
+from .health import BASELINE, POOL5_ACTIVE, HealthCheck
+from .run_context import Pretrained, RunContext, TrunkRecipe
+from .sources import Source, load_source
 
 Counted = Literal["missing", "all"]
 """Which pixels the loss counts."""
 
 
-class ReconstructionRecipe(PretrainingRecipe):
+class ReconstructionRecipe(TrunkRecipe, RateSchedule):
     """How a reconstruction method trains, by Adam (protocol ledger: feature learning)."""
 
+    side: Literal[115, 227] = 227
+    """Pixels of the square crops; the paper's are 227. The trunk's tensors are the same with 115,
+    the decoder ends at 33 px, and the loss compares it with the crop averaged to that size."""
     loss: Literal["l2", "l1"] = "l2"
     """The paper says L2; the author later said that the AlexNet model used L1."""
-    short_side: int = Field(default=256, ge=IMAGE_SIDE)
-    """Pixels of the shorter image side before a random 227 px crop."""
+    short_side: int = 256
+    """Pixels of the shorter image side before a random crop, at least `side`."""
     pooling: Literal["max", "none"] = "max"
-    """`none`: strided convolutions instead (section 4); such an encoder does not transfer."""
+    """`none`: strided convolutions instead (section 4), at 227 px; such an encoder does not
+    transfer."""
     mixing_kernel: Literal[1, 3] = 1
     """Kernel of the stride-1 convolution behind the channel-wise layer; not stated."""
     up_kernel: Literal[3, 5] = 5
     """Kernel of the up-convolutions; not stated."""
     adam_beta1: float = Field(default=0.9, ge=0, lt=1)
     """Decay of Adam's first moment; not stated."""
+    weight_decay: NonNegativeFloat = 1e-4
+    """Share of a weight that each step takes off, times the learning rate (AdamW); biases and
+    normalisations are left alone. Not stated."""
     encoder_init: Literal["he", "caffenet"] = "he"
     """Initial weights of the encoder; not stated. CaffeNet's fillers lose most units to Adam."""
+    input_divisor: PositiveFloat = PIXEL_DEVIATION
+    """What conv1's input in 0..255 is divided by in training; folded into the weights. Not stated;
+    with 1, Adam changes conv1 twenty times as fast as the rest."""
+    batch_norm: BatchNormPlaces = "encoder-decoder"
+    """What is batch-normalised before its ReLUs; folded into the weights. Not stated; without it
+    most of conv5 falls silent within the first steps."""
+    encoder_rate: PositiveFloat = 0.2
+    """The encoder's learning rate as a share of `learning_rate`, which is the decoder's; the paper
+    states one rate, which is 1."""
+    residual: Literal["none", "mean-colour"] = "mean-colour"
+    """What the decoder's output is added to: nothing, or the mean colour of the visible pixels, so
+    that the encoder need not learn it first. Not stated."""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> "ReconstructionRecipe":
+        if self.short_side < self.side:
+            raise ValueError(f"short_side={self.short_side} is less than side={self.side}")
+        if self.pooling == "none" and self.side != 227:
+            raise ValueError(f"pooling=none needs side=227, got {self.side}")
+        return self
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images (N, 3, 227, 227) uint8, and holes (N, 1, 227, 227) bool or None."""
+    """Images (N, 3, side, side) uint8, and holes (N, 1, side, side) bool or None."""
 
     images: Tensor
     holes: Tensor | None
@@ -66,68 +103,129 @@ class Reconstruction:
             generator,
             up_kernel=recipe.up_kernel,
             pooling=recipe.pooling,
+            side=recipe.side,
+            residual=recipe.residual,
+            batch_norm=recipe.batch_norm,
+            input_divisor=recipe.input_divisor,
         )
         self.network = network.to(crops.device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
-        self.adam = torch.optim.Adam(
-            self.network.parameters(),
-            lr=recipe.learning_rate,
+        self.adam = torch.optim.AdamW(
+            adam_groups(
+                self.network, recipe.learning_rate, recipe.encoder_rate, recipe.weight_decay
+            ),
             betas=(recipe.adam_beta1, 0.999),
             fused=True,
         )
         self.optimizers: dict[str, Optimizer] = {"adam": self.adam}
-        self.crops, self.holes, self.count = crops, holes, recipe.batch_size
-        self.criterion = ReconstructionLoss(recipe.loss, counted)
-        self.precision = recipe.precision
+        self.crops, self.holes, self.recipe = crops, holes, recipe
+        predicted = network.geometry.predicted_side
+        resize = None if predicted == recipe.side else AreaResize(recipe.side, predicted)
+        self.criterion = ReconstructionLoss(recipe.loss, counted, resize).to(crops.device)
         self.loss = compiled(self._loss, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)
 
     def batch(self, step: int) -> Batch:
-        """Random 227 px crops, mirrored half of the time, and their holes."""
-        images = self.crops.batch(step, self.count)
+        """Random crops, mirrored half of the time, and their holes."""
+        count = self.recipe.batch_size
+        images = self.crops.batch(step, count)
         if self.holes is None:
             return Batch(images, None)
         seed, device = self.crops.seed, self.crops.device
-        return Batch(images, batch_holes(self.holes, seed, step, self.count, device))
+        return Batch(images, batch_holes(self.holes, seed, step, count, device))
 
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
-        """One Adam step on the reconstruction loss."""
-        loss = self.loss(batch.images, batch.holes)
-        backward_and_step(loss, self.network, self.adam)
-        return {"loss": all_reduce_sum(loss).clone()}
+        """One Adam step on the reconstruction loss.
 
-    def _loss(self, images: Tensor, holes: Tensor | None) -> Tensor:
+        Also returned are the loss as a multiple of what the mean colour of the visible pixels
+        would have, and the share of positive values in pool5: 1 and 0 are a network that has
+        learned nothing and one that is dead.
+        """
+        loss, baseline, active = self.loss(batch.images, batch.holes)
+        scale_rates(self.adam, self.recipe.rate_factor(step, self.recipe.steps))
+        backward_and_step(loss, self.network, self.adam)
+        total = all_reduce_sum(loss)
+        return {
+            "loss": total.clone(),
+            BASELINE: total / all_reduce_sum(baseline).clamp(min=1e-12),
+            POOL5_ACTIVE: all_reduce_sum(active / process_count()).clone(),
+        }
+
+    def _loss(self, images: Tensor, holes: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, that of the mean colour, and the share of positive values in pool5."""
         context = visible_context(images, holes)
-        with autocast(images.device, self.precision):
-            prediction = self.network(context)
-        loss: Tensor = self.criterion(prediction.float(), images, holes)
-        return loss
+        base = visible_mean_colour(context, holes)
+        with autocast(images.device, self.recipe.precision):
+            features = self.network.encode(context)
+            prediction = self.network.predict(features, base)
+        loss, baseline = self.criterion(prediction.float(), images, holes, base)
+        return loss, baseline, (features.detach() > 0).float().mean()
+
+
+def adam_groups(
+    network: ContextEncoder, rate: float, encoder_rate: float, weight_decay: float
+) -> list[dict[str, object]]:
+    """Parameter groups: encoder and decoder with their rates, only their weights decaying."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        kind = (name.startswith("encoder."), name.endswith("weight") and parameter.dim() > 1)
+        groups.setdefault(kind, []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": rate * (encoder_rate if in_encoder else 1),
+            "weight_decay": weight_decay if decays else 0.0,
+        }
+        for (in_encoder, decays), parameters in groups.items()
+    ]
 
 
 class ReconstructionLoss(nn.Module):
     """Equation 1 of the paper, normalised: the mean error over the pixels that count.
 
+    Every missing pixel of the batch counts alike, as in the equation's sum: an image with a larger
+    hole weighs more.
+
     Args:
         kind: `l2` or `l1`, of pixels on the scale [-1, 1].
         counted: the `missing` pixels, as in the paper, or `all`.
+        resize: averages images to the side of the predictions, if that is another one; a target
+            pixel then counts by the share of it that is missing.
     """
 
-    def __init__(self, kind: Literal["l2", "l1"], counted: Counted) -> None:
+    def __init__(
+        self,
+        kind: Literal["l2", "l1"],
+        counted: Counted,
+        resize: AreaResize | None = None,
+    ) -> None:
         super().__init__()
-        self.kind, self.counted = kind, counted
+        self.kind, self.counted, self.resize = kind, counted, resize
 
-    def forward(self, prediction: Tensor, images: Tensor, holes: Tensor | None) -> Tensor:
-        """This process's share of the whole batch's mean.
+    def forward(
+        self, prediction: Tensor, images: Tensor, holes: Tensor | None, base: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """This process's shares of the whole batch's mean errors: of the prediction, of `base`.
 
         Args:
-            prediction: (N, 3, H, W), on the scale [-1, 1].
+            prediction: (N, 3, P, P), on the scale [-1, 1].
             images: (N, 3, H, W), 0..255.
             holes: (N, 1, H, W) bool, True = missing.
+            base: (N, 3, 1, 1), a colour for each whole image, on the scale [-1, 1].
         """
-        error = prediction - unit_scale(images)
-        error = error.square() if self.kind == "l2" else error.abs()
+        target = unit_scale(images if self.resize is None else self.resize(images))
+        error = self._error(prediction, target)
+        with torch.no_grad():
+            base_error = self._error(base, target)
         if self.counted == "all" or holes is None:
-            return error.sum() / (error.numel() * process_count())
-        return (error * holes).sum() / (3 * all_reduce_sum(holes.sum()))
+            values = error.numel() * process_count()
+            return error.sum() / values, base_error.sum() / values
+        missing = holes if self.resize is None else self.resize(holes)
+        count = 3 * all_reduce_sum(missing.sum())
+        return (error * missing).sum() / count, (base_error * missing).sum() / count
+
+    def _error(self, prediction: Tensor, target: Tensor) -> Tensor:
+        error = prediction - target
+        return error.square() if self.kind == "l2" else error.abs()
 
 
 def visible_context(images: Tensor, holes: Tensor | None) -> Tensor:
@@ -148,9 +246,20 @@ def pretrain_by_reconstruction(
         run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
     )
     crops = Crops(
-        source.images, IMAGE_SIDE, recipe.held_out_images, run_context.seed, run_context.device
+        source.images, recipe.side, recipe.held_out_images, run_context.seed, run_context.device
     )
     program = Reconstruction(crops, holes, counted, recipe)
+    health = HealthCheck(run_context.run, label, recipe.steps)
+    shown = {*recipe.samples_at, recipe.steps} if len(crops.held_out) else set()
+
+    def at_step(step: int) -> None:
+        if step in shown:
+            _save_samples(program, step, run_context)
+        if step in recipe.weights_at:
+            seconds = seconds_so_far(run_context.run)
+            run_context.keep(_pretrained(program, source, step, seconds))
+        health.check(step)
+
     seconds = train(
         program,
         run_context.run,
@@ -160,18 +269,29 @@ def pretrain_by_reconstruction(
             seed=run_context.seed,
             data_fingerprint=source.fingerprint,
             prefetch=crops.prefetch,
-            samples_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
+            samples_at={*shown, *recipe.weights_at, *health.steps},
         ),
-        save_samples=lambda step: _save_samples(program, step, run_context),
+        save_samples=at_step,
     )
     plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title=label)
+    return _pretrained(program, source, recipe.steps, seconds)
+
+
+def _pretrained(program: Reconstruction, source: Source, steps: int, seconds: float) -> Pretrained:
+    model = folded_state_dict(program.network)
+    trunk = {
+        name.removeprefix("encoder."): tensor
+        for name, tensor in model.items()
+        if name.startswith("encoder.")
+    }
     return Pretrained(
-        trunk=program.network.encoder.state_dict() if recipe.pooling == "max" else None,
-        model=program.network.state_dict(),
+        trunk=trunk if program.recipe.pooling == "max" else None,
+        model=model,
         architecture="context-encoder",
-        images=len(crops.training),
+        preprocessing=Preprocessing(side=program.recipe.side),
+        images=len(program.crops.training),
         data_fingerprint=source.fingerprint,
-        steps=recipe.steps,
+        steps=steps,
         seconds=seconds,
     )
 
@@ -183,7 +303,7 @@ def _save_samples(program: Reconstruction, step: int, run_context: RunContext) -
     holes = None
     if program.holes is not None:
         holes = sample_holes(program.holes, run_context.seed, len(truth), run_context.device)
-    prediction = byte_scale(program.network(visible_context(truth, holes)))
+    prediction = byte_scale(program.network(visible_context(truth, holes), holes))
     columns = {
         "context": truth if holes is None else truth.masked_fill(holes, 127),
         "prediction": prediction,

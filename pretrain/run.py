@@ -19,9 +19,20 @@ from cebench.reporting.records import (
     WeightsOrigin,
 )
 from cebench.training.run_directory import RunDirectory
-from cebench.weights.files import TRUNK_ARCHITECTURE, Sidecar, read_sidecar, save_weights
+from cebench.weights.files import Sidecar, read_sidecar, save_weights
 
-from . import autoencoder, context, context_gan, denoising, imagenet, kmeans_init, random
+from . import (
+    autoencoder,
+    context,
+    context_gan,
+    denoising,
+    egomotion,
+    imagenet,
+    kmeans_init,
+    motion,
+    random,
+    relative_context,
+)
 from .run_context import Pretrained, RunContext
 
 logger = logging.getLogger("cebench")
@@ -43,8 +54,12 @@ METHODS = {
     "autoencoder": Method(autoencoder.AutoencoderRecipe, autoencoder.pretrain),
     "denoising-autoencoder": Method(denoising.DenoisingRecipe, denoising.pretrain),
     "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
+    "relative-context": Method(relative_context.RelativeContextRecipe, relative_context.pretrain),
+    "motion": Method(motion.MotionRecipe, motion.pretrain),
+    "egomotion": Method(egomotion.EgomotionRecipe, egomotion.pretrain),
     "kmeans-init": Method(kmeans_init.KmeansInitRecipe, kmeans_init.pretrain),
     "random": Method(random.RandomRecipe, random.pretrain),
+    "random-he": Method(random.RandomRecipe, random.pretrain_he),
 }
 
 
@@ -97,6 +112,14 @@ def run_pretraining(request: Request) -> Path:
         if run.finished:
             logger.info(f"{run.path}: finished before, nothing to do")
             return _weights_in(run.path)
+
+        def keep(pretrained: Pretrained) -> None:
+            # Stopped before the schedule's end, a trunk is no longer of the recipe's tier.
+            sidecar = replace(_sidecar(request, recipe, recipe_name, pretrained), tier="custom")
+            assert pretrained.trunk is not None
+            path = run.path / f"weights-{pretrained.steps}.safetensors"
+            save_weights(path, pretrained.trunk, sidecar)
+
         run_context = RunContext(
             run=run,
             data=request.data,
@@ -104,6 +127,7 @@ def run_pretraining(request: Request) -> Path:
             region_shapes=request.region_shapes,
             seed=request.seed,
             device=device,
+            keep=keep,
         )
         pretrained = METHODS[request.method].pretrain(recipe, run_context)
         if is_main_process():
@@ -134,7 +158,7 @@ def _weights_in(folder: Path) -> Path:
 def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pretrained) -> Sidecar:
     """The sidecar of the trunk."""
     return Sidecar(
-        architecture=TRUNK_ARCHITECTURE,
+        architecture=pretrained.trunk_architecture,
         method=request.method,
         recipe=recipe_name,
         recipe_values=recipe.model_dump(mode="json"),

@@ -1,17 +1,17 @@
 """What a pretext method is given and what it hands back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
 from cebench.config import TrainingRecipe
 from cebench.training.options import ComputingOptions
 from cebench.training.run_directory import RunDirectory
-from cebench.weights.files import Preprocessing
+from cebench.weights.files import TRUNK_ARCHITECTURE, Preprocessing
 
 
 class PretrainingRecipe(TrainingRecipe, ComputingOptions):
@@ -29,6 +29,20 @@ class PretrainingRecipe(TrainingRecipe, ComputingOptions):
     """Numbers of finished steps at which samples/ gets a picture; the last step always does."""
 
 
+class TrunkRecipe(PretrainingRecipe):
+    """The options of every method that trains a trunk."""
+
+    weights_at: tuple[PositiveInt, ...] = ()
+    """Numbers of finished steps at which the trunk is kept, as weights-STEP.safetensors."""
+
+    @model_validator(mode="after")
+    def _kept_steps_are_taken(self) -> "TrunkRecipe":
+        beyond = [step for step in self.weights_at if step > self.steps]
+        if beyond:
+            raise ValueError(f"weights_at={beyond[0]} lies beyond the last step, {self.steps}")
+        return self
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunContext:
     """Everything besides the recipe."""
@@ -42,6 +56,8 @@ class RunContext:
     """VOC year folder whose object silhouettes shape random regions."""
     seed: int
     device: torch.device
+    keep: Callable[["Pretrained"], None]
+    """Writes weights-STEP.safetensors of a pretraining that goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +66,8 @@ class Pretrained:
 
     trunk: Mapping[str, Tensor] | None
     """CaffeNet trunk's state dict: weights.safetensors, all that transfer takes; None without."""
+    trunk_architecture: str = TRUNK_ARCHITECTURE
+    """What `trunk` is; `caffenet-trunk-nogroups` where its convolutions have no groups."""
     model: Mapping[str, Tensor] | None
     """The whole network's state dict: model.safetensors, for inpainting; None where it is less."""
     architecture: str = ""

@@ -15,7 +15,7 @@ from cebench.data.overlap import PhotoIdentities, identify, same_identities
 from cebench.data.photos import Photo, find_photos, voc_year
 from cebench.data.store.manifest import PIXELS, is_store
 from cebench.data.store.packed import PackedStore, open_store
-from cebench.data.store.ragged import RaggedImages, load_ragged
+from cebench.data.store.ragged import RaggedImages, join_ragged, load_ragged
 from cebench.errors import InputError
 from cebench.progress import progress
 
@@ -88,24 +88,35 @@ def bytes_of(found: ImageSource) -> int:
 
 
 def load_source(
-    data: Sequence[Path], exclude: Sequence[Path], voc_image_set: str, short_side: int
+    data: Sequence[Path],
+    exclude: Sequence[Path],
+    voc_image_set: str,
+    short_side: int,
+    more_short_sides: Sequence[int] = (),
 ) -> Source:
     """The images of `find_images` with their shorter side at `short_side` pixels.
 
     Image files are decoded into memory; the pixels of a packed store stay on the disk and must
-    have that size already.
+    have that size already. With `more_short_sides` all images follow once more in each size.
     """
     found, excluded = find_images(data, exclude, voc_image_set)
     if excluded:
         logger.info(f"{excluded} images left out: they show photos of the excluded lists")
     if isinstance(found, PackedStore):
         _require_short_side(found, data[0], short_side)
+        if more_short_sides:
+            raise InputError(
+                f"--data {data[0]}: a packed store has one size; more_short_sides needs the images"
+            )
         images, names, contents = found.images, found.names, found.identities.sha256
         labels, classes = _labels(found.categories)
     else:
         photos = found.photos
-        with progress("reading images", "images") as report:
-            images = load_ragged(photos, short_side=short_side, report=report)
+        sizes = []
+        for size in (short_side, *more_short_sides):
+            with progress("reading images", "images") as report:
+                sizes.append(load_ragged(photos, short_side=size, report=report))
+        images = join_ragged(sizes)
         with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock.
             contents = list(pool.map(Photo.sha256, photos))
         names = [photo.name for photo in photos]

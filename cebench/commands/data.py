@@ -1,4 +1,4 @@
-"""`cebench data`: check data sets, pack them, draw the toy world."""
+"""`cebench data`: check data sets, pack them, track motion, draw the toy world."""
 
 import json
 import os
@@ -12,12 +12,13 @@ from cebench.commands.groups import SuggestingGroup
 from cebench.commands.proposals import proposals
 
 if TYPE_CHECKING:
+    from cebench.data.motion_windows import Tracker
     from cebench.data.verify import Findings
 
 
 @click.group(cls=SuggestingGroup)
 def data() -> None:
-    """Verify and pack data sets; draw the toy world."""
+    """Verify and pack data sets; track motion in clips; draw the toy world."""
 
 
 data.add_command(proposals)
@@ -147,8 +148,8 @@ def prepare(
 def toy(folder: Path, images: int, seed: int) -> None:
     """Draw a small synthetic world into DIR, in the layouts of the real data sets.
 
-    DIR then holds VOCdevkit/VOC2007 and VOC2012, benchmark_RELEASE (SBD), unlabeled images and
-    facades: every command runs on it, offline.
+    DIR then holds VOCdevkit/VOC2007 and VOC2012, benchmark_RELEASE (SBD), unlabeled images,
+    facades, clips (DAVIS) and drives (kitti): every command runs on it, offline.
     """
     from cebench.progress import progress
     from cebench.toy.world import write_toy_world
@@ -163,6 +164,74 @@ def _of_official(kind: str, image_set: str, count: int) -> str:
 
     official = OFFICIAL_COUNTS.get(kind, {}).get(image_set, count)
     return "" if count == official else f" of the official {official:,}"
+
+
+@data.command()
+@click.argument(
+    "sources", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="SOURCE..."
+)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the pairs.")
+@click.option(
+    "--frames",
+    type=click.IntRange(min=2),
+    default=30,
+    show_default=True,
+    help="From a patch to the same patch later.",
+)
+@click.option(
+    "--short-side",
+    type=click.IntRange(min=16),
+    default=448,
+    show_default=True,
+    help="Shorter side to which frames are resized.",
+)
+@click.option(
+    "--window",
+    type=click.IntRange(min=16),
+    default=227,
+    show_default=True,
+    help="Side of a patch, in pixels of the resized frame.",
+)
+@click.option(
+    "--least-moving",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="Least share of points that move against the camera.",
+)
+@click.option("--most-moving", type=click.FloatRange(0, 1), default=0.75, show_default=True)
+@click.option(
+    "--tracker",
+    type=click.Choice(["kcf", "csrt"]),
+    default="kcf",
+    show_default=True,
+    help="CSRT is slower and follows changes of size better.",
+)
+def motion(
+    sources: tuple[Path, ...],
+    out: Path,
+    frames: int,
+    short_side: int,
+    window: int,
+    least_moving: float,
+    most_moving: float,
+    tracker: "Tracker",
+) -> None:
+    """Track what moves in the clips of every SOURCE; the patches are what `motion` learns from.
+
+    A SOURCE is a video, a folder of frames, or a folder of several of these (DAVIS too). The same
+    command continues an interrupted one, and returns at once where all is done.
+    """
+    from cebench.data.motion_windows import MotionSearch
+    from cebench.data.tracked_patches import mine_pairs
+    from cebench.progress import progress
+
+    search = MotionSearch(window, least_moving, most_moving, tracker)
+    with progress("tracking", "clips") as report:
+        pairs = mine_pairs(
+            sources, out, search, frames=frames, short_side=short_side, report=report
+        )
+    click.echo(f"{out} holds {pairs} pairs of tracked patches")
 
 
 def _as_text(findings: "Findings") -> str:

@@ -18,18 +18,26 @@ def weights() -> None:
 
 @weights.command()
 @click.argument("file", type=_PATH)
+@click.option(
+    "--on",
+    "images",
+    type=_PATH,
+    metavar="IMAGES",
+    help="A folder of images or a VOC year folder: also print, for each layer, which units are "
+    "dead or always on there, and the effective rank.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def inspect(file: Path, as_json: bool) -> None:
+def inspect(file: Path, images: Path | None, as_json: bool) -> None:
     """Print the sidecar of FILE, its tensors, and whether transfer can load its backbone.
 
-    FILE is a .safetensors file with its .json beside it, or a run directory. Its SHA-256 is
-    checked.
+    FILE is a .safetensors file with its .json beside it, or a run directory, whose SHA-256 is
+    checked; or `random`.
     """
     from dataclasses import asdict
 
-    from cebench.weights.files import load_weights
+    from cebench.weights.files import load_weights, random_weights
 
-    loaded = load_weights(file)
+    loaded = random_weights(0) if str(file) == "random" else load_weights(file)
     summary: dict[str, Any] = {
         "name": loaded.name,
         "sidecar": asdict(loaded.sidecar),
@@ -45,7 +53,14 @@ def inspect(file: Path, as_json: bool) -> None:
         },
         "trunk": _trunk_verdict(loaded),
     }
-    click.echo(json.dumps(summary, indent=2) if as_json else _as_text(summary))
+    text = "" if as_json else _as_text(summary)
+    if images is not None:
+        from cebench.weights.diagnostics import activities_as_text, activities_on
+
+        activities = activities_on(loaded, images)
+        summary["layers"] = [asdict(activity) for activity in activities]
+        text += f"\n\n{activities_as_text(activities)}"
+    click.echo(json.dumps(summary, indent=2) if as_json else text)
 
 
 @weights.command("import")

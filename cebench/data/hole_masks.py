@@ -36,8 +36,9 @@ NOISE_CELL = 9999 / 599
 NOISE_THRESHOLD = 0.25
 NOISE_SHARES = (0.20, 0.30)
 """The hidden share lies strictly between these; of another window the next is drawn."""
-NOISE_WINDOWS = 24
-"""Windows drawn for a mask at most."""
+NOISE_WINDOWS = 80
+"""Windows drawn for a mask at most: an eleventh of those of 227 px is accepted, so that one mask in
+two thousand has another share."""
 
 
 class Holes(Protocol):
@@ -82,17 +83,26 @@ class RandomBlocks:
     """Possibly overlapping squares at uniform positions, until the next would hide over 1/4."""
 
     size: int
+    sides: tuple[float, float] = BLOCK_SIDES
+    """Least and largest side, as a fraction of the image's."""
+    overhang: bool = True
+    """Whether a block may reach beyond the image: with it every pixel is hidden equally often by a
+    block; without, a corner hardly ever."""
     sample_shape: tuple[int, ...] = field(default=(ATTEMPTS, 3), init=False)
 
     def __call__(self, uniforms: Tensor) -> Tensor:
-        """Masks (N, size, size) of uniform numbers; a block takes its side, row and column."""
-        low, high = BLOCK_SIDES
+        """Masks (N, size, size) of uniform numbers; a block takes side, row and column."""
+        low, high = self.sides
         sides = ((low + (high - low) * uniforms[..., 0]) * self.size).round().clamp_(min=1)
-        starts = (uniforms[..., 1:] * (self.size - sides + 1)[..., None]).floor()
+        sides = sides[..., None]
+        if self.overhang:  # At least a pixel of a block is inside.
+            starts = (uniforms[..., 1:] * (self.size + sides - 1)).floor() - (sides - 1)
+        else:
+            starts = (uniforms[..., 1:] * (self.size - sides + 1)).floor()
         pixels = torch.arange(self.size, device=uniforms.device)
         # (N, attempts, 2, size): whether a row or column is the block's.
         inside = pixels >= starts[..., None]
-        inside &= pixels < (starts + sides[..., None])[..., None]
+        inside &= pixels < (starts + sides)[..., None]
         growing = _GrowingHoles(len(uniforms), self.size, uniforms.device)
         for attempt in range(ATTEMPTS):
             rows = growing.rows(inside[:, attempt, 0])
@@ -132,7 +142,7 @@ class RandomRegions:
         return replace(self, bank=self.bank.to(device), sides=self.sides.to(device))
 
     def __call__(self, uniforms: Tensor) -> Tensor:
-        """Masks (N, size, size) of uniform numbers; a silhouette takes its number, place and shape."""
+        """Masks (N, size, size) of uniform numbers; a silhouette takes number, place and shape."""
         size = self.size
         index = (uniforms[..., 0] * len(self.bank)).to(torch.int32)
         start, centres = index * FRAMED_SIDE**2, uniforms[..., 1:3] * size

@@ -57,7 +57,7 @@ class Findings:
     masks: int = 0
     """Readable label images."""
     pixels: int = 0
-    """Pixels of all label images; those that no class and not `void_pixels` count are background."""
+    """Pixels of all label images; what no class nor `void_pixels` counts is background."""
     void_pixels: int = 0
     void_share: float = 0.0
     """Void pixels over all pixels of the label images."""

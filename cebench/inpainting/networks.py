@@ -92,6 +92,8 @@ def load_inpainter(weights: Weights, device: torch.device) -> Inpainter:
         values.get("mixing_kernel", 1),
         up_kernel=values.get("up_kernel", 5),
         pooling=values.get("pooling", "max"),
+        side=values.get("side", IMAGE_SIDE),
+        residual=values.get("residual", "none"),
     )
     load_module(network, weights, "context-encoder")
     return ContextEncoderInpainter(network.eval().to(device))
@@ -107,14 +109,13 @@ def load_context_features(weights: Weights, device: torch.device) -> ContextFeat
 
 
 class ContextEncoderInpainter:
-    """A `ContextEncoder`, which predicts all of 227 x 227 pixels."""
+    """A `ContextEncoder`, which predicts all of the pixels that it sees."""
 
     layers: tuple[str, ...] = ("pool5", "channel-wise")
-    side = IMAGE_SIDE
     window_share = 1.0
 
     def __init__(self, network: ContextEncoder) -> None:
-        self.network = network
+        self.network, self.side = network, network.side
 
     def accepts(self, hole: Hole) -> bool:
         return bool(hole.any() and not hole.all())
@@ -122,15 +123,17 @@ class ContextEncoderInpainter:
     @torch.no_grad()
     def fill(self, images: Images, hole: Hole) -> Images:
         _check_hole(self, hole)
-        context, missing = visible_context(images, hole)
-        prediction = self.network(_centred(context, _device(self.network)))
+        context, missing = visible_context(images, hole, self.side)
+        device = _device(self.network)
+        holes = torch.from_numpy(missing).to(device)
+        prediction = self.network(_centred(context, device), holes)
         context[:, missing] = _pixels(prediction)[:, missing]
         return composite(images, hole, context)
 
     @torch.no_grad()
     def features(self, images: Images, hole: Hole, layer: str = "") -> NDArray[np.float32]:
         chosen = _chosen_layer(self, layer)
-        context, _ = visible_context(images, hole)
+        context, _ = visible_context(images, hole, self.side)
         features = self.network.encode(_centred(context, _device(self.network)))
         if chosen == "channel-wise":
             features = self.network.channel_wise_fc(features)

@@ -1,8 +1,9 @@
 """Caffe's learning-rate and weight-decay multipliers as PyTorch parameter groups."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -35,6 +36,37 @@ def caffe_parameter_groups(
             "weight_decay": weight_decay if decay_biases else 0.0,
         },
     ]
+
+
+def sgd_or_adamw(
+    network: nn.Module,
+    kind: Literal["sgd", "adamw"],
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    momentum: float,
+) -> Optimizer:
+    """Caffe's SGD, whose biases have twice the rate, or AdamW (0.9, 0.999) at one rate.
+
+    Biases never decay.
+
+    Args:
+        network: what is trained.
+        kind: which of the two.
+        learning_rate: of the weights.
+        weight_decay: of the weights.
+        momentum: of SGD.
+    """
+    groups = caffe_parameter_groups(
+        network.named_parameters(),
+        learning_rate,
+        weight_decay,
+        bias_multiplier=1 if kind == "adamw" else 2,
+        decay_biases=False,
+    )
+    if kind == "adamw":
+        return torch.optim.AdamW(groups, fused=True)
+    return torch.optim.SGD(groups, momentum=momentum, fused=True)
 
 
 def scale_rates(optimizer: Optimizer, factor: float) -> None:

@@ -3,7 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from cebench.distributed import all_reduce_sum_with_grad, local_slice, process_count
+from cebench.distributed import (
+    all_reduce_sum,
+    all_reduce_sum_with_grad,
+    local_slice,
+    process_count,
+)
 
 
 class Dropout(nn.Dropout):
@@ -22,18 +27,23 @@ class Dropout(nn.Dropout):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation by the statistics of the rows of all processes."""
+    """Batch normalisation by the statistics of the rows of all processes, be they equally many
+    or not.
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or process_count() == 1:
             return super().forward(input)
         dimensions = (0, 2, 3)
-        count = input.numel() // input.shape[1] * process_count()
+        own_count = input.numel() // input.shape[1]
+        count = all_reduce_sum(torch.tensor(own_count, device=input.device))
         mean = all_reduce_sum_with_grad(input.sum(dimensions)) / count
         centred = input - mean[:, None, None]
         variance = all_reduce_sum_with_grad(centred.square().sum(dimensions)) / count
         self._follow(mean, variance * count / (count - 1))
         normalised = centred * (variance + self.eps).rsqrt()[:, None, None]
+        if not self.affine:
+            return normalised
         return normalised * self.weight[:, None, None] + self.bias[:, None, None]
 
     @torch.no_grad()

@@ -73,6 +73,7 @@ class Number:
             "architecture": (weights.architecture, weights.architecture),
             "pretraining recipe": (recipe, f"{recipe[:12]} ({weights.recipe.name})"),
             "pretraining data": (data, f"{data[:12]} ({weights.data.name})"),
+            "pretraining steps": (str(weights.steps),) * 2,
         }
 
 

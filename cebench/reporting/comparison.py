@@ -25,8 +25,7 @@ ALPHA = 1 - LEVEL
 DECIDED_BY: Mapping[str, str] = {"mean_ap_voc07_11pt": "mean_ap_area"}
 """Metrics whose differences cannot be judged -> another of the same curves, which can.
 
-Intervals of differences of 11-point AP cover too rarely, and its permutation test rejects equal
-rows too often: docs/verdicts.md.
+Intervals of differences of 11-point AP of weak rows cover too rarely: docs/intervals.md.
 """
 
 Runs = Sequence[Sequence[WeightedScores]]

@@ -1,4 +1,4 @@
-"""Writes toy pictures in the file layouts of PASCAL VOC and of the Semantic Boundaries Dataset."""
+"""Writes toy pictures in the file layouts of PASCAL VOC, SBD, DAVIS and KITTI odometry."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,8 @@ from scipy.sparse import csc_matrix
 
 from cebench.data.voc.devkit import VOC_CLASSES, VOID_LABEL
 from cebench.data.voc.palette import voc_palette
+from cebench.toy.clips import ToyClip
+from cebench.toy.drives import Drive
 from cebench.toy.scenes import ToyImage, ToyObject
 
 Labels = npt.NDArray[np.uint8]
@@ -70,6 +72,26 @@ def write_sbd_image(dataset: Path, name: str, image: ToyImage) -> None:
     }
     _write_mat(_made(dataset / "cls") / f"{name}.mat", {"GTcls": whole})
     _write_mat(_made(dataset / "inst") / f"{name}.mat", {"GTinst": each})
+
+
+def write_davis_clip(root: Path, name: str, clip: ToyClip) -> None:
+    """Writes JPEGImages/480p/NAME/00000.jpg ... and Annotations/480p/NAME/00000.png ..."""
+    frames, masks = (_made(root / kind / "480p" / name) for kind in ("JPEGImages", "Annotations"))
+    for number, (pixels, mask) in enumerate(zip(clip.frames, clip.masks, strict=True)):
+        write_jpeg(frames / f"{number:05d}.jpg", pixels)
+        picture = Image.fromarray(mask)
+        picture.putpalette(voc_palette().tobytes())
+        picture.save(masks / f"{number:05d}.png")
+
+
+def write_kitti_sequence(root: Path, name: str, drive: Drive) -> None:
+    """Writes sequences/NAME/image_2/000000.png ..., image_3 beside it, and poses/NAME.txt."""
+    for camera, frames in (("image_2", drive.left), ("image_3", drive.right)):
+        folder = _made(root / "sequences" / name / camera)
+        for number, pixels in enumerate(frames):
+            Image.fromarray(pixels).save(folder / f"{number:06d}.png", compress_level=1)
+    lines = (" ".join(f"{value:.9e}" for value in pose.ravel()) for pose in drive.poses)
+    (_made(root / "poses") / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines))
 
 
 def class_labels(image: ToyImage) -> Labels:

@@ -10,14 +10,26 @@ import numpy as np
 
 from cebench.errors import CebenchError, InputError
 from cebench.randomness import numpy_generator
+from cebench.toy.clips import draw_clip
+from cebench.toy.drives import draw_drive
 from cebench.toy.facades import draw_facade
 from cebench.toy.scenes import ToyObject, draw_scene
-from cebench.toy.trees import write_jpeg, write_sbd_image, write_voc_image, write_voc_lists
+from cebench.toy.trees import (
+    write_davis_clip,
+    write_jpeg,
+    write_kitti_sequence,
+    write_sbd_image,
+    write_voc_image,
+    write_voc_lists,
+)
 
 MANIFEST = "toy.json"
 FEWEST_IMAGES = 4
 FACADE_SIDE = 144
-_SCHEMA = 1  # raised when a drawing changes, so that an old folder is not taken for a new one
+CLIP_FRAMES, DRIVE_FRAMES = 32, 16
+DRIVES = ("00", "06")
+"""Sequences of the toy KITTI; egomotion holds out 06."""
+_SCHEMA = 2  # raised when a drawing changes, so that an old folder is not taken for a new one
 
 Counts = dict[str, dict[str, int]]
 
@@ -32,6 +44,8 @@ def write_toy_world(
     benchmark_RELEASE/dataset   N/2 images (SBD), a quarter of them val; none is a VOC2012 image
     unlabeled                   N images of the same places and classes, in no other set
     facades/train, test         N/2 and N/4 house fronts, 144 x 144
+    DAVIS                       2 clips of 32 frames with the mask of the thing that moves
+    kitti                       2 drives of 16 stereo frames with exact poses (KITTI odometry)
 
     Every VOC image has segmentation masks. From 60 images on every class is in every VOC split.
     The folder appears at once and whole, with `toy.json` in it; a folder that holds this very
@@ -71,6 +85,8 @@ def set_sizes(images: int) -> Counts:
         "SBD": {"train": half - sbd_val, "val": sbd_val},
         "unlabeled": {"train": images},
         "facades": {"train": half, "test": images // 4},
+        "DAVIS": {"480p": 2 * CLIP_FRAMES},
+        "kitti": {"sequences": 2 * len(DRIVES) * DRIVE_FRAMES},
     }
 
 
@@ -106,6 +122,8 @@ def _write_sets(out: Path, counts: Counts, seed: int) -> Iterator[None]:
     yield from _write_unlabeled(out / "unlabeled", counts["unlabeled"]["train"], seed)
     for split, count in counts["facades"].items():
         yield from _write_facades(out / "facades" / split, count, seed)
+    yield from _write_clips(out / "DAVIS", seed)
+    yield from _write_drives(out / "kitti", seed)
 
 
 def _write_voc(year: Path, sizes: dict[str, int], seed: int, pattern: str) -> Iterator[None]:
@@ -150,3 +168,17 @@ def _write_facades(folder: Path, count: int, seed: int) -> Iterator[None]:
         pixels = np.clip(front, 0, 255).astype(np.uint8)
         write_jpeg(folder / f"facade-{index + 1:05d}.jpg", pixels)
         yield
+
+
+def _write_clips(root: Path, seed: int) -> Iterator[None]:
+    for index in range(2):
+        clip = draw_clip(seed, index, CLIP_FRAMES)
+        write_davis_clip(root, f"clip-{index + 1}", clip)
+        yield from (None for _ in clip.frames)
+
+
+def _write_drives(root: Path, seed: int) -> Iterator[None]:
+    for index, name in enumerate(DRIVES):
+        drive = draw_drive(seed, index, DRIVE_FRAMES)
+        write_kitti_sequence(root, name, drive)
+        yield from (None for _ in (*drive.left, *drive.right))

@@ -1,6 +1,6 @@
 """Groups of options that several recipes share: how a step is computed, and SGD's."""
 
-from pydantic import NonNegativeFloat, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
 
 from cebench.config import Options
 from cebench.devices import Precision
@@ -35,3 +35,23 @@ class SgdOptions(Options):
     """Share of the last update that is repeated."""
     weight_decay: NonNegativeFloat = 5e-4
     """L2 penalty, added to the gradient."""
+
+
+class RateSchedule(Options):
+    """How the learning rate rises and falls: from 0 to 1 times itself, constant, then linear."""
+
+    warmup_steps: NonNegativeInt = 0
+    """Steps over which the learning rate rises linearly to its value."""
+    decay_from: float = Field(default=1, gt=0, le=1)
+    """Share of the steps after which the learning rate falls linearly; 1: it never does."""
+    final_rate: float = Field(default=0.02, ge=0, le=1)
+    """What it falls to behind the last step, as a share of its value."""
+
+    def rate_factor(self, step: int, steps: int) -> float:
+        """What the learning rate is multiplied by in `step` (from 0) of `steps`."""
+        rising = (step + 1) / self.warmup_steps if step < self.warmup_steps else 1.0
+        start = self.decay_from * steps
+        if step <= start or start >= steps:
+            return rising
+        fallen = (step - start) / (steps - start)
+        return rising * (1 - fallen * (1 - self.final_rate))

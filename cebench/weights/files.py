@@ -155,7 +155,7 @@ def read_sidecar(path: Path) -> Sidecar:
 
 
 def random_weights(seed: int) -> Weights:
-    """CaffeNet trunk with initial weights drawn from `seed`, as `pretrain --method random` writes it."""
+    """CaffeNet trunk with initial weights of `seed`, as `pretrain --method random` has it."""
     generator = torch.Generator().manual_seed(torch_seed(seed, "random-trunk"))
     tensors = build_trunk(generator=generator).state_dict()
     sidecar = Sidecar(

@@ -6,6 +6,8 @@ from PIL import Image
 
 from cebench.commands.data import data
 from cebench.errors import InputError
+from cebench.toy.clips import draw_clip
+from cebench.toy.trees import write_davis_clip
 
 
 def test_verify_prints_counts_and_succeeds(runner, tiny_voc):
@@ -85,10 +87,23 @@ def test_toy_world_can_be_verified(runner, tmp_path):
         assert name in result.stdout
 
 
+def test_motion_of_toy_clips_is_mined(runner, tmp_path):
+    write_davis_clip(tmp_path / "DAVIS", "clip-1", draw_clip(0, 1, 8))
+    options = ["--frames", "8", "--short-side", "120", "--window", "60", "--least-moving", "0.01"]
+    arguments = ["motion", str(tmp_path / "DAVIS"), "--out", str(tmp_path / "out"), *options]
+    for _ in range(2):
+        result = runner.invoke(data, arguments)
+        assert result.exit_code == 0, result.output
+        assert f"{tmp_path / 'out'} holds 1 pairs" in result.stdout
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["toy"],
+        ["motion", "x"],
+        ["motion", "x", "--out", "y", "--frames", "1"],
+        ["motion", "x", "--out", "y", "--tracker", "none"],
         ["toy", "x", "--images", "0"],
         ["verify"],
         ["prepare", "x"],

@@ -109,22 +109,57 @@ def test_random_holes_reach_every_part_of_the_image(kind: str) -> None:
     assert share[SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4].std() < 0.04
 
 
-def test_blocks_are_added_until_the_next_would_hide_over_a_quarter() -> None:
+@pytest.mark.parametrize("overhang", [True, False])
+def test_blocks_are_added_until_the_next_would_hide_over_a_quarter(overhang: bool) -> None:
     """The rule, block by block in plain Python."""
-    holes = RandomBlocks(SIZE)
+    low, high = 0.15, 0.4
+    holes = RandomBlocks(SIZE, (low, high), overhang=overhang)
     uniforms = drawn(holes, 20, seed=2)
-    low, high = BLOCK_SIDES
     for mask, numbers in zip(holes(uniforms), uniforms.tolist(), strict=True):
         expected = torch.zeros(SIZE, SIZE, dtype=torch.bool)
-        for side_number, y_number, x_number in numbers:
+        for side_number, *place in numbers:
             side = round((low + (high - low) * side_number) * SIZE)
-            y, x = int(y_number * (SIZE - side + 1)), int(x_number * (SIZE - side + 1))
+            if overhang:
+                y, x = (int(number * (SIZE + side - 1)) - side + 1 for number in place)
+            else:
+                y, x = (int(number * (SIZE - side + 1)) for number in place)
             larger = expected.clone()
-            larger[y : y + side, x : x + side] = True
+            larger[max(y, 0) : y + side, max(x, 0) : x + side] = True
             if larger.sum() > SIZE * SIZE // 4:
                 break
             expected = larger
         assert torch.equal(mask, expected)
+
+
+def test_overhanging_blocks_hide_the_border_about_as_often_as_the_middle() -> None:
+    """Within the image, where blocks lie inside it, a corner is missing a tenth as often."""
+    corner, middle = np.s_[:3, :3], np.s_[28:36, 28:36]
+    ratios = []
+    for overhang in (True, False):
+        holes = RandomBlocks(SIZE, overhang=overhang)
+        share = holes(drawn(holes, 4000, seed=3)).float().mean(0)
+        ratios.append((share[corner].mean() / share[middle].mean()).item())
+    # A block that the border cuts hides less and fits more often: a fifth more.
+    assert ratios[0] == pytest.approx(1.2, abs=0.1)
+    assert ratios[1] < 0.1
+
+
+def test_blocks_have_sides_from_a_tenth_to_a_third_of_the_image() -> None:
+    """A mask whose second block is too large shows one block: its side is the formula's."""
+    assert BLOCK_SIDES == (0.10, 0.33)
+    for number, side in ((0.0, 20), (0.5, 43), (0.9999, 66)):
+        uniforms = torch.full((1, ATTEMPTS, 3), 0.5)
+        uniforms[:, :, 0] = number  # The same block, again and again.
+        (mask,) = RandomBlocks(200)(uniforms)
+        assert mask.sum() == side * side
+        assert mask.any(0).sum() == side
+
+
+@pytest.mark.parametrize("size", [115, 128, 227])
+def test_nearly_every_noise_mask_hides_between_20_and_30_percent(size: int) -> None:
+    holes = NoisePattern(size)
+    share = shares(holes(drawn(holes, 300, seed=5)))
+    assert ((share <= 0.2) | (share >= 0.3)).float().mean() <= 0.01
 
 
 def test_a_silhouette_lands_where_opencv_would_warp_it() -> None:

@@ -8,6 +8,8 @@ from cebench.models.context_encoder import (
     BilinearResize,
     ChannelWiseFullyConnected,
     ContextEncoder,
+    UpConvolution,
+    visible_mean_colour,
 )
 
 
@@ -71,7 +73,7 @@ def test_sizes_of_the_decoder_are_those_of_figure_9b(model: ContextEncoder) -> N
         layer.register_forward_hook(lambda _l, _i, output: sizes.append(tuple(output.shape[1:])))
     features = model.encode(torch.zeros(1, 3, 227, 227))
     assert features.shape == (1, 256, 6, 6)
-    assert model.decode(features).shape == (1, 3, 227, 227)
+    assert model.predict(features, torch.zeros(1, 3, 1, 1)).shape == (1, 3, 227, 227)
     assert sizes == [
         (128, 11, 11),
         (64, 21, 21),
@@ -193,7 +195,55 @@ def test_up_convolutions_of_kernel_3_have_the_same_sizes() -> None:
     for layer in model.up_convolutions:
         layer.register_forward_hook(lambda _l, _i, output: sizes.append(output.shape[-1]))
     with torch.no_grad():
-        assert model.decode(torch.zeros(1, 256, 6, 6)).shape == (1, 3, 227, 227)
+        assert model(torch.zeros(1, 3, 227, 227)).shape == (1, 3, 227, 227)
     assert sizes == [11, 21, 41, 81, 161]
     # 9 of 25 kernel positions: 9 * (32,768 + 8,192 + 4,096 + 2,048 + 96) + 291 biases
     assert sum(p.numel() for p in model.up_convolutions.parameters()) == 425_091
+
+
+def test_at_115_px_the_maps_are_3_5_9_17_33_and_the_prediction_115() -> None:
+    # channel-wise 256 * (81 + 9), mixing 65,792, up-convolutions
+    # 128 * (256 * 25 + 1), 64 * (128 * 25 + 1), 64 * (64 * 25 + 1), 3 * (64 * 25 + 1)
+    model = ContextEncoder(generator=seeded(), side=115).eval()
+    sizes = []
+    for layer in (model.encoder, *model.up_convolutions):
+        layer.register_forward_hook(lambda _l, _i, output: sizes.append(output.shape[-1]))
+    assert model(torch.zeros(1, 3, 115, 115)).shape == (1, 3, 115, 115)
+    assert sizes == [3, 5, 9, 17, 33]
+    decoder = sum(p.numel() for p in model.parameters()) - 2_334_080
+    assert decoder == 23_040 + 65_792 + 819_328 + 204_864 + 102_464 + 4_803
+    assert model.predict(model.encode(torch.zeros(1, 3, 115, 115)), torch.zeros(1)).shape[-1] == 33
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("side", [1, 6])
+def test_an_up_convolution_as_a_convolution_is_the_transposed_one(kernel: int, side: int) -> None:
+    layer = UpConvolution(4, 6, kernel).double()
+    maps = torch.randn(2, 4, side, side, generator=seeded(1), dtype=torch.double)
+    torch.testing.assert_close(layer.as_convolution(maps), layer(maps))
+
+
+def test_the_visible_mean_colour_is_that_of_the_visible_pixels() -> None:
+    """Channel values 10 in 3 visible pixels and 30 in one, twice as many missing: 15 on average."""
+    context = torch.tensor([10.0, 10, 10, 30, 0, 0, 0, 0]).view(1, 1, 2, 4).expand(1, 3, 2, 4)
+    holes = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]).bool().view(1, 1, 2, 4)
+    colour = visible_mean_colour(context, holes, mean=(100, 120, 140))
+    expected = (torch.tensor([115.0, 135, 155]) / 127.5 - 1).view(1, 3, 1, 1)
+    torch.testing.assert_close(colour, expected)
+    whole = visible_mean_colour(context, None, mean=(100, 120, 140))
+    torch.testing.assert_close(whole, expected - 7.5 / 127.5)
+
+
+def test_a_residual_is_added_to_the_mean_colour_of_each_image() -> None:
+    model = ContextEncoder(generator=seeded(), side=115, residual="mean-colour").eval()
+    nn.init.zeros_(model.up_convolutions[-1].weight)
+    context = torch.full((2, 3, 115, 115), 20.0)
+    context[1] = -50
+    holes = torch.zeros(2, 1, 115, 115, dtype=torch.bool)
+    holes[:, :, 40:80, 40:80] = True
+    context.masked_fill_(holes, 0)
+    with torch.no_grad():
+        prediction = model(context, holes)
+    colours = visible_mean_colour(context, holes)
+    assert colours[0, 0, 0, 0].item() == pytest.approx((20 + 122.67892) / 127.5 - 1)
+    torch.testing.assert_close(prediction, colours.expand_as(prediction))

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from cebench.config import load_recipe
 from cebench.data.store.ragged import RaggedImages
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
-from cebench.models.sync_layers import Dropout
-from cebench.pretrain import imagenet
+from cebench.models.parameter_groups import scale_rates
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.imagenet import (
     Batch,
@@ -25,6 +24,7 @@ from cebench.pretrain.imagenet import (
     top_k_accuracy,
 )
 from cebench.pretrain.run import Request, run_pretraining
+from cebench.pretrain.sources import load_source
 from cebench.weights.files import load_weights
 
 CPU = torch.device("cpu")
@@ -35,29 +35,15 @@ QUICK = (
     "held_out_images=2",
     "checkpoint_every=2",
     "log_every=1",
+    "side=227",
+    "short_side=256",
     "init=caffenet",
+    "units=8",
+    "optimizer=sgd",
+    "warmup_steps=0",
+    "batch_norm=false",
+    "input_divisor=1",
 )
-
-
-class SmallClassifier(nn.Module):
-    """CaffeNet's trunk and a head of a hundredth of its size."""
-
-    def __init__(self, num_classes: int, generator: torch.Generator, filler: str) -> None:
-        super().__init__()
-        self.trunk = CaffeNetTrunk(generator=generator)
-        self.dropout = Dropout(0.5)
-        self.fc8 = nn.Linear(9216, num_classes)
-        nn.init.normal_(self.fc8.weight, std=0.001, generator=generator)
-        nn.init.zeros_(self.fc8.bias)
-
-    def forward(self, images: Tensor) -> Tensor:
-        scores: Tensor = self.fc8(self.dropout(self.trunk(images).flatten(1)))
-        return scores
-
-
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imagenet, "CaffeNetClassifier", SmallClassifier)
 
 
 @pytest.fixture
@@ -89,7 +75,6 @@ def program(*changes: str) -> ImagenetClassification:
     return ImagenetClassification(crops, np.array([2, 0, 1]), 3, recipe(*QUICK, *changes))
 
 
-@pytest.mark.usefixtures("small")
 def test_a_run_leaves_a_trunk_a_classifier_and_its_accuracy(folders: Path, tmp_path: Path) -> None:
     path = run_pretraining(request(folders, tmp_path / "run"))
     weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
@@ -104,7 +89,6 @@ def test_a_run_leaves_a_trunk_a_classifier_and_its_accuracy(folders: Path, tmp_p
     assert (tmp_path / "run" / "curves.png").exists()
 
 
-@pytest.mark.usefixtures("small")
 def test_a_broken_off_run_ends_with_the_same_bytes(
     folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +108,6 @@ def test_a_broken_off_run_ends_with_the_same_bytes(
     assert sha256_of(resumed) == sha256_of(straight)
 
 
-@pytest.mark.usefixtures("small")
 def test_labels_follow_their_images_through_every_batch() -> None:
     trained = program()
     class_of_shade = {20: 2, 120: 0, 220: 1}
@@ -135,7 +118,6 @@ def test_labels_follow_their_images_through_every_batch() -> None:
         assert batch.labels.tolist() == [class_of_shade[shade] for shade in shades]
 
 
-@pytest.mark.usefixtures("small")
 def test_loss_is_the_mean_softmax_cross_entropy() -> None:
     """Zero weights and biases 0, ln 2, ln 5: the classes have 1/8, 2/8 and 5/8."""
     trained = program()
@@ -146,10 +128,9 @@ def test_loss_is_the_mean_softmax_cross_entropy() -> None:
     assert loss.item() == pytest.approx((math.log(8) + math.log(4) + math.log(8 / 5)) / 3)
 
 
-@pytest.mark.usefixtures("small")
 def test_rates_and_decay_are_caffes() -> None:
     trained = program("tenth_every=2", "learning_rate=0.01")
-    weights, biases = trained.sgd.param_groups
+    weights, biases = trained.optimizer.param_groups
     assert (weights["weight_decay"], biases["weight_decay"]) == (5e-4, 0)
     assert {parameter.dim() for parameter in biases["params"]} == {1}
     rates = []
@@ -187,11 +168,63 @@ def test_images_without_at_least_two_class_folders_are_a_mistake(
     assert "\n" not in str(caught.value)
 
 
+def test_a_class_of_one_image_is_a_mistake(folders: Path, tmp_path: Path) -> None:
+    (folders / "green" / "green1.png").unlink()
+    with pytest.raises(InputError, match="class folder 'green' has one image") as caught:
+        run_pretraining(request(folders, tmp_path / "run"))
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_grey_images_are_learned_from_as_grey_colours(folders: Path, tmp_path: Path) -> None:
+    """Tiny-ImageNet has JPEG files of one channel."""
+    Image.new("L", (64, 64), 90).save(folders / "red" / "grey.jpg")
+    run_pretraining(request(folders, tmp_path / "run", "steps=1"))
+    images = load_source((folders,), (), "train", 227).images
+    grey = [images.image(number) for number in range(len(images))]
+    assert any((image == 90).all() for image in grey)
+
+
+def test_adamw_has_one_rate_that_warms_up_and_falls() -> None:
+    changes = ("optimizer=adamw", "steps=10", "warmup_steps=2", "decay_from=0.5", "final_rate=0.1")
+    trained = program(*changes, "learning_rate=1", "tenth_every=100")
+    weights, biases = trained.optimizer.param_groups
+    rates = []
+    for step in range(10):
+        scale_rates(trained.optimizer, trained._rate_factor(step))
+        assert biases["lr"] == weights["lr"]
+        rates.append(weights["lr"])
+    # Step 5 of 10 is the first after half of the steps: 1 - 0.9 * (step - 5) / 5.
+    assert rates == pytest.approx([0.5, 1, 1, 1, 1, 1, 0.82, 0.64, 0.46, 0.28])
+
+
+def test_at_115_px_the_trunk_is_the_same_and_the_model_folds(folders: Path, tmp_path: Path) -> None:
+    path = run_pretraining(
+        Request(
+            method="imagenet",
+            data=(folders,),
+            out=tmp_path / "run",
+            recipe="smoke",
+            changes=("steps=2", "batch_size=3", "held_out_images=2", "weights_at=[1]"),
+        )
+    )
+    trunk = load_weights(path).tensors
+    assert CaffeNetTrunk().load_state_dict(trunk)
+    model = load_weights(path.with_name("model.safetensors"))
+    assert model.sidecar.preprocessing.side == 115
+    assert model.tensors["fc6.weight"].shape == (256, 256 * 3 * 3)
+    kept = load_weights(tmp_path / "run" / "weights-1.safetensors")
+    assert (kept.sidecar.steps, kept.sidecar.method) == (1, "imagenet")
+    assert not torch.equal(kept.tensors["conv3.weight"], trunk["conv3.weight"])
+
+
 def test_paper_recipe_is_the_reference_solvers() -> None:
     paper, _ = load_recipe(ImagenetRecipe, "cebench.pretrain", "imagenet", "paper")
     assert (paper.steps, paper.batch_size, paper.tenth_every) == (450_000, 256, 100_000)
     assert (paper.learning_rate, paper.momentum, paper.weight_decay) == (0.01, 0.9, 5e-4)
-    assert paper.init == "caffenet"
+    assert (paper.init, paper.optimizer, paper.units, paper.side) == ("caffenet", "sgd", 4096, 227)
+    assert (paper.batch_norm, paper.input_divisor, paper.warmup_steps) == (False, 1, 0)
+    assert paper.decay_from == 1
 
 
 def test_he_start_lets_the_scores_depend_on_the_image() -> None:
@@ -199,7 +232,7 @@ def test_he_start_lets_the_scores_depend_on_the_image() -> None:
     crops = Crops(RaggedImages.from_arrays(images), 227, 0, 0, CPU)
     spreads = []
     for init in ("he", "caffenet"):
-        trained = ImagenetClassification(crops, np.arange(3), 3, recipe(f"init={init}"))
+        trained = ImagenetClassification(crops, np.arange(3), 3, recipe(*QUICK, f"init={init}"))
         trained.network.eval()
         with torch.no_grad():
             scores = trained.scores(central_crops(crops, np.arange(3)))

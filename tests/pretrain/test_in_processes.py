@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 CONTEXT = ("mask=random-block", "batch_size=4")
+PATCHES = ("units=32", "optimizer=sgd", "learning_rate=1e-3")
+VIEWS = ("batch_size=4", "batch_norm=false", "short_side=168")
+TRACKS = ("batch_size=8", "units=32", "descriptor=16", "batch_norm=false", "optimizer=sgd")
 GAN = ("batch_size=4", "bottleneck=8", "short_side=130")
 
 
@@ -62,6 +65,29 @@ def test_two_processes_train_the_gan_as_one_does(photos: Path, tmp_path: Path) -
     two = pretrain(2, "context-gan", photos, tmp_path / "two", *GAN)
     assert one[:5] == pytest.approx(two[:5], abs=1e-5)
     assert one == pytest.approx(two, rel=0.05)
+
+
+def test_two_processes_tell_patches_apart_as_one_does(photos: Path, tmp_path: Path) -> None:
+    """Their images have different numbers of patches and pairs."""
+    one = pretrain(1, "relative-context", photos, tmp_path / "one", *PATCHES)
+    two = pretrain(2, "relative-context", photos, tmp_path / "two", *PATCHES)
+    assert one == pytest.approx(two, abs=1e-4)
+
+
+def test_two_processes_learn_egomotion_as_one_does(photos: Path, tmp_path: Path) -> None:
+    one = pretrain(1, "egomotion", photos, tmp_path / "one", *VIEWS)
+    two = pretrain(2, "egomotion", photos, tmp_path / "two", *VIEWS)
+    assert one == pytest.approx(two, rel=1e-3)
+
+
+def test_two_processes_rank_patches_as_one_does(photos: Path, tmp_path: Path) -> None:
+    """Each ranks its own pairs against the patches of both."""
+    names = sorted(path.name for path in photos.iterdir())
+    lines = [f"{names[n // 2 % 5]} {n // 2}\n" for n in range(20)]
+    (photos / "list.txt").write_text("".join(lines))
+    one = pretrain(1, "motion", photos / "list.txt", tmp_path / "one", *TRACKS)
+    two = pretrain(2, "motion", photos / "list.txt", tmp_path / "two", *TRACKS)
+    assert one == pytest.approx(two, abs=1e-4)
 
 
 def test_a_batch_that_does_not_divide_is_one_line(photos: Path, tmp_path: Path) -> None:

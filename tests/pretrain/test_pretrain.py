@@ -14,6 +14,7 @@ from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.context_encoder import ContextEncoder
 from cebench.pretrain.context import ContextRecipe
+from cebench.pretrain.health import BASELINE, POOL5_ACTIVE, HealthCheck
 from cebench.pretrain.reconstruction import (
     Batch,
     Reconstruction,
@@ -59,7 +60,9 @@ def test_a_pretraining_leaves_weights_a_model_pictures_and_a_record(
     assert weights.sidecar.steps == 2
     assert weights.sidecar.preprocessing.channels == "RGB"
     assert torch.equal(weights.tensors["conv1.weight"], model.tensors["encoder.conv1.weight"])
-    assert ContextEncoder().load_state_dict(model.tensors)
+    assert ContextEncoder(side=115).load_state_dict(model.tensors)
+    assert model.sidecar.preprocessing.side == 115
+    assert weights.sidecar.preprocessing.side == 227
     record = load_record(tmp_path / "run" / "record.json")
     (time,) = record.measurements
     assert (time.column, time.unit, time.count) == ("pretraining_time", "s", 3)
@@ -81,6 +84,66 @@ def test_samples_are_drawn_at_the_chosen_steps_and_change_nothing(
     names = [path.name for path in sorted((tmp_path / "drawn" / "samples").iterdir())]
     assert names == ["step-000001.png", "step-000002.png"]
     assert sha256_of(drawn) == sha256_of(plain)
+
+
+def test_the_trunk_is_kept_at_chosen_steps_and_is_that_of_a_run_of_so_many(
+    photos: Path, tmp_path: Path
+) -> None:
+    run_pretraining(request(photos, tmp_path / "run", "context", "steps=3", "weights_at=[1, 2]"))
+    kept = [load_weights(tmp_path / "run" / f"weights-{step}.safetensors") for step in (1, 2)]
+    assert [weights.sidecar.steps for weights in kept] == [1, 2]
+    assert kept[0].sidecar.data_fingerprint == kept[1].sidecar.data_fingerprint != "none"
+    short = load_weights(run_pretraining(request(photos, tmp_path / "short")))  # Of two steps.
+    for name, tensor in short.tensors.items():
+        assert torch.equal(tensor, kept[1].tensors[name]), name
+
+
+def test_keeping_the_trunk_changes_no_later_step_and_not_the_recipes_hash(
+    photos: Path, tmp_path: Path
+) -> None:
+    plain = load_weights(run_pretraining(request(photos, tmp_path / "plain")))
+    kept = load_weights(
+        run_pretraining(request(photos, tmp_path / "kept", "context", "weights_at=[1]"))
+    )
+    assert kept.sidecar.sha256 == plain.sidecar.sha256
+    records = [load_record(tmp_path / name / "record.json") for name in ("plain", "kept")]
+    hashes = {record.recipe.sha256 for record in records}
+    assert len(hashes) == 1
+
+
+def test_a_network_that_learns_nothing_is_warned_about_once(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = ("input_divisor=1", "batch_norm=none", "residual=none", "learning_rate=0.1", "steps=10")
+    with caplog.at_level("WARNING", logger="cebench"):
+        run_pretraining(request(photos, tmp_path / "run", "context", *bad, "warmup_steps=0"))
+    (warning,) = [record.message for record in caplog.records]
+    assert "times that of the mean colour of the visible pixels" in warning
+    assert "\n" not in warning
+
+
+def test_a_network_whose_units_die_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    class Run:
+        def metrics(self) -> list[dict[str, float]]:
+            return [{POOL5_ACTIVE: 0.9, BASELINE: 2.0}, {POOL5_ACTIVE: 0.031, BASELINE: 0.9}]
+
+    health = HealthCheck(Run(), "context", 40)  # type: ignore[arg-type]
+    assert health.steps == {4, 8, 12, 16, 20, 24, 28, 32, 36, 40}
+    with caplog.at_level("WARNING", logger="cebench"):
+        for step in range(1, 41):
+            health.check(step)
+    (warning,) = [record.message for record in caplog.records]
+    assert "only 3.1% of pool5 is positive: its units are dying" in warning
+
+
+def test_random_he_is_another_trunk_than_random(tmp_path: Path) -> None:
+    he = load_weights(
+        run_pretraining(Request(method="random-he", data=(), out=tmp_path / "he", recipe="paper"))
+    )
+    assert he.sidecar.method == "random-he"
+    assert he.tensors["conv2.bias"].abs().max() == 0
+    # He's variance is 2 / fan-in: 2 / (256 * 9).
+    assert he.tensors["conv3.weight"].std().item() == pytest.approx((2 / 2304) ** 0.5, rel=0.02)
 
 
 def test_bf16_learns_nearly_the_same(photos: Path, tmp_path: Path) -> None:
@@ -205,7 +268,11 @@ def test_the_loss_is_the_mean_error_over_the_missing_pixels_alone() -> None:
     # Inside the hole truth is 255 / 127.5 - 1 = 1, outside it is -1; half the hole becomes 0.498.
     images[..., 57:170, 57:113] = 191
     inside = (56 * (191 / 127.5 - 1) ** 2 + 57 * 1.0) / 113
-    loss = ReconstructionLoss("l2", "missing")(torch.zeros(images.shape), images, holes)
+    base = torch.zeros(1, 3, 1, 1)
+    loss, baseline = ReconstructionLoss("l2", "missing")(
+        torch.zeros(images.shape), images, holes, base
+    )
+    assert loss == baseline
     assert loss.item() == pytest.approx(inside, rel=1e-6)
 
 
@@ -214,8 +281,11 @@ def test_the_loss_over_all_pixels_counts_each_once() -> None:
     holes = torch.ones(2, 1, 4, 4, dtype=torch.bool)
     prediction = torch.zeros(2, 3, 4, 4)
     prediction[0] = -1  # |error| 2 in one image, 1 in the other.
-    assert ReconstructionLoss("l1", "all")(prediction, images, holes).item() == 1.5
-    assert ReconstructionLoss("l2", "all")(prediction, images, None).item() == 2.5
+    base = torch.full((2, 3, 1, 1), 0.5)
+    for kind, holes_or_none, expected in (("l1", holes, (1.5, 0.5)), ("l2", None, (2.5, 0.25))):
+        criterion = ReconstructionLoss(kind, "all")  # type: ignore[arg-type]
+        losses = criterion(prediction, images, holes_or_none, base)
+        assert tuple(loss.item() for loss in losses) == expected
 
 
 def test_missing_pixels_are_the_mean_and_the_network_sees_nothing_of_them() -> None:

@@ -6,7 +6,7 @@ import pytest
 from coverage_trials import Scene, measure_coverage, pretraining_coverage
 from scipy import stats
 from simulated_pixels import quality_of, segmentation, true_segmentation
-from simulated_rows import Scorer, scorer_of, simulate_rows
+from simulated_rows import SHARED_BY_REAL_ROWS, Scorer, scorer_of, simulate_rows
 
 from cebench.metrics.image_weights import bootstrap_weights
 from cebench.metrics.permutation import swap_test
@@ -178,7 +178,7 @@ def rejections(pairs: int, images: int, first: Scorer, second: Scorer) -> np.nda
     found = []
     for number in range(pairs):
         rng = np.random.default_rng([3, number])
-        rows = simulate_rows("classification", images, [first, second], rng)
+        rows = simulate_rows("classification", images, [first, second], rng, SHARED_BY_REAL_ROWS)
         found.append(swap_test(*rows, permutations=99, seed=number) <= 0.05)
     return np.array(found)
 

@@ -73,7 +73,11 @@ def test_a_measurement_is_a_number(value: float) -> None:
         (INTERVAL, {"high": math.nan}, "finite"),
         (MEASUREMENT, {"count": -1}, "greater than or equal to 0"),
         (MEASUREMENT, {"metric": "m" * 5000}, "at most 4000"),
-        (WEIGHTS, {"tier": "long"}, "Input should be 'smoke', 'custom', 'short' or 'paper'"),
+        (
+            WEIGHTS,
+            {"tier": "long"},
+            "Input should be 'smoke', 'custom', 'short'",
+        ),
         (DETECTION, {"seconds": -1.0}, "greater than or equal to 0"),
         (DETECTION, {"schema": 1}, "greater than or equal to 2"),
         (DETECTION.recipe, {"values": {"steps": 1}}, "sha256 is not the hash of values"),

@@ -263,10 +263,12 @@ def test_sets_have_the_promised_sizes(images: int) -> None:
 def test_the_smallest_world_has_every_set_and_reports_every_image(tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     write_toy_world(tmp_path / "w", images=4, seed=0, report=lambda *step: steps.append(step))
-    assert steps == [(done, 17) for done in range(1, 18)]  # 4 + 4 + 2 + 4 + 2 + 1 images
+    # 4 + 4 + 2 + 4 + 2 + 1 images, 2 clips of 32 frames, 2 drives of 2 x 16.
+    assert steps == [(done, 145) for done in range(1, 146)]
     manifest = json.loads((tmp_path / "w" / "toy.json").read_text())
     assert (manifest["images"], manifest["seed"]) == (4, 0)
-    assert len(list((tmp_path / "w").rglob("*.jpg"))) == 17
+    assert len(list((tmp_path / "w").rglob("*.jpg"))) == 17 + 64
+    assert len(list((tmp_path / "w" / "kitti").rglob("*.png"))) == 64
     assert sorted(path.name for path in tmp_path.iterdir()) == ["w"]
 
 

@@ -35,7 +35,7 @@ class Proposals:
         return digest.hexdigest()
 
     def select(self, ids: Sequence[str], source: Path) -> "Proposals":
-        """The proposals of `ids`, in this order; InputError that names `source` if one is absent."""
+        """The proposals of `ids`, in this order; InputError naming `source` if one is absent."""
         missing = [image_id for image_id in ids if image_id not in self.boxes]
         if missing:
             raise InputError(

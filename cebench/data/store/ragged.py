@@ -127,7 +127,7 @@ class RaggedImages:
     def _looped_samples(
         self, index: torch.Tensor, along_x: _Neighbours, along_y: _Neighbours
     ) -> torch.Tensor:
-        """Samples as `_gathered_samples` returns them: rows are mixed first, then columns picked."""
+        """Samples as `_gathered_samples` returns them: rows are mixed, then columns picked."""
         left, right, across = _per_channel(along_x)
         top, bottom, down = along_y
         (x0, x1), (y0, y1) = (left.amin(1), right.amax(1)), (top[:, 0], bottom[:, -1])
@@ -234,6 +234,19 @@ def load_ragged(
     finally:
         pool.shutdown(cancel_futures=True)
     return ragged
+
+
+def join_ragged(parts: Sequence[RaggedImages]) -> RaggedImages:
+    """The images of all `parts`, one part after the other; one part is returned as it is."""
+    if len(parts) == 1:
+        return parts[0]
+    starts = np.cumsum([0, *(part.nbytes for part in parts[:-1])]).tolist()
+    return RaggedImages(
+        torch.cat([part.pixels for part in parts]),
+        torch.cat([part.heights for part in parts]),
+        torch.cat([part.widths for part in parts]),
+        torch.cat([part.offsets + start for part, start in zip(parts, starts, strict=True)]),
+    )
 
 
 def ragged_layout(

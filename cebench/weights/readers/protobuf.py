@@ -11,7 +11,7 @@ from cebench.weights.readers.content import DamagedError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 MAX_FIELDS = 1_000_000
-"""Largest number of fields of a file. A net has thousands; a file made of nothing but fields would take minutes."""
+"""Largest number of fields of a file: a net has thousands, a million take minutes."""
 
 Value = int | memoryview
 Field = tuple[int, int, Value]

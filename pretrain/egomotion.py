@@ -1,0 +1,340 @@
+"""`egomotion`: how did the camera move between two images (Agrawal et al. 2015)?
+
+Source: pulkitag/learning-to-see-by-moving.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cebench.data.fingerprint import fingerprint
+from cebench.data.kitti import find_camera_clips, is_kitti, split_clips
+from cebench.data.photos import Photo
+from cebench.data.store.ragged import load_ragged
+from cebench.devices import autocast, compiled
+from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
+from cebench.errors import InputError
+from cebench.models.caffenet import preprocess
+from cebench.models.egomotion import EgomotionNetwork, SlownessNetwork, contrastive_losses
+from cebench.models.foldable import folded_state_dict
+from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
+from cebench.plots.sheets import plot_curves
+from cebench.progress import progress
+from cebench.randomness import numpy_generator, torch_seed
+from cebench.training.loop import Schedule, seconds_so_far, train
+from cebench.training.options import RateSchedule, SgdOptions
+from cebench.weights.files import Preprocessing
+
+from .crops import Crops
+from .egomotion_pairs import FramePairs, Pairs, ViewPairs
+from .held_out import store_accuracy
+from .run_context import Pretrained, RunContext, TrunkRecipe
+from .sources import load_source
+
+TEST_BATCH = 64
+PAIRS_FOR_CHANCE = 10_000
+"""Whose labels tell the most frequent class."""
+
+
+class EgomotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
+    """How the siamese network trains (protocol ledger: egomotion)."""
+
+    source: Literal["kitti", "single-images"] = "kitti"
+    """Frames with camera poses, or two views of one image with a known shift and turn."""
+    objective: Literal["motion", "slowness"] = "motion"
+    """Classes of the motion, or the source's baseline: frames close in time look alike."""
+    side: Literal[115, 227] = 227
+    """Pixels of the square crops; the trunk's tensors are the same."""
+    short_side: int = 376
+    """Pixels of the shorter image side; KITTI's frames have 370 to 376."""
+    most_frames: PositiveInt = 7
+    """Largest distance of two frames."""
+    frame: Literal["sequence", "camera"] = "sequence"
+    """Axes of the translation: the first frame's of the sequence, as in the source, or those of
+    the first camera of the pair."""
+    most_shift: PositiveFloat = 24
+    """Largest shift between two views of a single image along an axis, in pixels."""
+    most_turn_degrees: float = Field(default=30, gt=0, le=90)
+    """Largest turn between two views of a single image."""
+    shift_classes: PositiveInt = 7
+    """Parts of the range of a shift."""
+    turn_classes: PositiveInt = 20
+    """Parts of the range of the turn."""
+    margin: PositiveFloat = 10
+    """Of slowness's contrastive loss."""
+    init: Literal["caffenet", "he"] = "caffenet"
+    """Initial weights; `he`: He's normals, biases 0."""
+    batch_norm: bool = False
+    """Whether each convolution is batch-normalised before its ReLU; folded into the weights."""
+    input_divisor: PositiveFloat = 1
+    """What conv1's input in 0..255 is divided by in training; folded into the weights."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """The source has SGD; AdamW (0.9, 0.999) learns in fewer steps."""
+    halve_every: PositiveInt | None = None
+    """Steps after which the learning rate is halved; without, it never is."""
+    held_out_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of each clip's frames, the last ones, that are held out without sequences 06 and 09."""
+    held_out_pairs: PositiveInt = 1000
+    """Pairs on which accuracy is measured."""
+
+    @model_validator(mode="after")
+    def _options_agree(self) -> "EgomotionRecipe":
+        if self.objective == "slowness" and self.source != "kitti":
+            raise ValueError("objective=slowness needs source=kitti: single images have no time")
+        if self.short_side < self.window:
+            raise ValueError(
+                f"short_side={self.short_side} is less than the {self.window} pixels that "
+                f"source={self.source} needs for side={self.side}"
+            )
+        return self
+
+    @property
+    def window(self) -> int:
+        """Pixels of the square that a pair is cut from."""
+        if self.source == "kitti":
+            return self.side
+        return ViewPairs.window(self.side, self.most_shift, math.radians(self.most_turn_degrees))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """First and second images (N, 3, side, side), 0..255, and a class per label, (N, L) int64."""
+
+    first: Tensor
+    second: Tensor
+    labels: Tensor
+
+
+class Egomotion:
+    """Trains a siamese network on pairs of images."""
+
+    def __init__(
+        self, pairs: Pairs, recipe: EgomotionRecipe, seed: int, device: torch.device
+    ) -> None:
+        generator = torch.Generator().manual_seed(torch_seed(seed, "egomotion"))
+        self.network = _network(pairs, recipe, generator).to(device)
+        self.network.to(memory_format=torch.channels_last)
+        self.modules: dict[str, nn.Module] = {"network": self.network}
+        self.optimizer = sgd_or_adamw(
+            self.network,
+            recipe.optimizer,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+        )
+        self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
+        self.pairs, self.recipe, self.seed, self.device = pairs, recipe, seed, device
+        self.losses = compiled(self._losses, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)
+
+    def batch(self, step: int) -> Batch:
+        """This process's random pairs."""
+        count = self.recipe.batch_size
+        generator = numpy_generator(self.seed, "pairs", step)
+        return self._batch(generator, count, local_slice(count), held_out=False)
+
+    def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
+        """One step on the sum of the labels' losses, which are logged one by one."""
+        losses = self.losses(batch.first, batch.second, batch.labels)
+        scale_rates(self.optimizer, self._rate_factor(step))
+        backward_and_step(losses.sum(), self.network, self.optimizer)
+        every = all_reduce_sum(losses).clone()
+        return {"loss": every.sum(), **dict(zip(self.pairs.names, every, strict=True))}
+
+    def _rate_factor(self, step: int) -> float:
+        factor = self.recipe.rate_factor(step, self.recipe.steps)
+        return factor * (0.5 ** (step // (self.recipe.halve_every or self.recipe.steps)))
+
+    def _losses(self, first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
+        """(L,) this process's share of the mean over the batch."""
+        outputs = self._outputs(first, second)
+        if self.recipe.objective == "slowness":
+            near = labels[:, 0] == 1
+            sums = [contrastive_losses(outputs[0], near, self.recipe.margin).sum()]
+        else:
+            sums = [
+                F.cross_entropy(scores, of_label, reduction="sum")
+                for scores, of_label in zip(outputs, labels.unbind(1), strict=True)
+            ]
+        return torch.stack(sums) / self.recipe.batch_size
+
+    def _outputs(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        """Raw scores (N, classes) of each label, or of slowness the distance (N,)."""
+        images = (
+            preprocess(x).contiguous(memory_format=torch.channels_last) for x in (first, second)
+        )
+        with autocast(first.device, self.recipe.precision):
+            outputs = self.network(*images)
+        return [o.float() for o in (outputs if isinstance(outputs, list) else [outputs])]
+
+    def _batch(
+        self, generator: np.random.Generator, count: int, own: slice, *, held_out: bool
+    ) -> Batch:
+        drawn = self.pairs.draw(generator, count, held_out=held_out)
+        labels = torch.from_numpy(drawn.labels[own]).to(self.device)
+        return Batch(*drawn.images(own), labels)
+
+    @torch.no_grad()
+    def held_out_accuracy(self) -> tuple[dict[str, float], dict[str, float]]:
+        """The share of held-out pairs told, per label, and that of the best constant answer.
+
+        Of slowness: how often a near pair has the lesser distance than a far one; chance is 1/2.
+        """
+        answers, labels = [], []
+        for number in range(-(-self.recipe.held_out_pairs // TEST_BATCH)):
+            generator = numpy_generator(self.seed, "held-out-pairs", number)
+            batch = self._batch(generator, TEST_BATCH, slice(None), held_out=True)
+            outputs = self._outputs(batch.first, batch.second)
+            slow = self.recipe.objective == "slowness"
+            answers.append(torch.stack(outputs if slow else [o.argmax(1) for o in outputs], 1))
+            labels.append(batch.labels)
+        given, truth = torch.cat(answers).cpu(), torch.cat(labels).cpu()
+        if self.recipe.objective == "slowness":
+            return {"near": _ordered_share(given[:, 0], truth[:, 0] == 1)}, {"near": 0.5}
+        told = (given == truth).double().mean(0).tolist()
+        constant = (torch.from_numpy(self._most_frequent()) == truth).double().mean(0).tolist()
+        names = self.pairs.names
+        return dict(zip(names, told, strict=True)), dict(zip(names, constant, strict=True))
+
+    def _most_frequent(self) -> np.ndarray:
+        """(L,) the class that most training pairs have."""
+        generator = numpy_generator(self.seed, "chance")
+        labels = self.pairs.draw(generator, PAIRS_FOR_CHANCE, held_out=False).labels
+        return np.array([np.bincount(column).argmax() for column in labels.T])
+
+
+def _ordered_share(distances: Tensor, near: Tensor) -> float:
+    """Share of (near, far) pairs of pairs with the near one's distance the lesser; ties half."""
+    apart = distances[~near][None] - distances[near][:, None]
+    return ((apart > 0).double() + 0.5 * (apart == 0).double()).mean().item()
+
+
+def _network(pairs: Pairs, recipe: EgomotionRecipe, generator: torch.Generator) -> nn.Module:
+    if recipe.objective == "slowness":
+        return SlownessNetwork(
+            init=recipe.init,
+            batch_norm=recipe.batch_norm,
+            input_divisor=recipe.input_divisor,
+            generator=generator,
+        )
+    return EgomotionNetwork(
+        pairs.class_counts,
+        recipe.side,
+        init=recipe.init,
+        batch_norm=recipe.batch_norm,
+        input_divisor=recipe.input_divisor,
+        generator=generator,
+    )
+
+
+def load_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:
+    """The pairs of --data, and the hash of the files that they come from."""
+    kitti = [root for root in run_context.data if is_kitti(root)]
+    if recipe.source == "single-images":
+        return _view_pairs(recipe, run_context)
+    if len(kitti) != 1 or len(run_context.data) != 1:
+        raise InputError(
+            "egomotion learns from one --data folder in the layout of KITTI odometry (sequences/, "
+            "poses/); for any images: --set source=single-images"
+        )
+    return _frame_pairs(recipe, run_context)
+
+
+def _frame_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:
+    root = run_context.data[0]
+    training, held_out = split_clips(find_camera_clips(root), recipe.held_out_share)
+    frames = [frame for clip in (*training, *held_out) for frame in clip.frames]
+    with progress("reading frames", "frames") as report:
+        images = load_ragged(frames, short_side=recipe.short_side, report=report)
+    pairs = FramePairs(
+        images,
+        training,
+        held_out,
+        side=recipe.side,
+        most_frames=recipe.most_frames,
+        frame=recipe.frame,
+        slow=recipe.objective == "slowness",
+        device=run_context.device,
+    )
+    tables = [root / "poses" / f"{name}.txt" for name in {c.sequence for c in training}]
+    files = [*frames, *sorted(tables)]
+    names = [str(file.relative_to(root)) for file in files]
+    return pairs, fingerprint(names, [Photo(file).sha256() for file in files])
+
+
+def _view_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:
+    source = load_source(
+        run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
+    )
+    crops = Crops(
+        source.images, recipe.window, recipe.held_out_images, run_context.seed, run_context.device
+    )
+    if not len(crops.held_out):
+        raise InputError("egomotion measures on held-out images: held_out_images must be positive")
+    pairs = ViewPairs(
+        crops,
+        side=recipe.side,
+        most_shift=recipe.most_shift,
+        most_turn=math.radians(recipe.most_turn_degrees),
+        class_counts=(recipe.shift_classes, recipe.shift_classes, recipe.turn_classes),
+    )
+    return pairs, source.fingerprint
+
+
+def pretrain(recipe: EgomotionRecipe, run_context: RunContext) -> Pretrained:
+    """Train on pairs of images; leaves accuracy.json in the run directory."""
+    pairs, data_fingerprint = load_pairs(recipe, run_context)
+    program = Egomotion(pairs, recipe, run_context.seed, run_context.device)
+    measured = {*recipe.samples_at, recipe.steps}
+
+    def at_step(step: int) -> None:
+        if step in measured:
+            accuracy, chance = program.held_out_accuracy()
+            store_accuracy(run_context, step, accuracy, chance, pairs=recipe.held_out_pairs)
+        if step in recipe.weights_at:
+            seconds = seconds_so_far(run_context.run)
+            run_context.keep(_pretrained(program, data_fingerprint, step, seconds))
+
+    seconds = train(
+        program,
+        run_context.run,
+        Schedule.of(
+            recipe,
+            label="egomotion",
+            seed=run_context.seed,
+            data_fingerprint=data_fingerprint,
+            samples_at={*measured, *recipe.weights_at},
+        ),
+        save_samples=at_step,
+    )
+    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="egomotion")
+    return _pretrained(program, data_fingerprint, recipe.steps, seconds)
+
+
+def _pretrained(
+    program: Egomotion, data_fingerprint: str, steps: int, seconds: float
+) -> Pretrained:
+    model = folded_state_dict(program.network)
+    trunk = {
+        name.removeprefix("trunk."): tensor
+        for name, tensor in model.items()
+        if name.startswith("trunk.")
+    }
+    slow = program.recipe.objective == "slowness"
+    return Pretrained(
+        trunk=trunk,
+        model=model,
+        architecture="slowness" if slow else "egomotion",
+        preprocessing=Preprocessing(side=program.recipe.side),
+        images=program.pairs.count,
+        data_fingerprint=data_fingerprint,
+        steps=steps,
+        seconds=seconds,
+    )

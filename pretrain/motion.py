@@ -1,0 +1,279 @@
+"""`motion`: a patch and the same patch tracked through a clip look alike (Wang and Gupta 2015).
+
+Source: xiaolonw/caffe-video_triplet.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cebench.data.fingerprint import fingerprint
+from cebench.data.photos import Photo
+from cebench.data.store.ragged import RaggedImages, load_ragged
+from cebench.data.tracked_patches import read_pairs
+from cebench.devices import autocast
+from cebench.distributed import (
+    all_reduce_sum,
+    all_reduce_sum_with_grad,
+    backward_and_step,
+    local_slice,
+    process_count,
+)
+from cebench.errors import InputError
+from cebench.models.caffenet import preprocess
+from cebench.models.foldable import folded_state_dict
+from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
+from cebench.models.ranking import Mining, RankingNetwork, ranking_loss
+from cebench.plots.sheets import plot_curves
+from cebench.progress import progress
+from cebench.randomness import EpochOrder, numpy_generator, torch_seed
+from cebench.training.loop import Schedule, seconds_so_far, train
+from cebench.training.options import RateSchedule, SgdOptions
+from cebench.weights.files import Preprocessing
+
+from .held_out import store_accuracy
+from .run_context import Pretrained, RunContext, TrunkRecipe
+
+TEST_BATCH = 64
+
+
+class MotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
+    """How the ranking network trains (protocol ledger: motion)."""
+
+    side: Literal[115, 227] = 227
+    """Pixels to which patches are resized; the trunk's tensors are the same."""
+    units: PositiveInt = 4096
+    """Of fc6."""
+    descriptor: PositiveInt = 1024
+    """Of fc7: the numbers that are compared."""
+    margin: PositiveFloat = 1
+    """Of the ranking loss on D = -cosine: 1 in the released code, 0.5 in the paper."""
+    negatives: PositiveInt = 4
+    """Other patches that each pair is held against, at most."""
+    hard_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of them that are hard, once `random_steps` are over."""
+    random_steps: NonNegativeInt = 0
+    """Steps at the start whose negatives are all random."""
+    tenth_every: PositiveInt | None = None
+    """Steps after which the learning rate falls to a tenth; without, it never does."""
+    init: Literal["caffenet", "he"] = "caffenet"
+    """Initial weights; `he`: He's normals, biases 0."""
+    batch_norm: bool = False
+    """Whether each convolution is batch-normalised before its ReLU; folded into the weights."""
+    input_divisor: PositiveFloat = 1
+    """What conv1's input in 0..255 is divided by in training; folded into the weights."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """The source has SGD; AdamW (0.9, 0.999) learns in fewer steps."""
+    held_out_pairs: PositiveInt = 100
+    """The last pairs of the list, which are not learned from; at most half of all."""
+
+    @model_validator(mode="after")
+    def _batch_is_of_pairs(self) -> "MotionRecipe":
+        if self.batch_size % 2 or self.batch_size < 4:
+            raise ValueError(f"batch_size={self.batch_size}: needs two images for each of 2+ pairs")
+        if self.compile:
+            raise ValueError("compile=true is not offered: the loss gathers all processes' rows")
+        return self
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This process's images (2 n, 3, side, side) uint8, pair by pair, and all tracks (P,) int64."""
+
+    images: Tensor
+    tracks: Tensor
+
+
+class Motion:
+    """Trains a `RankingNetwork` on pairs of patches.
+
+    Args:
+        patches: 2 N square patches, pair by pair.
+        tracks: (N,) int64, the track of each pair.
+        recipe: how.
+        seed: of the weights, the order and the mirroring.
+        device: where it computes.
+    """
+
+    def __init__(
+        self,
+        patches: RaggedImages,
+        tracks: np.ndarray,
+        recipe: MotionRecipe,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        network = RankingNetwork(
+            recipe.side,
+            recipe.units,
+            recipe.descriptor,
+            init=recipe.init,
+            batch_norm=recipe.batch_norm,
+            input_divisor=recipe.input_divisor,
+            generator=torch.Generator().manual_seed(torch_seed(seed, "ranking")),
+        )
+        self.network = network.to(device).to(memory_format=torch.channels_last)
+        self.modules: dict[str, nn.Module] = {"network": self.network}
+        self.optimizer = sgd_or_adamw(
+            self.network,
+            recipe.optimizer,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+        )
+        self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
+        self.patches, self.tracks = patches.to_if_fits(device), tracks
+        self.held_out = np.arange(len(tracks))[-min(recipe.held_out_pairs, len(tracks) // 2) :]
+        self.training = len(tracks) - len(self.held_out)
+        self.order = EpochOrder(self.training, seed)
+        self.recipe, self.seed, self.device = recipe, seed, device
+
+    def batch(self, step: int) -> Batch:
+        """Pairs in a shuffled order, each image mirrored half of the time."""
+        count = self.recipe.batch_size // 2
+        pairs = self.order.indices(step * count, count)
+        mirrored = numpy_generator(self.seed, "mirror", step).random((count, 2)) < 0.5
+        own = local_slice(count)
+        return Batch(self._images(pairs[own], mirrored[own]), self._tracks(pairs))
+
+    def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
+        """One step on the ranking loss, of this process's pairs against the whole batch."""
+        count = len(batch.tracks)
+        priorities = torch.rand(2, count, 2 * count, device=self.device)
+        descriptors = gathered(self._descriptors(batch.images))
+        loss = ranking_loss(
+            descriptors, local_slice(count), batch.tracks, self._mining(step), priorities
+        )
+        scale_rates(self.optimizer, self._rate_factor(step))
+        backward_and_step(loss, self.network, self.optimizer)
+        return {"loss": all_reduce_sum(loss).clone()}
+
+    def _mining(self, step: int) -> Mining:
+        recipe = self.recipe
+        hard = 0 if step < recipe.random_steps else int(recipe.negatives * recipe.hard_share)
+        return Mining(recipe.negatives, hard, recipe.margin)
+
+    def _rate_factor(self, step: int) -> float:
+        factor = self.recipe.rate_factor(step, self.recipe.steps)
+        return factor * (0.1 ** (step // (self.recipe.tenth_every or self.recipe.steps)))
+
+    def _descriptors(self, images: Tensor) -> Tensor:
+        pixels = preprocess(images).contiguous(memory_format=torch.channels_last)
+        with autocast(images.device, self.recipe.precision):
+            descriptors: Tensor = self.network(pixels)
+        return descriptors
+
+    def _images(self, pairs: np.ndarray, mirrored: np.ndarray) -> Tensor:
+        """(2 n, 3, side, side) uint8 of n pairs; `mirrored` (n, 2)."""
+        index = torch.from_numpy((2 * pairs[:, None] + np.arange(2)).ravel())
+        corner = torch.zeros_like(index)
+        flip = torch.from_numpy(mirrored.ravel())
+        return self.patches.integer_crops(
+            index, corner, corner, flip, self.recipe.side, self.device
+        )
+
+    def _tracks(self, pairs: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.tracks[pairs]).to(self.device)
+
+    @torch.no_grad()
+    def held_out_accuracy(self) -> float:
+        """Share of triplets with D(patch, its track) < D(patch, other track); ties count half."""
+        upright = np.zeros((TEST_BATCH, 2), dtype=np.bool_)
+        parts = [
+            self._descriptors(self._images(part, upright[: len(part)]))
+            for part in np.split(self.held_out, range(TEST_BATCH, len(self.held_out), TEST_BATCH))
+        ]
+        descriptors, tracks = torch.cat(parts), self._tracks(self.held_out)
+        first, second = descriptors[0::2], descriptors[1::2]
+        others = tracks[:, None] != tracks.repeat_interleave(2)
+        gaps = (first * second).sum(1, keepdim=True) - first @ descriptors.T
+        told = (gaps > 0).double() + 0.5 * (gaps == 0).double()
+        return told[others].mean().item()
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """The rows of all processes in order, with gradients back to each; all have equally many."""
+    if process_count() == 1:
+        return rows
+    whole = rows.new_zeros(len(rows) * process_count(), *rows.shape[1:])
+    own = local_slice(len(whole))
+    return all_reduce_sum_with_grad(torch.cat((whole[: own.start], rows, whole[own.stop :])))
+
+
+def load_patches(
+    recipe: MotionRecipe, run_context: RunContext
+) -> tuple[RaggedImages, np.ndarray, str]:
+    """The patches of --data pair by pair, the track of each pair, and the hash of the files."""
+    if len(run_context.data) != 1:
+        raise InputError(
+            "motion learns from one --data: a list of tracked pairs, or the folder that "
+            "`cebench data motion` made"
+        )
+    pairs, tracks = read_pairs(run_context.data[0])
+    if len(np.unique(tracks)) < 3:
+        raise InputError(
+            f"--data {run_context.data[0]}: {len(pairs)} pairs of {len(np.unique(tracks))} tracks; "
+            "at least three tracks are needed, one of them to hold out"
+        )
+    files = [file for pair in pairs for file in pair]
+    with progress("reading patches", "patches") as report:
+        patches = load_ragged(files, short_side=recipe.side, report=report)
+    names = [file.name for file in files]
+    return patches, tracks, fingerprint(names, [Photo(file).sha256() for file in files])
+
+
+def pretrain(recipe: MotionRecipe, run_context: RunContext) -> Pretrained:
+    """Train on tracked patches; leaves accuracy.json in the run directory."""
+    patches, tracks, data_fingerprint = load_patches(recipe, run_context)
+    program = Motion(patches, tracks, recipe, run_context.seed, run_context.device)
+    measured = {*recipe.samples_at, recipe.steps}
+
+    def at_step(step: int) -> None:
+        if step in measured:
+            accuracy, pairs = program.held_out_accuracy(), len(program.held_out)
+            store_accuracy(
+                run_context, step, {"triplets": accuracy}, {"triplets": 0.5}, pairs=pairs
+            )
+        if step in recipe.weights_at:
+            seconds = seconds_so_far(run_context.run)
+            run_context.keep(_pretrained(program, data_fingerprint, step, seconds))
+
+    seconds = train(
+        program,
+        run_context.run,
+        Schedule.of(
+            recipe,
+            label="motion",
+            seed=run_context.seed,
+            data_fingerprint=data_fingerprint,
+            samples_at={*measured, *recipe.weights_at},
+        ),
+        save_samples=at_step,
+    )
+    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="motion")
+    return _pretrained(program, data_fingerprint, recipe.steps, seconds)
+
+
+def _pretrained(program: Motion, data_fingerprint: str, steps: int, seconds: float) -> Pretrained:
+    model = folded_state_dict(program.network)
+    trunk = {
+        name.removeprefix("trunk."): tensor
+        for name, tensor in model.items()
+        if name.startswith("trunk.")
+    }
+    return Pretrained(
+        trunk=trunk,
+        model=model,
+        architecture="ranking",
+        preprocessing=Preprocessing(side=program.recipe.side),
+        images=2 * program.training,
+        data_fingerprint=data_fingerprint,
+        steps=steps,
+        seconds=seconds,
+    )

@@ -1,0 +1,296 @@
+"""`relative-context`: where does one patch of an image lie from another (Doersch et al. 2015)?
+
+Source: cdoersch/deepcontext, train.py.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cebench.data.patch_grids import GridLayout, PatchGrids, join_grids, sample_grids
+from cebench.data.patch_treatments import (
+    drop_colours,
+    project_out_green_magenta,
+    reduce_and_enlarge,
+    sample_reduced_sides,
+    subtract_mean,
+    unit_contrast,
+)
+from cebench.devices import autocast
+from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
+from cebench.models.backbones import CAFFENET_WITHOUT_GROUPS
+from cebench.models.parameter_groups import scale_rates
+from cebench.models.patch_pairs import POSITIONS, PatchPairNetwork, pool5_side
+from cebench.plots.sheets import plot_curves
+from cebench.randomness import numpy_generator, torch_seed
+from cebench.training.loop import Schedule, seconds_so_far, train
+from cebench.training.options import RateSchedule
+
+from .crops import Crops
+from .held_out import store_accuracy
+from .run_context import Pretrained, RunContext, TrunkRecipe
+from .sources import load_source
+
+IMAGES_PER_TEST_BATCH = 8
+
+
+class RelativeContextRecipe(TrunkRecipe, RateSchedule):
+    """How the network of patch pairs trains (protocol ledger: relative context)."""
+
+    short_side: int = Field(default=256, ge=32)
+    """Pixels of the shorter side of the stored images, which patches are enlarged from."""
+    patch_side: PositiveInt = 96
+    """Pixels."""
+    gap: NonNegativeInt = 48
+    """Pixels between two neighbours of a grid."""
+    jitter: NonNegativeInt = 7
+    """Farthest that a patch moves from its place along each axis, in pixels."""
+    fewest_pixels: PositiveInt = 150_000
+    """Least size to which an image is resized."""
+    most_pixels: PositiveInt = 450_000
+    """Largest size to which an image is resized."""
+    grids_per_image: PositiveInt = 4
+    """Grids taken from an image each time it is seen, at one size."""
+    colours: Literal["dropping", "projection", "none"] = "dropping"
+    """Against chromatic aberration: two channels replaced by noise (the released code), or the
+    green-magenta axis projected out (the paper's other way)."""
+    reduced_share: float = Field(default=0.33, ge=0, le=1)
+    """Share of the patches that are reduced to few pixels and enlarged again."""
+    units: PositiveInt = 4096
+    """Of fc6, fc7 and fc8."""
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    """The released code has SGD; Adam (0.9, 0.999) learns within hours."""
+    momentum: NonNegativeFloat = 0.0
+    """Of SGD: 0 in the released code, 0.999 in the paper."""
+    loss: Literal["sum", "mean"] = "sum"
+    """Whether the cross-entropies of a batch's pairs are added, as in the source, or averaged."""
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> "RelativeContextRecipe":
+        pool5_side(self.patch_side)
+        least = self.layout.fewest_pixels_with_pairs
+        if not least <= self.fewest_pixels <= self.most_pixels:
+            raise ValueError(
+                f"fewest_pixels={self.fewest_pixels} must lie between {least}, where every grid "
+                f"has a pair, and most_pixels={self.most_pixels}"
+            )
+        if self.compile:
+            raise ValueError("compile=true would translate every batch anew: grids differ in size")
+        return self
+
+    @property
+    def layout(self) -> GridLayout:
+        """Of the grids."""
+        return GridLayout(self.patch_side, self.gap, self.jitter)
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Patches (M, 3, S, S) as the network sees them, and pairs of them, (P,) int64 each."""
+
+    patches: Tensor
+    first: Tensor
+    second: Tensor
+    labels: Tensor
+
+
+class PairSampler:
+    """Patches of images and their pairs, a function of seed and stream alone."""
+
+    def __init__(self, crops: Crops, recipe: RelativeContextRecipe) -> None:
+        self.crops, self.layout = crops, recipe.layout
+        self.pixels = (recipe.fewest_pixels, recipe.most_pixels)
+        self.grids_per_image, self.colours = recipe.grids_per_image, recipe.colours
+        self.reduced_share = recipe.reduced_share
+
+    def batch(self, index: np.ndarray, own: slice, stream: str, *counters: int) -> PairBatch:
+        """The pairs of those of the images `index` (N,) that lie in the slice `own`."""
+        positions, images = range(len(index))[own], index[own]
+        generators = [numpy_generator(self.crops.seed, stream, *counters, n) for n in positions]
+        parts = [self._grids(image, g) for image, g in zip(images, generators, strict=True)]
+        counts, grids = [len(part.tops) for part in parts], join_grids(parts)
+        sides = self._per_patch(self._reduced_sides, generators, counts)
+        patches = reduce_and_enlarge(self._cut(np.repeat(images, counts), grids), sides)
+        if self.colours == "dropping":
+            kept = self._per_patch(lambda g, n: g.integers(0, 3, n), generators, counts)
+            seeds = [
+                torch_seed(self.crops.seed, f"{stream}-noise", *counters, n) for n in positions
+            ]
+            patches = drop_colours(patches, kept, self._noise(seeds, counts))
+        else:
+            projected = self.colours == "projection"
+            patches = (project_out_green_magenta if projected else subtract_mean)(patches)
+        tables = (grids.first, grids.second, grids.labels)
+        pairs = (torch.from_numpy(table).to(self.crops.device) for table in tables)
+        return PairBatch(unit_contrast(patches), *pairs)
+
+    def _grids(self, image: int, generator: np.random.Generator) -> PatchGrids:
+        height, width = int(self.crops.heights[image]), int(self.crops.widths[image])
+        return sample_grids(
+            height, width, self.grids_per_image, self.pixels, self.layout, generator
+        )
+
+    def _cut(self, images: np.ndarray, grids: PatchGrids) -> Tensor:
+        """The patches (M, 3, S, S) float32, 0..255, sampled from the stored images."""
+        scale = 1 / grids.scales
+        upright = torch.zeros(len(images), dtype=torch.bool)
+        index, x0, y0, step = map(
+            torch.from_numpy, (images, grids.lefts * scale, grids.tops * scale, scale)
+        )
+        patches = self.crops.images.bilinear_crops(
+            index, x0, y0, step, upright, self.layout.patch_side
+        )
+        return patches.to(self.crops.device)
+
+    def _reduced_sides(self, generator: np.random.Generator, count: int) -> np.ndarray:
+        return sample_reduced_sides(generator, count, self.layout.patch_side, self.reduced_share)
+
+    def _per_patch(
+        self,
+        sample: Callable[[np.random.Generator, int], np.ndarray],
+        generators: list[np.random.Generator],
+        counts: list[int],
+    ) -> Tensor:
+        """(M,): what `sample` draws for the patches of each image."""
+        parts = [sample(g, n) for g, n in zip(generators, counts, strict=True)]
+        return torch.from_numpy(np.concatenate(parts)).to(self.crops.device)
+
+    def _noise(self, seeds: list[int], counts: list[int]) -> Tensor:
+        """(M, 3, S, S) uniform in [-0.5, 0.5], from a seed for each image."""
+        device, side = self.crops.device, self.layout.patch_side
+        noise = torch.empty(sum(counts), 3, side, side, device=device)
+        for part, seed in zip(noise.split(counts), seeds, strict=True):
+            part.uniform_(-0.5, 0.5, generator=torch.Generator(device).manual_seed(seed))
+        return noise
+
+
+class RelativeContext:
+    """Trains a `PatchPairNetwork` to tell the positions of patches."""
+
+    def __init__(self, crops: Crops, recipe: RelativeContextRecipe) -> None:
+        generator = torch.Generator().manual_seed(torch_seed(crops.seed, "patch-pairs"))
+        network = PatchPairNetwork(recipe.patch_side, recipe.units, generator)
+        self.network = network.to(crops.device).to(memory_format=torch.channels_last)
+        self.modules: dict[str, nn.Module] = {"network": self.network}
+        self.optimizer = _optimizer(self.network, recipe)
+        self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
+        self.crops, self.recipe = crops, recipe
+        self.pairs = PairSampler(crops, recipe)
+
+    def batch(self, step: int) -> PairBatch:
+        """All pairs of neighbours in the grids of this process's images."""
+        count = self.recipe.batch_size
+        index = self.crops.indices(step, count)
+        return self.pairs.batch(index, local_slice(count), "grids", step)
+
+    def update(self, step: int, batch: PairBatch) -> Mapping[str, Tensor]:
+        """One step on the softmax cross-entropy; logs its mean and the share of pairs told."""
+        scores = self.scores(batch)
+        total_loss = F.cross_entropy(scores, batch.labels, reduction="sum")
+        correct = (scores.detach().argmax(1) == batch.labels).sum()
+        pairs = all_reduce_sum(torch.tensor(len(scores), device=scores.device))
+        scale_rates(self.optimizer, self.recipe.rate_factor(step, self.recipe.steps))
+        share = total_loss if self.recipe.loss == "sum" else total_loss / pairs
+        backward_and_step(share, self.network, self.optimizer)
+        sums = {"loss": total_loss, "accuracy": correct}
+        return {name: all_reduce_sum(value) / pairs for name, value in sums.items()}
+
+    def scores(self, batch: PairBatch) -> Tensor:
+        """Raw scores (P, 8) float32."""
+        patches = batch.patches.contiguous(memory_format=torch.channels_last)
+        with autocast(patches.device, self.recipe.precision):
+            scores: Tensor = self.network(patches, batch.first, batch.second)
+        return scores.float()
+
+    @torch.no_grad()
+    def held_out_accuracy(self) -> tuple[float, int]:
+        """Share of the held-out images' pairs that are told, and their number."""
+        held_out, correct, asked = self.crops.held_out, 0, 0
+        for start in range(0, len(held_out), IMAGES_PER_TEST_BATCH):
+            part = held_out[start : start + IMAGES_PER_TEST_BATCH]
+            batch = self.pairs.batch(part, slice(None), "held-out-grids", start)
+            correct += int((self.scores(batch).argmax(1) == batch.labels).sum())
+            asked += len(batch.labels)
+        return correct / asked, asked
+
+
+def _optimizer(network: nn.Module, recipe: RelativeContextRecipe) -> Optimizer:
+    rate = recipe.learning_rate
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+    return torch.optim.SGD(network.parameters(), lr=rate, momentum=recipe.momentum, fused=True)
+
+
+def pretrain(recipe: RelativeContextRecipe, run_context: RunContext) -> Pretrained:
+    """Train on the images; leaves accuracy.json and a trunk without groups and normalisation."""
+    source = load_source(
+        run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
+    )
+    crops = Crops(
+        source.images,
+        recipe.patch_side,
+        recipe.held_out_images,
+        run_context.seed,
+        run_context.device,
+    )
+    program = RelativeContext(crops, recipe)
+    measured = {*recipe.samples_at, recipe.steps} if len(crops.held_out) else set()
+
+    def at_step(step: int) -> None:
+        if step in measured:
+            _measure(program, step, run_context)
+        if step in recipe.weights_at:
+            seconds = seconds_so_far(run_context.run)
+            run_context.keep(_pretrained(program, source.fingerprint, step, seconds))
+
+    seconds = train(
+        program,
+        run_context.run,
+        Schedule.of(
+            recipe,
+            label="relative-context",
+            seed=run_context.seed,
+            data_fingerprint=source.fingerprint,
+            prefetch=crops.prefetch,
+            samples_at={*measured, *recipe.weights_at},
+        ),
+        save_samples=at_step,
+    )
+    plot_curves(
+        run_context.run.metrics(), run_context.run.path / "curves.png", title="relative-context"
+    )
+    return _pretrained(program, source.fingerprint, recipe.steps, seconds)
+
+
+def _pretrained(
+    program: RelativeContext, data_fingerprint: str, steps: int, seconds: float
+) -> Pretrained:
+    return Pretrained(
+        trunk=program.network.folded_trunk(),
+        trunk_architecture=CAFFENET_WITHOUT_GROUPS,
+        model=program.network.state_dict(),
+        architecture="patch-pairs",
+        images=len(program.crops.training),
+        data_fingerprint=data_fingerprint,
+        steps=steps,
+        seconds=seconds,
+    )
+
+
+def _measure(program: RelativeContext, step: int, run_context: RunContext) -> None:
+    accuracy, pairs = program.held_out_accuracy()
+    store_accuracy(
+        run_context,
+        step,
+        {"accuracy": accuracy},
+        {"accuracy": 1 / POSITIONS},
+        images=len(program.crops.held_out),
+        pairs=pairs,
+    )

@@ -1,0 +1,208 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cebench.config import load_recipe
+from cebench.data.poses import relative_motion
+from cebench.errors import CebenchError, InputError
+from cebench.files import sha256_of
+from cebench.models.caffenet import CaffeNetTrunk
+from cebench.pretrain.egomotion import Batch, Egomotion, EgomotionRecipe, load_pairs
+from cebench.pretrain.egomotion_pairs import FramePairs, ViewPairs
+from cebench.pretrain.run import Request, run_pretraining
+from cebench.pretrain.run_context import RunContext
+from cebench.toy.drives import draw_drive
+from cebench.toy.trees import write_kitti_sequence
+from cebench.weights.files import load_weights
+
+QUICK = ("steps=4", "batch_size=4", "held_out_pairs=8", "checkpoint_every=2", "log_every=1")
+KITTI = ("source=kitti", "short_side=120", "frame=camera")
+
+
+@pytest.fixture(scope="module")
+def kitti(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("kitti")
+    for number, name in enumerate(("00", "06")):
+        write_kitti_sequence(root, name, draw_drive(0, number, 12))
+    return root
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    generator = np.random.default_rng(0)
+    for number in range(10):
+        coarse = generator.integers(0, 256, (9, 11, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((220, 180)).save(folder / f"{number}.png")
+    return folder
+
+
+def request(data: Path, out: Path, *changes: str) -> Request:
+    return Request(
+        method="egomotion", data=(data,), out=out, recipe="smoke", changes=(*QUICK, *changes)
+    )
+
+
+def recipe(*changes: str) -> EgomotionRecipe:
+    return load_recipe(EgomotionRecipe, "cebench.pretrain", "egomotion", "smoke", changes)[0]
+
+
+def pairs_of(data: Path, *changes: str) -> FramePairs | ViewPairs:
+    context = RunContext(
+        run=None,  # type: ignore[arg-type]
+        data=(data,),
+        exclude=(),
+        region_shapes=None,
+        seed=0,
+        device=torch.device("cpu"),
+        keep=lambda pretrained: None,
+    )
+    pairs, _ = load_pairs(recipe(*changes), context)
+    assert isinstance(pairs, FramePairs | ViewPairs)
+    return pairs
+
+
+@pytest.mark.parametrize("changes", [KITTI, (*KITTI, "objective=slowness"), ()])
+def test_a_run_leaves_a_trunk_and_its_accuracy_beside_chance(
+    kitti: Path, photos: Path, tmp_path: Path, changes: tuple[str, ...]
+) -> None:
+    path = run_pretraining(request(kitti if changes else photos, tmp_path / "run", *changes))
+    weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
+    assert weights.sidecar.architecture == "caffenet-trunk"
+    assert CaffeNetTrunk().load_state_dict(weights.tensors)
+    assert torch.equal(weights.tensors["conv1.weight"], model.tensors["trunk.conv1.weight"])
+    slow = "objective=slowness" in changes
+    assert model.sidecar.architecture == ("slowness" if slow else "egomotion")
+    accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
+    names = {"near"} if slow else ({"x", "z", "yaw"} if changes else {"x", "y", "turn"})
+    assert set(accuracy["chance"]) == names
+    assert all(0 <= accuracy[name] <= 1 for name in names)
+
+
+def test_a_broken_off_run_ends_with_the_same_bytes(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = run_pretraining(request(photos, tmp_path / "straight"))
+    update = Egomotion.update
+
+    def breaks(program: Egomotion, step: int, batch: Batch) -> Mapping[str, Tensor]:
+        if step == 3:
+            raise CebenchError("power cut")
+        return update(program, step, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Egomotion, "update", breaks)
+        with pytest.raises(CebenchError, match="power cut"):
+            run_pretraining(request(photos, tmp_path / "run"))
+    resumed = run_pretraining(request(photos, tmp_path / "run"))
+    assert sha256_of(resumed) == sha256_of(straight)
+
+
+def test_frames_are_of_one_camera_near_each_other_and_labelled_by_their_motion(
+    kitti: Path,
+) -> None:
+    pairs = pairs_of(kitti, *KITTI)
+    assert isinstance(pairs, FramePairs)
+    assert pairs.count == 24
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 24, 4000)
+    second = pairs._second(first, np.ones(4000, dtype=np.bool_), rng)
+    assert (first // 12 == second // 12).all()
+    distance = second - first
+    assert (np.abs(distance) <= 7).all()
+    middle = np.isin(first % 12, [5, 6])  # 5 frames on either side: 6 and 7 are cut to 5.
+    shares = np.bincount(np.abs(distance[middle]), minlength=6) / middle.sum()
+    # round(7 U): 0 for a fourteenth, 1 to 4 for a seventh, the rest for 5 and beyond.
+    assert shares[:5] == pytest.approx([1 / 14, *[1 / 7] * 4], abs=0.05)
+    motions = relative_motion(pairs.poses[first], pairs.poses[second], "camera")
+    np.testing.assert_array_equal(pairs._motion(first, second), pairs.classes(motions))
+    held_out = pairs.draw(rng, 50, held_out=True)
+    one, other = held_out.images(slice(0, 3))
+    assert one.shape == other.shape == (3, 3, 115, 115)
+
+
+def test_far_frames_of_slowness_are_at_least_seven_apart_where_there_is_room(kitti: Path) -> None:
+    pairs = pairs_of(kitti, *KITTI, "objective=slowness", "most_frames=3")
+    assert isinstance(pairs, FramePairs)
+    rng = np.random.default_rng(0)
+    first = np.zeros(200, dtype=np.int64)
+    far = pairs._second(first, np.zeros(200, dtype=np.bool_), rng)
+    assert set(far.tolist()) <= {0, *range(3, 12)}
+    near = pairs._second(first, np.ones(200, dtype=np.bool_), rng)
+    assert set(near.tolist()) == {0, 1, 2, 3}
+
+
+def test_labels_of_views_are_their_shift_and_turn(photos: Path) -> None:
+    """Along the axes of the first view: turned by 90 degrees, a shift down is one to its right."""
+    pairs = pairs_of(photos, "shift_classes=3", "turn_classes=4")
+    assert isinstance(pairs, ViewPairs)
+    first = np.array([[0, 0, 0], [0, 0, np.pi / 2], [2, 2, 0]])
+    second = np.array([[20, -20, 0.3], [0, 20, np.pi / 2], [2, 2, -0.3]])
+    assert pairs._classes(first, second).tolist() == [[2, 0, 3], [2, 1, 2], [1, 1, 0]]
+
+
+def test_views_with_no_shift_and_turn_are_equal(photos: Path) -> None:
+    pairs = pairs_of(photos, "most_shift=0.001", "most_turn_degrees=0.001")
+    one, other = pairs.draw(np.random.default_rng(0), 3, held_out=False).images(slice(None))
+    torch.testing.assert_close(one, other, atol=0.1, rtol=0)
+
+
+@pytest.mark.slow
+def test_a_shift_is_learned_where_it_can_be_seen(tmp_path: Path) -> None:
+    """A bright square in the middle: a constant answer to left, right, up, down costs 2 ln 2."""
+    picture = np.full((158, 158, 3), 40, np.uint8)
+    picture[67:91, 67:91] = 220
+    (tmp_path / "squares").mkdir()
+    for number in range(4):
+        Image.fromarray(picture + number).save(tmp_path / "squares" / f"{number}.png")
+    changes = (
+        "shift_classes=2",
+        "turn_classes=1",
+        "most_shift=40",
+        "most_turn_degrees=0.01",
+        "short_side=158",
+        "steps=40",
+        "batch_size=16",
+        "log_every=5",
+        "warmup_steps=5",
+        "held_out_images=1",
+        "held_out_pairs=64",
+    )
+    run_pretraining(request(tmp_path / "squares", tmp_path / "run", *changes))
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert min(json.loads(line)["loss"] for line in lines[-2:]) < 0.8 * 2 * np.log(2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (("source=kitti",), "layout of KITTI odometry"),
+        (("objective=slowness",), "objective=slowness needs source=kitti"),
+        (("short_side=130",), "short_side=130 is less than the 168 pixels"),
+        (("held_out_images=0",), "held_out_images must be positive"),
+    ],
+)
+def test_bad_input_is_one_line(
+    photos: Path, tmp_path: Path, changes: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        run_pretraining(request(photos, tmp_path / "run", *changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_paper_recipe_is_the_released_codes() -> None:
+    paper, _ = load_recipe(EgomotionRecipe, "cebench.pretrain", "egomotion", "paper")
+    assert (paper.source, paper.frame, paper.most_frames, paper.side) == (
+        "kitti",
+        "sequence",
+        7,
+        227,
+    )
+    assert (paper.steps, paper.batch_size, paper.halve_every) == (60_000, 128, 20_000)
+    assert (paper.learning_rate, paper.weight_decay, paper.init) == (1e-3, 5e-4, "caffenet")

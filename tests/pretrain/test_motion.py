@@ -1,0 +1,141 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+from torch import Tensor
+
+from cebench.config import load_recipe
+from cebench.data.store.ragged import RaggedImages
+from cebench.errors import CebenchError, InputError
+from cebench.files import sha256_of
+from cebench.models.caffenet import CaffeNetTrunk
+from cebench.pretrain.command import pretrain
+from cebench.pretrain.motion import Batch, Motion, MotionRecipe
+from cebench.pretrain.run import Request, run_pretraining
+from cebench.weights.files import load_weights
+
+QUICK = ("steps=4", "units=32", "descriptor=16", "checkpoint_every=2", "log_every=1")
+
+
+@pytest.fixture(scope="module")
+def tracks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve pairs: a pattern, and the same shifted and brighter."""
+    folder = tmp_path_factory.mktemp("tracks")
+    generator, lines = np.random.default_rng(0), []
+    for track in range(12):
+        coarse = generator.integers(0, 200, (6, 6, 3), dtype=np.uint8)
+        pattern = np.array(Image.fromarray(coarse).resize((140, 140)))
+        for place, patch in enumerate((pattern[:120, :120], pattern[12:132, 8:128] + 30)):
+            name = f"{track}-{place}.png"
+            Image.fromarray(patch).save(folder / name)
+            lines.append(f"{name} {track}\n")
+    (folder / "pairs.txt").write_text("".join(lines))
+    return folder
+
+
+def request(data: Path, out: Path, *changes: str) -> Request:
+    return Request(
+        method="motion", data=(data,), out=out, recipe="smoke", changes=(*QUICK, *changes)
+    )
+
+
+def test_a_run_leaves_a_trunk_and_its_accuracy(tracks: Path, tmp_path: Path) -> None:
+    path = run_pretraining(request(tracks, tmp_path / "run", "held_out_pairs=3"))
+    weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
+    assert model.sidecar.architecture == "ranking"
+    assert CaffeNetTrunk().load_state_dict(weights.tensors)
+    accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
+    assert (accuracy["pairs"], accuracy["chance"]) == (3, {"triplets": 0.5})
+    assert json.loads((tmp_path / "run" / "record.json").read_text())[0]["count"] == 18
+
+
+def test_a_broken_off_run_ends_with_the_same_bytes(
+    tracks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = run_pretraining(request(tracks, tmp_path / "straight"))
+    update = Motion.update
+
+    def breaks(program: Motion, step: int, batch: Batch) -> Mapping[str, Tensor]:
+        if step == 3:
+            raise CebenchError("power cut")
+        return update(program, step, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Motion, "update", breaks)
+        with pytest.raises(CebenchError, match="power cut"):
+            run_pretraining(request(tracks, tmp_path / "run"))
+    resumed = run_pretraining(request(tracks, tmp_path / "run"))
+    assert sha256_of(resumed) == sha256_of(straight)
+
+
+@pytest.mark.slow
+def test_the_loss_falls_below_chance_level(tracks: Path, tmp_path: Path) -> None:
+    """Descriptors that say nothing cost the margin, 1, and tell half of the triplets."""
+    changes = ("steps=40", "batch_size=12", "held_out_pairs=4", "margin=1", "log_every=5")
+    run_pretraining(request(tracks, tmp_path / "run", *changes))
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["loss"] < 0.8
+    accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
+    assert accuracy["triplets"] > 0.6
+
+
+def test_pairs_stay_together_and_negatives_are_random_first() -> None:
+    shades = [np.full((115, 115, 3), 10 * n, np.uint8) for n in range(16)]
+    recipe, _ = load_recipe(
+        MotionRecipe, "cebench.pretrain", "motion", "smoke", (*QUICK, "random_steps=2")
+    )
+    program = Motion(RaggedImages.from_arrays(shades), np.arange(8), recipe, 0, torch.device("cpu"))
+    assert program.training == 4  # At most half is held out.
+    for step in range(3):
+        batch = program.batch(step)
+        seen = (batch.images[:, 0, 0, 0] // 10).tolist()
+        assert seen[1::2] == [image + 1 for image in seen[0::2]]
+        assert batch.tracks.tolist() == [image // 2 for image in seen[0::2]]
+        assert max(seen) < 8
+    assert [program._mining(step).hard for step in range(4)] == [0, 0, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (("batch_size=7",), "batch_size=7: needs two images"),
+        (("compile=true",), "compile=true is not offered"),
+    ],
+)
+def test_bad_options_are_one_line(
+    tracks: Path, tmp_path: Path, changes: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        run_pretraining(request(tracks, tmp_path / "run", *changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_plan_counts_the_pairs(tracks: Path, tmp_path: Path) -> None:
+    arguments = ["--method", "motion", "--data", str(tracks / "pairs.txt"), "--recipe", "smoke"]
+    result = CliRunner().invoke(
+        pretrain, [*arguments, "--out", str(tmp_path / "run"), "--dry-run", "--json"]
+    )
+    plan = json.loads(result.stdout)
+    assert (plan["pairs_found"], plan["images_seen"]) == (12, 40 * 8)
+
+
+def test_data_without_pairs_or_with_one_track_is_one_line(tracks: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(InputError, match="expected a list of tracked pairs"):
+        run_pretraining(request(tmp_path / "photos", tmp_path / "a"))
+    few = tracks / "few.txt"
+    few.write_text("0-0.png 1\n0-1.png 1\n1-0.png 1\n1-1.png 1\n")
+    with pytest.raises(InputError, match="2 pairs of 1 tracks"):
+        run_pretraining(request(few, tmp_path / "b"))
+
+
+def test_the_paper_recipe_is_the_released_codes() -> None:
+    paper, _ = load_recipe(MotionRecipe, "cebench.pretrain", "motion", "paper")
+    assert (paper.steps, paper.batch_size, paper.tenth_every) == (400_000, 100, 100_000)
+    assert (paper.margin, paper.negatives, paper.hard_share) == (1, 4, 0.5)
+    assert (paper.units, paper.descriptor, paper.learning_rate) == (4096, 1024, 1e-3)

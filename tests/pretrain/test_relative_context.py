@@ -1,0 +1,112 @@
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from cebench.config import load_recipe
+from cebench.errors import CebenchError, InputError
+from cebench.files import sha256_of
+from cebench.models.caffenet import CaffeNetTrunk
+from cebench.pretrain.relative_context import PairBatch, RelativeContext, RelativeContextRecipe
+from cebench.pretrain.run import Request, run_pretraining
+from cebench.weights.files import load_weights
+
+QUICK = ("steps=4", "batch_size=2", "units=16", "checkpoint_every=2", "log_every=1")
+
+
+@pytest.fixture(scope="module")
+def skies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve images that are bright above and, on the left, striped: position can be seen."""
+    folder = tmp_path_factory.mktemp("skies")
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:128, 0:170]
+    for number in range(12):
+        stripes = np.sin(rows * (0.1 + columns / 170)) * 40
+        picture = 200 - rows + stripes + generator.normal(0, 4, rows.shape)
+        image = np.repeat(picture[:, :, None], 3, 2).clip(0, 255).astype(np.uint8)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    return folder
+
+
+def request(data: Path, out: Path, *changes: str) -> Request:
+    return Request(
+        method="relative-context",
+        data=(data,),
+        out=out,
+        recipe="smoke",
+        changes=(*QUICK, *changes),
+    )
+
+
+@pytest.mark.parametrize("colours", ["dropping", "projection", "none"])
+def test_a_run_leaves_a_folded_trunk_without_groups_and_its_accuracy(
+    skies: Path, tmp_path: Path, colours: str
+) -> None:
+    path = run_pretraining(request(skies, tmp_path / "run", f"colours={colours}"))
+    weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
+    assert weights.sidecar.architecture == "caffenet-trunk-nogroups"
+    assert model.sidecar.architecture == "patch-pairs"
+    assert CaffeNetTrunk(groups=False).load_state_dict(weights.tensors)
+    assert torch.equal(weights.tensors["conv2.weight"], model.tensors["trunk.conv2.weight"])
+    assert not torch.equal(weights.tensors["conv3.weight"], model.tensors["trunk.conv3.weight"])
+    accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
+    assert (accuracy["step"], accuracy["images"]) == (4, 4)
+    assert accuracy["chance"] == {"accuracy": 0.125}
+    assert accuracy["pairs"] >= 8
+
+
+def test_a_broken_off_run_ends_with_the_same_bytes(
+    skies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight = run_pretraining(request(skies, tmp_path / "straight"))
+    update = RelativeContext.update
+
+    def breaks(program: RelativeContext, step: int, batch: PairBatch) -> Mapping[str, Tensor]:
+        if step == 3:
+            raise CebenchError("power cut")
+        return update(program, step, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RelativeContext, "update", breaks)
+        with pytest.raises(CebenchError, match="power cut"):
+            run_pretraining(request(skies, tmp_path / "run"))
+    resumed = run_pretraining(request(skies, tmp_path / "run"))
+    assert sha256_of(resumed) == sha256_of(straight)
+
+
+@pytest.mark.slow
+def test_positions_are_learned_where_they_can_be_seen(skies: Path, tmp_path: Path) -> None:
+    changes = ("steps=60", "learning_rate=1e-3", "batch_size=6", "units=64", "log_every=10")
+    run_pretraining(request(skies, tmp_path / "run", *changes))
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["loss"] < 0.75 * np.log(8)
+    accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
+    assert accuracy["accuracy"] > 2 * accuracy["chance"]["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("fewest_pixels=1000", "fewest_pixels=1000 must lie between 36481"),
+        ("patch_side=20", "20 pixels are too small"),
+        ("compile=true", "grids differ in size"),
+        ("colours=grey", "colours"),
+    ],
+)
+def test_bad_options_are_one_line(skies: Path, tmp_path: Path, change: str, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        run_pretraining(request(skies, tmp_path / "run", change))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_paper_recipe_is_the_released_codes() -> None:
+    paper, _ = load_recipe(RelativeContextRecipe, "cebench.pretrain", "relative-context", "paper")
+    assert (paper.patch_side, paper.gap, paper.jitter) == (96, 48, 7)
+    assert (paper.fewest_pixels, paper.most_pixels, paper.grids_per_image) == (150_000, 450_000, 4)
+    assert (paper.optimizer, paper.learning_rate, paper.momentum) == ("sgd", 1e-5, 0)
+    assert (paper.loss, paper.colours, paper.reduced_share) == ("sum", "dropping", 0.33)

@@ -1,0 +1,43 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from cebench.commands.weights import weights
+from cebench.errors import InputError
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for number in range(3):
+        coarse = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
+        Image.fromarray(coarse).resize((60, 50)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_inspect_prints_the_life_of_each_layer(photos: Path, runner: CliRunner) -> None:
+    arguments = ["inspect", "random", "--on", str(photos)]
+    text = runner.invoke(weights, arguments)
+    assert text.exit_code == 0, text.output
+    assert "effective rank" in text.output
+    values = json.loads(runner.invoke(weights, [*arguments, "--json"]).output)["layers"]
+    assert [value["layer"] for value in values] == [*(f"conv{n}" for n in range(1, 6)), "pool5"]
+    conv1, pool5 = values[0], values[-1]
+    assert conv1["channels"] == 96
+    # Behind CaffeNet's fillers, with biases of 1, nearly all of pool5 is positive.
+    assert 0 < conv1["active_share"] < 1
+    assert pool5["active_share"] > 0.9
+    assert 1 <= pool5["effective_rank"] < 30
+
+
+def test_a_folder_without_images_is_a_mistake(tmp_path: Path, runner: CliRunner) -> None:
+    (tmp_path / "empty").mkdir()
+    result = runner.invoke(weights, ["inspect", "random", "--on", str(tmp_path / "empty")])
+    assert isinstance(result.exception, InputError)
+    assert "\n" not in str(result.exception)
