@@ -74,7 +74,8 @@ def test_published_numbers_and_later_papers_are_switched(browser: Browser) -> No
 
 def test_classes_of_two_rows_are_compared(browser: Browser) -> None:
     texts = browser.run(
-        "return [...document.querySelectorAll('.difference-tool svg text')].map(t => t.textContent)"
+        "const tool = document.querySelector('[data-classes=\"2-classification\"]');"
+        "return [...tool.querySelectorAll('svg text')].map(t => t.textContent)"
     )
     assert texts == ["cat", "+10.0", "dog", "+0.0"]
 
