@@ -78,12 +78,12 @@ def iou_per_image(run: Run) -> dict[str, float]:
 def _class_values(scored: Scorable, metric: str) -> list[float]:
     if isinstance(scored, LabelScores):
         found = [getattr(multilabel_scores(draw, scored.labels), metric) for draw in scored.values]
-        return np.mean(found, axis=0).tolist()
+        return [float(value) for value in np.mean(found, axis=0)]
     if isinstance(scored, ScoredBoxes):
         of_classes = detection_scores(scored.detections, scored.truth, scored.classes).per_class
         return [getattr(of_class, metric) for of_class in of_classes]
     if isinstance(scored, PixelPairs):
-        return segmentation_scores(scored.confusions.sum(axis=0)).iou.tolist()
+        return [float(iou) for iou in segmentation_scores(scored.confusions.sum(axis=0)).iou]
     return []
 
 
