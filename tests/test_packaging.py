@@ -50,6 +50,8 @@ def test_installed_package_has_its_data() -> None:
     assert resources.files("cebench").joinpath("py.typed").is_file()
     for name in ("published.toml", "quoted.toml", "ledger.toml"):
         assert resources.files("cebench.reporting").joinpath(name).is_file()
+    for name in ("page.html", "page.css", "page.js"):
+        assert resources.files("cebench.reporting.page").joinpath(name).is_file()
     for package in ("cebench.pretrain", "cebench.transfer"):
         folders = resources.files(package).joinpath("recipes").iterdir()
         assert all(folder.joinpath("short.toml").is_file() for folder in folders)

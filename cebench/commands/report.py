@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "format_name",
-    type=click.Choice(["markdown", "latex", "csv", "json"]),
+    type=click.Choice(["markdown", "latex", "csv", "json", "html"]),
     default="markdown",
     show_default=True,
-    help="csv and json carry every metric, unscaled and unrounded.",
+    help="csv and json carry every metric, unscaled and unrounded; html is one page with the "
+    "curves and pictures of the run directories.",
 )
 @click.option(
     "--out",
@@ -75,8 +76,11 @@ def report(
         raise click.UsageError("give one of --compare, --baseline and --sensitivity")
     if column and not (compare or baseline):
         raise click.UsageError("--column narrows --compare ROW ROW or --baseline ROW; give one")
+    if (compare or baseline or sensitivity) and format_name == "html":
+        raise click.UsageError("only the tables are printed as html; choose another --format")
     folders = results or (Path("results"),)
-    tables = build_tables(read_results(folders))
+    found = read_results(folders)
+    tables = build_tables(found)
     if not tables:
         raise InputError(
             f"{', '.join(map(str, folders))}: no record found; expected record.json, which a "
@@ -87,18 +91,20 @@ def report(
     elif sensitivity:
         text = sensitivity_text(tables, format_name)
     else:
-        text = _tables(tables, format_name)
+        text = _tables(tables, found, format_name)
     if collect is not None:
         _collect([item for table in tables for item in table.files], collect)
     _emit(text, out)
 
 
-def _tables(tables: "Sequence[Table]", format_name: str) -> str:
+def _tables(tables: "Sequence[Table]", found: "Sequence[RecordFile]", format_name: str) -> str:
     from cebench.reporting.formats import FORMATS
+    from cebench.reporting.page.render import to_html
     from cebench.reporting.results import find_outcome
     from cebench.reporting.verdicts import with_letters
 
-    return FORMATS[format_name]([with_letters(table, find_outcome) for table in tables])
+    lettered = [with_letters(table, find_outcome) for table in tables]
+    return to_html(lettered, found) if format_name == "html" else FORMATS[format_name](lettered)
 
 
 def _comparison(

@@ -11,7 +11,7 @@ from cebench.reporting.formats import booktabs, pair_values, pipe_table
 from cebench.reporting.published import load_published
 from cebench.reporting.verdicts import NamedComparison
 
-_HEADINGS = ("Column", "Rows", "Difference", "95 % interval", "p", "Adjusted p", "Over", "Verdict")
+HEADINGS = ("Column", "Rows", "Difference", "95 % interval", "p", "Adjusted p", "Over", "Verdict")
 _LEFT = (True, True, False, False, False, False, True, True)
 _MINUS = "\N{MINUS SIGN}"
 
@@ -21,15 +21,16 @@ def comparisons_to_markdown(found: Sequence[NamedComparison]) -> str:
     parts = []
     for table in dict.fromkeys(comparison.table for comparison in found):
         inside = [comparison for comparison in found if comparison.table == table]
-        notes = "\n".join(f"- {note}" for note in _notes(inside))
-        lines = "\n".join(pipe_table(_HEADINGS, [_texts(c) for c in inside], _LEFT))
+        notes = "\n".join(f"- {note}" for note in comparison_notes(inside))
+        lines = "\n".join(pipe_table(HEADINGS, [pair_texts(c) for c in inside], _LEFT))
         parts.append(f"## {load_published().layouts[table].heading}\n\n{lines}\n\n{notes}\n")
     return "\n".join(parts)
 
 
 def comparisons_to_latex(found: Sequence[NamedComparison]) -> str:
     """One `tabular`; needs the package booktabs."""
-    return "\n".join([*booktabs(_HEADINGS, [*map(_texts, found)], _LEFT, _notes(found)), ""])
+    notes = comparison_notes(found)
+    return "\n".join([*booktabs(HEADINGS, [*map(pair_texts, found)], _LEFT, notes), ""])
 
 
 def comparisons_to_csv(found: Sequence[NamedComparison]) -> str:
@@ -61,7 +62,8 @@ def as_values(comparison: NamedComparison) -> dict[str, Any]:
     }
 
 
-def _texts(comparison: NamedComparison) -> list[str]:
+def pair_texts(comparison: NamedComparison) -> list[str]:
+    """One pair as printed, a text for each of HEADINGS."""
     column, found = comparison.column, comparison.found
     low, high = (_number(column.factor * end, column.decimals) for end in found.interval)
     return [
@@ -76,7 +78,8 @@ def _texts(comparison: NamedComparison) -> list[str]:
     ]
 
 
-def _notes(found: Sequence[NamedComparison]) -> list[str]:
+def comparison_notes(found: Sequence[NamedComparison]) -> list[str]:
+    """What stands beneath comparisons."""
     metrics = dict.fromkeys(f"{c.column.label} by {c.found.metric}" for c in found)
     return [
         f"Compared on the same test images: {'; '.join(metrics)}.",

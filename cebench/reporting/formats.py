@@ -1,6 +1,5 @@
-"""Tables as Markdown, LaTeX, HTML, CSV and JSON; x100 and rounding happen here only."""
+"""Tables as Markdown, LaTeX, CSV and JSON."""
 
-import html
 import json
 import math
 from collections.abc import Sequence
@@ -9,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from cebench.reporting.cell_texts import cell_texts, column_parts, headline_cells, table_rows
 from cebench.reporting.comparison import PairComparison
 from cebench.reporting.notes import NO_RECORD, table_notes
-from cebench.reporting.published import Column, Layout, Row, load_published
+from cebench.reporting.published import load_published
 from cebench.reporting.tables import Table
 
-_CLOCK = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 _LATEX = {
     **{character: "\\" + character for character in "%&_#${}"},
     "\\": r"\textbackslash{}",
@@ -46,11 +45,6 @@ def to_markdown(tables: Sequence[Table]) -> str:
 def to_latex(tables: Sequence[Table]) -> str:
     """Each table as a `table` environment; needs the package booktabs."""
     return "\n".join(_latex(table) for table in tables)
-
-
-def to_html(tables: Sequence[Table]) -> str:
-    """Each table as an <h2>, a <table> and a <ul> of notes: a part of a page."""
-    return "\n".join(_html(table) for table in tables)
 
 
 def to_csv(tables: Sequence[Table]) -> str:
@@ -196,22 +190,6 @@ def _latex(table: Table) -> str:
     )
 
 
-def _html(table: Table) -> str:
-    grid = _grid(table)
-    heads = "".join(f"<th>{html.escape(text)}</th>" for text in _flat_heading(grid))
-    lines = ["".join(f"<td>{html.escape(text)}</td>" for text in line) for line in grid.lines]
-    return "\n".join(
-        [
-            f"<h2>{html.escape(table.layout.heading)}</h2>",
-            f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>",
-            *(f"<tr>{line}</tr>" for line in lines),
-            "</tbody>\n</table>\n<ul>",
-            *(f"<li>{html.escape(note)}</li>" for note in grid.notes),
-            "</ul>",
-        ]
-    )
-
-
 def _flat_heading(grid: _Grid) -> list[str]:
     """One line of headings: the first column of a group is the measured one, as the notes say."""
     return [group if part in ("", "measured") else part for group, part in grid.heading]
@@ -233,76 +211,14 @@ def _grid(table: Table) -> _Grid:
     heading += [("Supervision", "")] if supervised else []
     for column in layout.columns_in_print:
         group = column.heading
-        heading += [(group, part) for part in _parts(column, layout)]
-    headlines = table.cells[table.cells["headline"]].set_index(["row", "column"])
-    cells = dict(zip(headlines.index, headlines.to_dict("records"), strict=True))
+        heading += [(group, part) for part in column_parts(column, layout)]
+    cells = headline_cells(table)
     lines = []
-    for row in _rows(table):
+    for row in table_rows(table):
         texts = [row.label if row.label == row.id else f"{row.label} ({row.id})"]
         texts += [row.supervision or NO_RECORD] if supervised else []
         for column in layout.columns_in_print:
-            texts += _cell_texts(column, cells.get((row.id, column.id)))[
-                : len(_parts(column, layout))
-            ]
+            columns = cell_texts(column, cells.get((row.id, column.id))).in_columns()
+            texts += columns[: len(column_parts(column, layout))]
         lines.append(texts)
     return _Grid(heading, lines, table_notes(table))
-
-
-def _rows(table: Table) -> list[Row]:
-    listed = {row.id: row for row in table.layout.rows}
-    present = dict.fromkeys(table.cells["row"])
-    return [listed.get(row, Row(id=row, label=row)) for row in present]
-
-
-def _parts(column: Column, layout: Layout) -> list[str]:
-    if not layout.source:
-        return ["measured"]
-    # Two machines' wall-clock times have no meaningful difference.
-    return ["measured", "published"] + (["difference"] if column.unit != "s" else [])
-
-
-def _cell_texts(column: Column, cell: dict[Any, Any] | None) -> list[str]:
-    """Measured, published and difference."""
-    if cell is None:
-        return [NO_RECORD] * 3
-    factor, decimals = column.factor, column.decimals
-    if column.unit == "s":
-        measured = _duration(cell) if cell["n"] else NO_RECORD
-        return [measured, NO_RECORD if pd.isna(cell["printed"]) else cell["printed"]]
-    measured = _mean_text(cell, factor, decimals) if cell["n"] else NO_RECORD
-    published, difference = cell["published"], cell["difference"]
-    return [
-        measured,
-        NO_RECORD if pd.isna(published) else _published_text(cell, factor, decimals),
-        NO_RECORD
-        if pd.isna(difference)
-        else f"{factor * difference:+z.{decimals}f}".replace("-", "\N{MINUS SIGN}"),
-    ]
-
-
-def _published_text(cell: dict[Any, Any], factor: float, decimals: int) -> str:
-    """The published number and, beside a measured one, where it lies."""
-    verdict = f" ({cell['verdict']})" if cell["n"] else ""
-    return f"{factor * cell['published']:.{decimals}f}{verdict}"
-
-
-def _mean_text(cell: dict[Any, Any], factor: float, decimals: int, unit: str = "") -> str:
-    mean = f"{factor * cell['mean']:.{decimals}f}"
-    spread = "" if pd.isna(cell["sd"]) else f" ± {factor * cell['sd']:.{decimals}f}"
-    letters = "" if pd.isna(cell["letters"]) else f" {cell['letters']}"
-    return f"{mean}{spread}{unit}{letters}, {_count_text(cell)}"
-
-
-def _count_text(cell: dict[Any, Any]) -> str:
-    """Pretrainings x fine-tunings each, `3x2` or `3x1-2`; `n=3` where nothing is fine-tuned."""
-    draws = f", {cell['draws']} draws" if cell["draws"] > 1 else ""
-    if not cell["fine_tunings"]:
-        return f"n={cell['n']}{draws}"
-    fewest, most = min(cell["fine_tunings"]), max(cell["fine_tunings"])
-    each = str(most) if fewest == most else f"{fewest}-{most}"
-    return f"{cell['pretrainings']}x{each}{draws}"
-
-
-def _duration(cell: dict[Any, Any]) -> str:
-    seconds, name = next((c for c in _CLOCK if cell["mean"] >= c[0]), _CLOCK[-1])
-    return _mean_text(cell, 1 / seconds, 1, f" {name}")

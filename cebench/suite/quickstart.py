@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable
 from functools import partial
-from html import escape
 from pathlib import Path
 
 from cebench import __version__
@@ -21,18 +20,11 @@ TASKS = ("classification", "detection", "segmentation")
 DONE = "quickstart.json"
 REPORT = "tables.md"
 
-PICTURES = {
-    "Missing regions: the paper's Figure 3, and the released code's": "pictures/masks.png",
-    "Context encoder, held-out scenes": "runs/context/samples/*.png",
-    "Autoencoder, held-out scenes": "runs/autoencoder/samples/*.png",
-    "Inpainting model, held-out facades": "runs/context-gan/samples/*.png",
-    "Inpainting of the test facades, every row of Table 1": "runs/inpainting/samples/*.png",
-    "Detections (context)": "runs/context-detection/samples/*.png",
-    "Segmentations (context)": "runs/context-segmentation/samples/*.png",
-    "Losses: context pretraining": "runs/context/curves.png",
-    "Losses: context to detection": "runs/context-detection/curves.png",
-}
-"""Title -> picture, in the order of index.html."""
+INTRODUCTION = (
+    "The whole paper on a drawn toy world, at the tier smoke: it shows that every part runs, and "
+    "reproduces no published number."
+)
+MASKS = "Missing regions: the paper's Figure 3, and the released code's"
 
 
 def finished_report(out: Path, seed: int) -> str | None:
@@ -204,38 +196,23 @@ def draw_masks(toy: Path, picture: Path, seed: int) -> None:
 
 def _report(out: Path) -> None:
     """Collect the records of this quickstart's runs, and write tables.md and index.html."""
-    from cebench.reporting.formats import to_html, to_markdown
-    from cebench.reporting.records import read_records, record_name, write_record
+    from cebench.reporting.formats import to_markdown
+    from cebench.reporting.page.content import page_content
+    from cebench.reporting.page.pictures import PictureFile
+    from cebench.reporting.page.render import render_page
+    from cebench.reporting.records import record_name, write_record
+    from cebench.reporting.results import find_outcome, read_results
     from cebench.reporting.tables import build_tables
+    from cebench.reporting.verdicts import with_letters
 
-    tables = build_tables(read_records(out / "runs"))
+    found = read_results([out / "runs"])
+    tables = [with_letters(table, find_outcome) for table in build_tables(found)]
     shutil.rmtree(out / "records", ignore_errors=True)
     (out / "records").mkdir()
     for table in tables:
         for _, record in table.files:
             write_record(out / "records" / f"{record_name(record)}.json", record)
     write_atomically(out / REPORT, to_markdown(tables).encode())
-    write_atomically(out / "index.html", _page(out, to_html(tables)).encode())
-
-
-def _page(out: Path, tables: str) -> str:
-    figures = []
-    for title, pattern in PICTURES.items():
-        for path in sorted(out.glob(pattern)):
-            place = escape(path.relative_to(out).as_posix())
-            caption = f"<figcaption>{escape(title)}</figcaption>"
-            figures.append(f'<figure>{caption}<img src="{place}" alt=""></figure>')
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        "<title>cebench quickstart</title><style>"
-        "body{font:16px/1.5 system-ui,sans-serif;max-width:84rem;margin:2rem auto;padding:0 1rem}"
-        "table{border-collapse:collapse;margin:1rem 0;font-variant-numeric:tabular-nums;"
-        "display:block;overflow-x:auto;font-size:.85rem}"
-        "td,th{padding:.25rem .7rem;text-align:right}td:first-child,th:first-child{text-align:left}"
-        "thead{border-bottom:1px solid;border-top:2px solid}tbody{border-bottom:2px solid}"
-        "figure{margin:2rem 0}figcaption{font-weight:600}img{max-width:100%}"
-        "</style></head><body><h1>cebench quickstart</h1>"
-        "<p>The whole paper on a drawn toy world, at the tier <em>smoke</em>: it shows that every "
-        "part runs, and reproduces no published number.</p>"
-        f"{tables}{''.join(figures)}</body></html>\n"
-    )
+    masks = PictureFile(out / "pictures" / "masks.png", MASKS)
+    content = page_content(found, tables, "cebench quickstart", INTRODUCTION, [masks])
+    write_atomically(out / "index.html", render_page(content).encode())

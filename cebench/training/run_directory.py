@@ -20,6 +20,8 @@ from cebench.distributed import barrier, is_main_process
 from cebench.errors import InputError
 from cebench.files import write_atomically
 from cebench.reporting.records import Record, load_record, write_record
+from cebench.training.metrics_log import FILE_NAME as METRICS
+from cebench.training.metrics_log import read_metrics
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
@@ -122,7 +124,7 @@ class RunDirectory:
         """Append one line to metrics.jsonl: the number of finished steps and the values."""
         if not self._is_main_process:
             return
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with (self.path / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         if self._writer:
             for name, value in values.items():
@@ -130,15 +132,7 @@ class RunDirectory:
 
     def metrics(self) -> list[dict[str, float]]:
         """The lines of metrics.jsonl; a line that a kill cut short is left out."""
-        path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        complete = []
-        for line in lines:
-            try:
-                complete.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return complete
+        return read_metrics(self.path)
 
     def truncate_metrics(self, step: int) -> None:
         """Drop the lines of steps that a resumed run will do again."""
@@ -146,7 +140,7 @@ class RunDirectory:
             return
         kept = [line for line in self.metrics() if line["step"] <= step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_atomically(self.path / "metrics.jsonl", text.encode())
+        write_atomically(self.path / METRICS, text.encode())
         if self._events:
             self._writer = self._events(str(self.path / "tensorboard"), purge_step=step + 1)
 

@@ -143,6 +143,6 @@ def test_broken_record_is_named(tmp_path: Path) -> None:
 
 
 def test_unknown_format_is_a_usage_error(runs: Path) -> None:
-    result = run_report(runs, "--format", "html")
+    result = run_report(runs, "--format", "pdf")
     assert result.exit_code == 2
-    assert "'markdown', 'latex', 'csv', 'json'" in result.stderr
+    assert "'markdown', 'latex', 'csv', 'json', 'html'" in result.stderr

@@ -1,4 +1,5 @@
 import json
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -44,9 +45,11 @@ def test_it_runs_every_method_on_every_task_and_leaves_tables_and_pictures(
     assert "Table 2" in text
     assert "44.0, 1x1" in text
     assert "This is a smoke run" in text
-    page = (tmp_path / "q" / "index.html").read_text()
-    assert 'src="pictures/masks.png"' in page
-    assert page.count("<table>") == 1
+    page = (tmp_path / "q" / "index.html").read_text(encoding="utf-8")
+    assert "<h1>cebench quickstart</h1>" in page
+    assert f"<figcaption>{quickstart.MASKS}</figcaption>" in unescape(page)
+    assert page.count('<img src="data:image/') == 1
+    assert page.count('<table class="results') == 1
     assert len(list((tmp_path / "q" / "records").glob("*.json"))) == 9
     assert (tmp_path / "q" / "toy" / "toy.json").exists()
 
