@@ -1,6 +1,7 @@
 """The options that every verb which makes a run has: pretrain and transfer."""
 
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,6 +10,16 @@ import click
 DEVICES = ("auto", "cpu", "cuda")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def program_names(package: str) -> list[str]:
+    """The methods of `cebench.pretrain` or the tasks of `cebench.transfer`, without importing them.
+
+    Each has a folder of recipes of its name.
+    """
+    folders = (files(package) / "recipes").iterdir()
+    return sorted(folder.name for folder in folders if folder.is_dir())
+
 
 _OPTIONS = (
     click.option(

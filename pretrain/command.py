@@ -6,28 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cebench.run_options import run_options
+from cebench.run_options import program_names, run_options
 
 if TYPE_CHECKING:
     from .run import Request
 
-METHODS = (
-    "context",
-    "context-gan",
-    "autoencoder",
-    "denoising-autoencoder",
-    "imagenet",
-    "relative-context",
-    "motion",
-    "egomotion",
-    "kmeans-init",
-    "random",
-    "random-he",
-)
-
 
 @click.command()
-@click.option("--method", type=click.Choice(METHODS), required=True, help="The pretext method.")
+@click.option(
+    "--method",
+    type=click.Choice(program_names("cebench.pretrain")),
+    required=True,
+    help="The pretext method.",
+)
 @click.option(
     "--data",
     type=click.Path(path_type=Path),

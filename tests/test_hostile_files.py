@@ -23,7 +23,7 @@ from cebench.data.voc.devkit import VOC_CLASSES, VocYear, read_ids
 from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.results import read_detection_files, read_scores_csv
 from cebench.errors import InputError
-from cebench.weights.readers.torch_files import read_state_dict
+from cebench.weights.readers.state_dicts import read_state_dict
 
 pytestmark = pytest.mark.slow
 

@@ -133,6 +133,7 @@ def test_help_imports_only_click_and_the_standard_library(arguments: tuple[str, 
     assert foreign <= {"cebench", "click"}
 
 
+@pytest.mark.alone
 def test_help_takes_less_than_three_tenths_of_a_second() -> None:
     # Processor time, the least of five: what a waiting person sees on a machine that is not busy.
     spent = []

@@ -7,25 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cebench.run_options import run_options
+from cebench.run_options import program_names, run_options
 
 if TYPE_CHECKING:
     from .run import Request
 
-TASKS = (
-    "classification",
-    "linear-svm",
-    "low-shot-svm",
-    "detection",
-    "segmentation",
-    "inpainting",
-)
-ENGINES = ("native", "detectron2", "mmseg")
-"""The names in `run.TASKS` and in their `engines`, as strings: --help imports no torch."""
-
 
 @click.command()
-@click.option("--task", type=click.Choice(TASKS), required=True, help="What to measure.")
+@click.option(
+    "--task",
+    type=click.Choice(program_names("cebench.transfer")),
+    required=True,
+    help="What to measure.",
+)
 @click.option(
     "--weights",
     required=True,
@@ -40,10 +34,10 @@ ENGINES = ("native", "detectron2", "mmseg")
 )
 @click.option(
     "--engine",
-    type=click.Choice(ENGINES),
     default="native",
     show_default=True,
-    help="Whose code trains and predicts; another one, from the same weights, is a check.",
+    help="Whose code trains and predicts: native, or for a check from the same weights detectron2 "
+    "(detection) or mmseg (segmentation).",
 )
 @run_options
 def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> None:

@@ -1,35 +1,33 @@
-"""Frozen features for linear classifiers, and the linear SVMs on them.
+"""Frozen features: what linear classifiers and nearest neighbours see of an image.
 
 Source: Goyal, Mahajan, Gupta, Misra, ICCV 2019 (arXiv:1905.01235), section 5.1, and
-github.com/facebookresearch/fair_self_supervision_benchmark (tools/svm).
+github.com/facebookresearch/fair_self_supervision_benchmark (configs and tools/svm).
 """
 
-import warnings
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import AfterValidator
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.svm import LinearSVC
+from pydantic import AfterValidator, PositiveInt
 
 from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import Precision, autocast
 from cebench.errors import InputError
 from cebench.models.backbones import Backbone
+from cebench.models.layer_averages import Averaging
 from cebench.progress import progress
+from cebench.training.options import PrecisionOptions
 from cebench.weights.files import Preprocessing
 
-from .labelled_images import TrainAndTest
+from .labelled_images import ImageSetsRecipe, TrainAndTest, read_sets
+from .run_context import RunContext
 
 BATCH = 32
-POSITIVE_WEIGHT = 2
-PASSES = 2000
-COSTS = (0.01, 0.1, *(0.5**n for n in range(4, 20)))
-"""The benchmark's costs (svm_helper.py)."""
+
+Geometry = Literal["squash", "central-square"]
 
 
 def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -42,11 +40,45 @@ AllDifferent = AfterValidator(_all_different)
 """Validator of a recipe's tuple: each value is a file of predictions, or a fit, of its own."""
 
 
+class FrozenFeaturesRecipe(ImageSetsRecipe, PrecisionOptions):
+    """What is taken of an image (protocol ledger: frozen features)."""
+
+    geometry: Geometry = "squash"
+    """`squash`: the whole image as a square, whatever its aspect; `central-square` of it."""
+    short_side: PositiveInt = 256
+    """Images are resized to this shorter side before."""
+    averaging: Averaging = "windows"
+    """How a layer is averaged to about 9,000 numbers: the benchmark's overlapping `windows` where
+    it has some for the network, `adaptive` windows side by side elsewhere or for all."""
+
+    @property
+    def variant(self) -> str:
+        """Another geometry and another averaging are other protocols."""
+        parts = (
+            "central" if self.geometry == "central-square" else "",
+            "adaptive" if self.averaging == "adaptive" else "",
+            super().variant,
+        )
+        return "-".join(part for part in parts if part)
+
+
+def read_images(recipe: FrozenFeaturesRecipe, run_context: RunContext) -> TrainAndTest:
+    """`read_sets` by the recipe's geometry, of one data set only in a run directory."""
+    side = run_context.weights.sidecar.preprocessing.side
+    if recipe.geometry == "squash":
+        sets = read_sets(recipe, run_context.data, recipe.short_side, square=side)
+    else:
+        sets = read_sets(recipe, run_context.data, max(recipe.short_side, side))
+    run_context.run.check_data_fingerprint(sets.fingerprint)
+    return sets
+
+
 def layer_features(
     backbone: Backbone,
     preprocessing: Preprocessing,
     images: RaggedImages,
     layers: Sequence[str],
+    averaging: Averaging,
     device: torch.device,
     precision: Precision,
     label: str,
@@ -67,9 +99,10 @@ def layer_features(
             squares = images.integer_crops(index, y0, x0, flip, side, device)
             pixels = preprocessing(squares)
             with autocast(device, precision):
-                found = backbone.layer_values(pixels, tuple(layers))
+                found = backbone.layer_values(pixels, tuple(layers), averaging)
             for layer, values in found.items():
-                lengths = values.norm(dim=1, keepdim=True).clamp(min=1e-5)
+                # The benchmark's (svm_helper.py: normalize_features).
+                lengths = values.norm(dim=1, keepdim=True) + 1e-5
                 parts[layer].append((values / lengths).cpu())
             report(int(index[-1]) + 1, count)
     return {layer: torch.cat(part).numpy() for layer, part in parts.items()}
@@ -77,15 +110,18 @@ def layer_features(
 
 def features_of_sets(
     backbone: Backbone,
-    preprocessing: Preprocessing,
     sets: TrainAndTest,
     layers: Sequence[str],
-    device: torch.device,
-    precision: Precision,
+    recipe: FrozenFeaturesRecipe,
+    run_context: RunContext,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """`layer_features` of the train set and of the test set."""
+    preprocessing = run_context.weights.sidecar.preprocessing
+    device, precision, averaging = run_context.device, recipe.precision, recipe.averaging
     train, test = (
-        layer_features(backbone, preprocessing, part.images, layers, device, precision, label)
+        layer_features(
+            backbone, preprocessing, part.images, layers, averaging, device, precision, label
+        )
         for label, part in (("train features", sets.train), ("test features", sets.test))
     )
     return train, test
@@ -99,61 +135,9 @@ def check_layers(layers: Sequence[str], backbone: Backbone, name: str) -> None:
             raise InputError(f"{name}: has no layer {layer!r}; it has {known}")
 
 
-def project_onto_train_span(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both sets in coordinates of the span of `train`: fewer numbers, the same SVMs.
-
-    A linear SVM's weights lie in the span of its training features, and turning the axes changes
-    no inner product. (N, D) and (M, D) to (N, K) and (M, K) float64, K = min(N, D).
-    """
-    if train.shape[0] >= train.shape[1]:
-        return train.astype(np.float64), test.astype(np.float64)
-    axes, coordinates = np.linalg.qr(train.T.astype(np.float64))
-    return np.ascontiguousarray(coordinates.T), test @ axes
-
-
-def svm(cost: float) -> LinearSVC:
-    """The benchmark's SVM, not fitted: squared hinge, L2, the cost of a positive doubled."""
-    return LinearSVC(
-        C=cost, class_weight={1: POSITIVE_WEIGHT, -1: 1}, max_iter=PASSES, dual=True, random_state=0
-    )
-
-
-def fit_svm(features: np.ndarray, signs: np.ndarray, cost: float) -> LinearSVC:
-    """The SVM of `features` (N, K) with `signs` (N,), 1 and -1, each at least once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return svm(cost).fit(features, signs)
-
-
-def cross_validated_scores(
-    features: np.ndarray, signs: np.ndarray, costs: Sequence[float], folds: int
-) -> np.ndarray:
-    """Mean average precision over `folds` folds by each cost, (len(costs),); nan without folds.
-
-    A class with fewer positives or negatives than folds has as many folds; a single one cannot be
-    held out.
-    """
-    splits = min(folds, int((signs == 1).sum()), int((signs == -1).sum()))
-    if splits < 2:
-        return np.full(len(costs), np.nan)
-    # Without "raise" it would take a signal that stops the run for a fit that failed.
-    rules = {
-        "cv": StratifiedKFold(splits),
-        "scoring": "average_precision",
-        "error_score": "raise",
-    }
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        found = [cross_val_score(svm(cost), features, signs, **rules).mean() for cost in costs]
-    return np.array(found)
-
-
-def best_cost(costs: Sequence[float], scores: np.ndarray) -> float:
-    """The cost of the best score, the smallest of equals; the largest cost where none has one."""
-    known = sorted(zip(costs, scores.tolist(), strict=True))
-    if np.isnan(scores).any():
-        return max(costs)
-    return max(known, key=lambda pair: pair[1])[0]
+def predictions_file(folder: Path, name: str) -> Path:
+    """The file of a layer's or a draw's scores in the run directory `folder`."""
+    return folder / "predictions" / f"{name}.csv"
 
 
 def learnable(labels: np.ndarray) -> list[int]:

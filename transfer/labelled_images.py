@@ -70,8 +70,13 @@ def find_images(recipe: ImageSetsRecipe, data: Path) -> dict[str, list[Path]]:
     return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
 
 
-def read_sets(recipe: ImageSetsRecipe, data: Path, short_side: int | None = None) -> TrainAndTest:
-    """Decode both sets, at their own size or with the shorter side resized to `short_side`.
+def read_sets(
+    recipe: ImageSetsRecipe,
+    data: Path,
+    short_side: int | None = None,
+    square: int | None = None,
+) -> TrainAndTest:
+    """Decode both sets, at their own size or resized as `load_ragged` does.
 
     Raises:
         InputError: a list, an image or a label is absent, the sets share an image, or the test set
@@ -84,16 +89,15 @@ def read_sets(recipe: ImageSetsRecipe, data: Path, short_side: int | None = None
         for name, ids in ((recipe.train_set, train_ids), (recipe.test_set, test_ids))
     ]
     _warn_of_absent_classes(recipe, *labels)
-    train, test = (
-        LabelledImages(ids, _decoded(voc, ids, short_side, f"reading {part} images"), values)
-        for part, ids, values in zip(("train", "test"), (train_ids, test_ids), labels, strict=True)
-    )
+    parts = []
+    for part, ids, values in zip(("train", "test"), (train_ids, test_ids), labels, strict=True):
+        with progress(f"reading {part} images", "images") as report:
+            images = load_ragged(
+                photographs(voc, ids), short_side=short_side, square=square, report=report
+            )
+        parts.append(LabelledImages(ids, images, values))
+    train, test = parts
     return TrainAndTest(train, test, _fingerprint(voc, train, test))
-
-
-def _decoded(voc: VocYear, ids: list[str], short_side: int | None, label: str) -> RaggedImages:
-    with progress(label, "images") as report:
-        return load_ragged(photographs(voc, ids), short_side=short_side, report=report)
 
 
 def _ids(recipe: ImageSetsRecipe, voc: VocYear) -> tuple[list[str], list[str]]:

@@ -26,6 +26,7 @@ from cebench.weights.files import Weights, load_weights, random_weights
 from .classification.task import TASK as CLASSIFICATION
 from .detection.task import TASK as DETECTION
 from .inpainting.task import TASK as INPAINTING
+from .knn.task import TASK as KNN
 from .linear_svm.task import TASK as LINEAR_SVM
 from .low_shot_svm.task import TASK as LOW_SHOT_SVM
 from .run_context import Outcome, RunContext
@@ -37,6 +38,7 @@ TASKS = {
     "classification": CLASSIFICATION,
     "linear-svm": LINEAR_SVM,
     "low-shot-svm": LOW_SHOT_SVM,
+    "knn": KNN,
     "detection": DETECTION,
     "segmentation": SEGMENTATION,
     "inpainting": INPAINTING,

@@ -1,9 +1,8 @@
 """`cebench data proposals`: object proposals of VOC images, and how well they cover the objects."""
 
-import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from cebench.commands.json_output import json_option, print_result
 
+if TYPE_CHECKING:
     from cebench.data.proposals.files import Proposals
     from cebench.data.proposals.mat import Columns, Imported
     from cebench.data.proposals.selective_search import Mode
@@ -60,7 +59,7 @@ _OF_IMPORT = ("columns", "first_pixel")
 )
 @click.option("--columns", type=click.Choice(["xyxy", "yxyx"]), help="Of --import; else detected.")
 @click.option("--first-pixel", type=click.IntRange(0, 1), help="Of --import; else detected.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def proposals(
     devkit: Path,
     year: int,
@@ -96,7 +95,7 @@ def proposals(
     else:
         found = _search(voc, ids, out, mode, min_side, max_side)
     result = _report(found, annotations, without, facts, out)
-    click.echo(json.dumps(_finite(result), indent=2) if as_json else _table(result, year, facts))
+    print_result(result, as_json, lambda shown: _table(shown, year, facts))
 
 
 def _check_unused_options(*, importing: bool) -> None:
@@ -245,7 +244,7 @@ def _recall(
     return {**asdict(whole), "per_class": per_class}
 
 
-def _table(result: dict[str, Any], year: int, facts: "Sequence[tuple[str, Imported]]") -> str:
+def _table(result: Mapping[str, Any], year: int, facts: "Sequence[tuple[str, Imported]]") -> str:
     lines = [
         f"{name}: {file.reading}; {file.clipped} boxes clipped, {file.dropped} dropped"
         for name, file in facts
@@ -261,7 +260,7 @@ def _table(result: dict[str, Any], year: int, facts: "Sequence[tuple[str, Import
     return "\n".join([*lines, *(_recall_lines(result) if "per_class" in result else ())])
 
 
-def _recall_lines(result: dict[str, Any]) -> list[str]:
+def _recall_lines(result: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{'class':<14}{'recall 0.5 %':>14}{'recall 0.7 %':>14}{'best IoU %':>12}{'objects':>9}"
     ]
@@ -272,15 +271,3 @@ def _recall_lines(result: dict[str, Any]) -> list[str]:
         first, second, third = shown
         lines.append(f"{name:<14}{first:>14}{second:>14}{third:>12}{row['objects']:>9}")
     return lines
-
-
-def _finite(result: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no nan: it becomes null."""
-    return {
-        key: _finite(value)
-        if isinstance(value, dict)
-        else None
-        if isinstance(value, float) and math.isnan(value)
-        else value
-        for key, value in result.items()
-    }

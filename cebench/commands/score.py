@@ -1,6 +1,5 @@
 """`cebench score`: score files that any program wrote, in the devkit's formats or as images."""
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cebench.commands.groups import SuggestingGroup
+from cebench.commands.json_output import json_option, print_result
+from cebench.commands.score_inpainting import inpainting
 
 if TYPE_CHECKING:
     import numpy as np
 
     from cebench.data.voc.devkit import VocYear
-    from cebench.inpainting.pairs import InpaintingPair
     from cebench.metrics.detection import Objects
-    from cebench.metrics.inpainting import InpaintingSums, SsimWindow
 
 _PATH = click.Path(path_type=Path)
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -40,13 +38,38 @@ def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], C
     return decorate
 
 
-@click.group(cls=SuggestingGroup)
-def score() -> None:
+@click.group(cls=SuggestingGroup, invoke_without_command=True, no_args_is_help=True)
+@click.option(
+    "--all",
+    "stored",
+    multiple=True,
+    type=_PATH,
+    metavar="RESULTS",
+    help="Score what runs or a bundle have stored by every definition of what it measures.",
+)
+@json_option
+@click.pass_context
+def score(ctx: click.Context, stored: tuple[Path, ...], as_json: bool) -> None:
     """Score files that any program wrote.
 
     Fractions and decibels are printed in JSON (--json; null where a number is undefined or
     infinite), percent and decibels in the tables.
     """
+    if not stored:
+        if as_json:
+            raise click.UsageError(f"put --json behind {ctx.invoked_subcommand}, or give --all")
+        return
+    if ctx.invoked_subcommand is not None:
+        raise click.UsageError(f"--all scores by itself; leave out {ctx.invoked_subcommand}")
+    from cebench.commands.report import sensitivity_text
+    from cebench.reporting.results import read_results
+    from cebench.reporting.tables import build_tables
+
+    tables = build_tables(read_results(stored))
+    click.echo(sensitivity_text(tables, "json" if as_json else "markdown"), nl=False)
+
+
+score.add_command(inpainting)
 
 
 @score.command()
@@ -59,7 +82,7 @@ def score() -> None:
     help="Overlap that a right detection exceeds.",
 )
 @_voc_options(2007, "test")
-@_JSON
+@json_option
 def detection(
     detections: Path, iou: float, data: Path, year: int, image_set: str, as_json: bool
 ) -> None:
@@ -92,7 +115,7 @@ def detection(
         },
         "images": len(ids),
     }
-    _print(result, as_json, _per_class_table)
+    print_result(result, as_json, _per_class_table)
 
 
 def _objects(voc: "VocYear", ids: list[str]) -> "Objects":
@@ -105,7 +128,7 @@ def _objects(voc: "VocYear", ids: list[str]) -> "Objects":
 @score.command()
 @click.option("--predictions", type=_PATH, required=True, help="Folder of <id>.png label images.")
 @_voc_options(2012, "val")
-@_JSON
+@json_option
 def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_json: bool) -> None:
     """Mean IoU and pixel accuracies of label images, from one confusion matrix of the set.
 
@@ -142,7 +165,7 @@ def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_js
         },
         "images": len(ids),
     }
-    _print(result, as_json, _per_class_table)
+    print_result(result, as_json, _per_class_table)
 
 
 def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
@@ -169,104 +192,9 @@ def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
 
 
 @score.command()
-@click.option("--predictions", type=_PATH, required=True, help="Folder of predicted images.")
-@click.option("--targets", type=_PATH, required=True, help="Folder of true images, same stems.")
-@click.option("--hole", metavar="center:SIDE", help="A centred square hole of SIDE pixels.")
-@click.option("--masks", type=_PATH, help="Folder of hole masks, same stems; black = visible.")
-@click.option(
-    "--mask-threshold",
-    type=click.IntRange(1, 255),
-    help="Least brightness (0..255) of a missing pixel of masks with soft edges.  [default: 128]",
-)
-@click.option("--size", type=click.IntRange(min=7), help="Shrink everything to SIZE x SIZE first.")
-@click.option(
-    "--ssim-window",
-    type=click.Choice(["uniform", "gaussian"]),
-    default="uniform",
-    show_default=True,
-    help="uniform: scikit-image's default; gaussian: that of Wang et al., 2004.",
-)
-@_JSON
-def inpainting(
-    predictions: Path,
-    targets: Path,
-    hole: str | None,
-    masks: Path | None,
-    mask_threshold: int | None,
-    size: int | None,
-    ssim_window: "SsimWindow",
-    as_json: bool,
-) -> None:
-    """L1, L2, PSNR and SSIM of predicted images, in the hole and over the whole image.
-
-    Predictions are scored as they are: nothing is pasted. Pixels are scaled to [0, 1]. SIDE counts
-    pixels after --size, which averages areas (masks: nearest pixel). With --masks the errors are
-    also given by the share of the image that is missing, in tenths.
-    """
-    from collections import defaultdict
-    from dataclasses import asdict
-
-    from cebench.inpainting.pairs import read_inpainting_pairs
-    from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
-
-    region = _region(hole, masks)
-    by_tenth: dict[int, InpaintingSums] = defaultdict(InpaintingSums)
-    for pair in read_inpainting_pairs(predictions, targets, region, size, mask_threshold):
-        _warn_of_inverted_mask(pair)
-        by_tenth[_tenth(pair.hole)] += _pair_sums(pair, ssim_window)
-    result = asdict(inpainting_scores(sum(by_tenth.values(), InpaintingSums())))
-    if masks is not None:
-        result["by_missing_share"] = [
-            {"above": tenth / 10, "up_to": (tenth + 1) / 10, **asdict(inpainting_scores(sums))}
-            for tenth, sums in sorted(by_tenth.items())
-        ]
-    _print(result, as_json, _inpainting_table)
-
-
-def _region(hole: str | None, masks: Path | None) -> Path | int:
-    if masks is not None and hole is None:
-        return masks
-    if hole is None or masks is not None:
-        raise click.UsageError("give either --hole center:SIDE or --masks DIR")
-    kind, _, side = hole.partition(":")
-    if kind != "center" or not side.isdecimal() or int(side) == 0:
-        raise click.UsageError(f"--hole {hole}: expected center:SIDE, such as center:56")
-    return int(side)
-
-
-def _tenth(hole: "np.ndarray") -> int:
-    """0 if up to a tenth of the image is missing, 1 up to two tenths, ..."""
-    return (10 * int(hole.sum()) - 1) // hole.size
-
-
-def _warn_of_inverted_mask(pair: "InpaintingPair") -> None:
-    """One line on stderr where the prediction is perfect in the hole and wrong around it."""
-    differs = (pair.prediction != pair.target).any(axis=2)
-    if differs.any() and not differs[pair.hole].any():
-        click.echo(
-            f"warning: {pair.path} differs from its target outside the hole only; is the mask "
-            "inverted? White is missing",
-            err=True,
-        )
-
-
-def _pair_sums(pair: "InpaintingPair", ssim_window: "SsimWindow") -> "InpaintingSums":
-    from cebench.errors import InputError
-    from cebench.metrics.inpainting import inpainting_sums
-
-    prediction, target = (
-        image.transpose(2, 0, 1)[None] / 255 for image in (pair.prediction, pair.target)
-    )
-    try:
-        return inpainting_sums(prediction, target, pair.hole[None], ssim_window)
-    except ValueError as error:
-        raise InputError(f"{pair.path}: {error}") from error
-
-
-@score.command()
 @click.option("--scores", type=_PATH, required=True, help="CSV: `image` and a column per class.")
 @_voc_options(2007, "test")
-@_JSON
+@json_option
 def classification(scores: Path, data: Path, year: int, image_set: str, as_json: bool) -> None:
     """Average precision of classification scores, by three definitions.
 
@@ -284,7 +212,7 @@ def classification(scores: Path, data: Path, year: int, image_set: str, as_json:
     values, labels = read_scores_csv(scores, ids), voc.class_labels(image_set, ids)
     summary = classification_summary(values, labels, VOC_CLASSES)
     _warn_of_small_scores(values, labels, summary["mean_ap_sklearn"])
-    _print(summary, as_json, _per_class_table)
+    print_result(summary, as_json, _per_class_table)
 
 
 def _warn_of_small_scores(scores: "np.ndarray", labels: "np.ndarray", mean_ap: float) -> None:
@@ -306,22 +234,6 @@ def _warn_of_small_scores(scores: "np.ndarray", labels: "np.ndarray", mean_ap: f
             f"{100 * plain:.1f} %; give logits, or multiply the scores",
             err=True,
         )
-
-
-def _print(
-    result: Mapping[str, Any], as_json: bool, table: Callable[[Mapping[str, Any]], str]
-) -> None:
-    shown = json.dumps(_finite(result), indent=2, allow_nan=False) if as_json else table(result)
-    click.echo(shown)
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no nan and no infinity: both become null."""
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return value if not isinstance(value, float) or math.isfinite(value) else None
 
 
 def _per_class_table(result: Mapping[str, Any]) -> str:
@@ -356,22 +268,3 @@ def _cell(value: float) -> str:
     if isinstance(value, int):
         return str(value)
     return "-" if math.isnan(value) else f"{100 * value:.1f}"
-
-
-def _inpainting_table(result: Mapping[str, Any]) -> str:
-    lines = [f"{'':<24}{'hole':>8}{'image':>8}"]
-    for key in result["hole"]:
-        percent = key in ("mean_l1", "mean_l2")
-        scale, digits = (100, 2) if percent else (1, 3 if key == "ssim" else 2)
-        cells = [f"{scale * result[region][key]:>8.{digits}f}" for region in ("hole", "image")]
-        lines.append(f"{key + (' %' if percent else ''):<24}{''.join(cells)}")
-    lines.append(f"{'images':<24}{result['images']:>8}")
-    shares = result.get("by_missing_share", [])
-    if shares:
-        names = ("images", "L1 % hole", "L2 % hole", "PSNR hole")
-        lines += ["", f"{'missing':<16}" + "".join(f"{name:>12}" for name in names)]
-    for part in shares:
-        hole, share = part["hole"], f"{100 * part['above']:.0f} to {100 * part['up_to']:.0f} %"
-        values = (100 * hole["mean_l1"], 100 * hole["mean_l2"], hole["psnr_per_image_mean_db"])
-        lines.append(f"{share:<16}{part['images']:>12}" + "".join(f"{v:>12.2f}" for v in values))
-    return "\n".join(lines)

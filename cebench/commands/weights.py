@@ -94,7 +94,7 @@ def import_(*, as_json: bool, **given: Any) -> None:
     \b
     cebench weights import ce_features.caffemodel --like context-encoder --out weights/context
     cebench weights import resnet.pth --as torchvision/resnet50 --method moco \
-        --prefix module.encoder_q. --out weights/moco
+    --prefix module.encoder_q. --out weights/moco
     """
     from dataclasses import asdict
 

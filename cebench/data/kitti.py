@@ -31,6 +31,7 @@ class CameraClip:
 
     @property
     def name(self) -> str:
+        """The sequence and the camera, `SEQUENCE/CAMERA`."""
         return f"{self.sequence}/{self.camera}"
 
     def part(self, start: int, stop: int) -> "CameraClip":

@@ -27,6 +27,7 @@ class GridLayout:
 
     @property
     def step(self) -> int:
+        """From one place of the grid to the next, in pixels."""
         return self.patch_side + self.gap
 
     @property

@@ -14,6 +14,8 @@ from cebench.errors import InputError
 
 
 class InpaintingPair(NamedTuple):
+    """A predicted image, the true one and the hole between them."""
+
     path: Path
     """The predicted image's file."""
     prediction: np.ndarray

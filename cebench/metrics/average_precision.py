@@ -103,14 +103,17 @@ class MultilabelScores:
 
     @property
     def mean_ap_sklearn(self) -> float:
+        """Mean of the step-wise average precision over the classes."""
         return mean_of_defined(self.ap_sklearn)
 
     @property
     def mean_ap_voc07_11pt(self) -> float:
+        """Mean of VOC2007's 11-point average precision over the classes."""
         return mean_of_defined(self.ap_voc07_11pt)
 
     @property
     def mean_ap_area(self) -> float:
+        """Mean of the area under the interpolated curve over the classes."""
         return mean_of_defined(self.ap_area)
 
 

@@ -64,6 +64,8 @@ class RegionScores:
 
 @dataclass(frozen=True)
 class InpaintingScores:
+    """Scores in the hole and over the whole image, and how many images they are of."""
+
     hole: RegionScores
     image: RegionScores
     images: int

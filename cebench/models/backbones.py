@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.models.caffenet import POOL5_FEATURES, CaffeNetTrunk, PoolFreeTrunk
+from cebench.models.layer_averages import Averaging, averaged, windows_of
 
 TrunkArchitecture = Literal["caffenet-trunk", "caffenet-trunk-pool-free", "caffenet-trunk-nogroups"]
 CAFFENET: TrunkArchitecture = "caffenet-trunk"
@@ -23,9 +24,6 @@ CAFFENET_POOL_FREE: TrunkArchitecture = "caffenet-trunk-pool-free"
 CAFFENET_WITHOUT_GROUPS: TrunkArchitecture = "caffenet-trunk-nogroups"
 """CaffeNet whose conv2, conv4 and conv5 see all channels, as Doersch et al. train it."""
 LIBRARIES = ("torchvision", "timm")
-SVM_VALUES = 9216
-"""About how many numbers a layer is averaged down to for a linear SVM: those of pool5."""
-
 _CAFFENET_LAYERS = {f"conv{n}": f"conv{n}" for n in range(1, 6)}
 _ALEXNET_LAYERS = {f"conv{n}": f"features.{i}" for n, i in enumerate((1, 4, 7, 9, 11), start=1)}
 _RESNET_STAGES = {f"conv{n + 1}": f"layer{n}" for n in range(1, 5)}
@@ -56,16 +54,15 @@ class Backbone:
         """Names that `layer_values` takes, from the input upwards."""
         return (*self.layers, "pool5")
 
-    def layer_values(self, images: Tensor, names: tuple[str, ...]) -> dict[str, Tensor]:
-        """The layers `names` of images, each averaged to about 9,216 numbers: (N, D) float32.
-
-        A map of C channels is averaged to the square of side round(sqrt(9216 / C)), as Goyal et
-        al. do (ICCV 2019, 1905.01235, section 5.1: "close to 9000").
-        """
+    def layer_values(
+        self, images: Tensor, names: tuple[str, ...], averaging: Averaging = "windows"
+    ) -> dict[str, Tensor]:
+        """The layers `names` of images, each averaged to about 9,000 numbers: (N, D) float32."""
         places = {name: place for name, place in self.layers.items() if name in names}
+        windows = windows_of(self.architecture) if averaging == "windows" else {}
         pool5, found = module_outputs(self.trunk, images, places)
-        values = {name: _averaged(F.relu(output)) for name, output in found.items()}
-        values["pool5"] = _averaged(pool5)
+        values = {name: averaged(F.relu(map_), windows.get(name)) for name, map_ in found.items()}
+        values["pool5"] = averaged(pool5)
         return {name: values[name] for name in names}
 
     def feature_maps(self, images: Tensor) -> dict[int, Tensor]:
@@ -327,10 +324,3 @@ def _stride(layer: nn.Module) -> int:
     if not isinstance(layer, nn.Conv2d | nn.MaxPool2d):
         return 1
     return layer.stride[0] if isinstance(layer.stride, tuple) else layer.stride
-
-
-def _averaged(values: Tensor) -> Tensor:
-    if values.ndim == 4:
-        side = max(1, round((SVM_VALUES / values.shape[1]) ** 0.5))
-        values = F.adaptive_avg_pool2d(values, min(side, *values.shape[2:]))
-    return values.flatten(1).float()

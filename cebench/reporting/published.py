@@ -10,6 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
+    """One column of a table: a metric, its unit and what its rows share."""
+
     id: str
     label: str
     metric: str
@@ -39,6 +41,8 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
+    """One row of a table: a method or a way of filling."""
+
     id: str
     label: str
     supervision: str = ""
@@ -47,6 +51,8 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
+    """One number that the paper prints, and its cell."""
+
     table: str
     row: str
     column: str
@@ -83,9 +89,11 @@ class Layout:
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
+    """All tables and the paper's numbers in them."""
+
     paper: str
     layouts: dict[str, Layout]
-    """By table id: "1" and "2", and "linear" and "low-shot", which the paper lacks."""
+    """By table id: "1" and "2", and "linear", "low-shot" and "knn", which the paper lacks."""
     numbers: tuple[Number, ...]
 
 

@@ -26,6 +26,8 @@ class QuotedGroup(_Frozen):
 
 
 class QuotedColumn(_Frozen):
+    """One task and data set for which papers quote numbers."""
+
     id: Text
     """That of `published.toml` where this project measures it too."""
     label: Text
@@ -33,6 +35,8 @@ class QuotedColumn(_Frozen):
 
 
 class QuotedRow(_Frozen):
+    """One method for which papers quote numbers."""
+
     id: Text
     """That of `published.toml` where the paper has the row too, plus a suffix for a variant."""
     label: Text
@@ -41,6 +45,8 @@ class QuotedRow(_Frozen):
 
 
 class QuotedNumber(_Frozen):
+    """One quoted number, its cell and the papers that quote it."""
+
     row: Text
     column: Text
     percent: float = Field(gt=0, lt=100)
@@ -57,6 +63,8 @@ class Conflict(_Frozen):
 
 
 class Quoted(_Frozen):
+    """All quoted numbers, in groups of columns, with sources and conflicts."""
+
     checked: bool
     """Whether the numbers were compared with the papers' PDFs by a person."""
     sources: dict[str, Text]

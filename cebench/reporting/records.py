@@ -164,7 +164,7 @@ class Record:
 
     schema: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
     table: Text
-    """Where its numbers stand: the paper's table "1" or "2", `linear` or `low-shot`."""
+    """Where its numbers stand: the paper's table "1" or "2", `linear`, `low-shot`, `knn`."""
     task: Text
     """The task of a transfer, or `pretraining`."""
     protocol: Text

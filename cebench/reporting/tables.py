@@ -29,6 +29,8 @@ _COLUMNS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
+    """One table's layout and its numbers, measured and published."""
+
     layout: Layout
     numbers: tuple[Number, ...]
     """Each once."""

@@ -2,41 +2,22 @@ import gzip
 import json
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from skimage.metrics import peak_signal_noise_ratio
+from scoring import mistake_of, scores_of
 
 from cebench.commands.score import score
 from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOC_CLASSES, VocYear
 from cebench.data.voc.palette import voc_palette
 from cebench.data.voc.results import DetectionRows, write_detection_files, write_scores_csv
-from cebench.errors import InputError
 
 # `tiny_voc` (tests/conftest.py) has one dog in 000001 at the devkit's 11 21 30 40 and a difficult
 # one in 000002, one person in 000002 at 5 6 5 6 and a difficult one in 000001.
 IDS = ["000001", "000002", "000003"]
 DOG, PERSON = VOC_CLASSES.index("dog"), VOC_CLASSES.index("person")
-
-
-def _json(runner: CliRunner, *arguments: object) -> dict[str, Any]:
-    result = runner.invoke(score, [*map(str, arguments), "--json"], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
-
-
-def _mistake(runner: CliRunner, *arguments: object) -> str:
-    """The one line that the command line prints for a user's mistake."""
-    result = runner.invoke(score, [*map(str, arguments), "--json"])
-    assert isinstance(result.exception, InputError), result.output
-    assert result.stdout == ""
-    message = str(result.exception)
-    assert "\n" not in message
-    return message
 
 
 def _write_detections(folder: Path, **lines: str) -> Path:
@@ -60,7 +41,7 @@ def test_detection_of_tiny_devkit_solved_by_hand(
         person="000002 0.5 5 6 5 6\n",
         cat="000003 0.5 5 6 5 6\n",
     )
-    found = _json(runner, "detection", "--detections", folder, "--data", tiny_voc)
+    found = scores_of(runner, "detection", "--detections", folder, "--data", tiny_voc)
     dog = {"ap_voc07_11pt": 0.5, "ap_area": 0.5, "objects": 1, "detections": 3}
     assert found["per_class"]["dog"] == dog
     assert found["per_class"]["person"]["ap_area"] == 1.0
@@ -79,7 +60,7 @@ def test_the_overlap_that_is_asked_for_is_an_option(
     folder = _write_detections(tmp_path / "found", dog="000001 0.8 11 21 30 36\n")
     arguments = ("detection", "--detections", folder, "--data", tiny_voc, "--iou")
     for iou, expected in (("0.75", 1.0), ("0.8", 0.0)):
-        found = _json(runner, *arguments, iou)
+        found = scores_of(runner, *arguments, iou)
         assert found["per_class"]["dog"]["ap_area"] == expected
     assert runner.invoke(score, [*map(str, arguments), "1"]).exit_code == 2
 
@@ -91,7 +72,7 @@ def test_detection_files_may_be_compressed(
     for path in list(folder.iterdir()):
         Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
-    found = _json(runner, "detection", "--detections", folder, "--data", tiny_voc)
+    found = scores_of(runner, "detection", "--detections", folder, "--data", tiny_voc)
     assert found["per_class"]["dog"]["ap_area"] == 1.0
 
 
@@ -106,7 +87,7 @@ def test_detection_of_a_list_file_reads_the_files_of_its_name(
     line = (tmp_path / "found" / "comp4_det_mine_person.txt").read_text()
     assert line == "000002 0.5 5.0 6.0 5.0 6.0\n"
     arguments = ("--data", tiny_voc, "--image-set", tmp_path / "mine.txt")
-    found = _json(runner, "detection", "--detections", tmp_path / "found", *arguments)
+    found = scores_of(runner, "detection", "--detections", tmp_path / "found", *arguments)
     assert found["per_class"]["person"]["ap_voc07_11pt"] == 1.0
     assert found["images"] == 1
 
@@ -124,22 +105,22 @@ def test_bad_detection_line_is_named(
     runner: CliRunner, tmp_path: Path, tiny_voc: Path, line: str, message: str
 ) -> None:
     folder = _write_detections(tmp_path / "found", dog=f"000001 1 1 2 3 4\n{line}\n")
-    assert message in _mistake(runner, "detection", "--detections", folder, "--data", tiny_voc)
+    assert message in mistake_of(runner, "detection", "--detections", folder, "--data", tiny_voc)
 
 
 def test_missing_detection_files_are_named(
     runner: CliRunner, tmp_path: Path, tiny_voc: Path
 ) -> None:
     arguments = ("detection", "--data", tiny_voc, "--detections")
-    assert "nowhere is no folder" in _mistake(runner, *arguments, tmp_path / "nowhere")
+    assert "nowhere is no folder" in mistake_of(runner, *arguments, tmp_path / "nowhere")
     folder = _write_detections(tmp_path / "found")
     (folder / "comp3_det_test_cat.txt").write_text("")
-    assert "keep one of them" in _mistake(runner, *arguments, folder)
+    assert "keep one of them" in mistake_of(runner, *arguments, folder)
     (folder / "comp3_det_test_cat.txt").unlink()
     (folder / "comp4_det_test_cat.txt").unlink()
-    assert "no file *_det_test_cat.txt" in _mistake(runner, *arguments, folder)
+    assert "no file *_det_test_cat.txt" in mistake_of(runner, *arguments, folder)
     (folder / "comp4_det_test_cat.txt.gz").write_bytes(b"\x1f\x8b broken")
-    assert "comp4_det_test_cat.txt.gz is no readable text" in _mistake(runner, *arguments, folder)
+    assert "comp4_det_test_cat.txt.gz is no readable text" in mistake_of(runner, *arguments, folder)
 
 
 # Segmentation
@@ -169,7 +150,7 @@ def test_segmentation_of_tiny_devkit_solved_by_hand(
     labels = np.zeros((60, 80), dtype=np.uint8)
     labels[19:30, 9:31] = 12
     _write_labels(tmp_path / "found" / "000001.png", labels, palette)
-    found = _json(runner, *_segmentation(tiny_voc, tmp_path / "found"))
+    found = scores_of(runner, *_segmentation(tiny_voc, tmp_path / "found"))
     assert found["per_class"]["dog"] == {"iou": 0.5, "accuracy": 0.5, "pixels": 400}
     background = 4316 / (4316 + 200)
     assert found["per_class"]["background"]["iou"] == pytest.approx(background)
@@ -185,159 +166,21 @@ def test_segmentation_of_tiny_devkit_solved_by_hand(
 def test_bad_label_images_are_named(runner: CliRunner, tmp_path: Path, tiny_voc: Path) -> None:
     folder = tmp_path / "found"
     arguments = _segmentation(tiny_voc, folder)
-    assert "found is no folder" in _mistake(runner, *arguments)
+    assert "found is no folder" in mistake_of(runner, *arguments)
     folder.mkdir()
-    assert "000001.png does not exist" in _mistake(runner, *arguments)
+    assert "000001.png does not exist" in mistake_of(runner, *arguments)
     _write_labels(folder / "000001.png", np.zeros((60, 81), np.uint8))
-    assert "000001.png has (60, 81) pixels" in _mistake(runner, *arguments)
+    assert "000001.png has (60, 81) pixels" in mistake_of(runner, *arguments)
     _write_labels(folder / "000001.png", np.full((60, 80), 21, np.uint8))
-    assert "000001.png: predicted label 21, expected 0..20" in _mistake(runner, *arguments)
+    assert "000001.png: predicted label 21, expected 0..20" in mistake_of(runner, *arguments)
     behind_void = np.zeros((60, 80), np.uint8)
     behind_void[19, 9] = 99
     _write_labels(folder / "000001.png", behind_void)
-    assert "000001.png: predicted label 99, expected 0..20" in _mistake(runner, *arguments)
+    assert "000001.png: predicted label 99, expected 0..20" in mistake_of(runner, *arguments)
     _write_labels(folder / "000001.png", np.full((60, 80, 3), (9, 8, 7), np.uint8))
-    assert "000001.png: the colour (9, 8, 7) is none of VOC's" in _mistake(runner, *arguments)
+    assert "000001.png: the colour (9, 8, 7) is none of VOC's" in mistake_of(runner, *arguments)
     (folder / "000001.png").write_bytes(b"no image")
-    assert "000001.png is not an image" in _mistake(runner, *arguments)
-
-
-# Inpainting
-
-
-def _write_pair(tmp_path: Path, size: int = 20) -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    target = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
-    prediction = np.clip(target + rng.integers(-30, 31, target.shape), 0, 255).astype(np.uint8)
-    for folder, image in (("true", target), ("found", prediction)):
-        (tmp_path / folder).mkdir()
-        Image.fromarray(image).save(tmp_path / folder / "a.png")
-    return prediction, target
-
-
-def _inpainting(tmp_path: Path) -> tuple[object, ...]:
-    return "inpainting", "--predictions", tmp_path / "found", "--targets", tmp_path / "true"
-
-
-def test_inpainting_of_a_central_hole_equals_scikit_image(
-    runner: CliRunner, tmp_path: Path
-) -> None:
-    prediction, target = _write_pair(tmp_path)
-    found = _json(runner, *_inpainting(tmp_path), "--hole", "center:8")
-    inside = np.s_[6:14, 6:14]
-    error = (prediction[inside].astype(np.float64) - target[inside]) / 255
-    assert found["hole"]["mean_l1"] == pytest.approx(np.abs(error).mean(), abs=1e-14)
-    assert found["hole"]["mean_l2"] == pytest.approx((error**2).mean(), abs=1e-14)
-    psnr = peak_signal_noise_ratio(target[inside], prediction[inside], data_range=255)
-    assert found["hole"]["psnr_per_image_mean_db"] == pytest.approx(psnr, abs=1e-10)
-    assert found["hole"]["psnr_pooled_db"] == pytest.approx(psnr, abs=1e-10)
-    assert found["image"]["psnr_pooled_db"] == pytest.approx(
-        peak_signal_noise_ratio(target, prediction, data_range=255), abs=1e-10
-    )
-    assert 0 < found["hole"]["ssim"] < 1
-    assert found["images"] == 1
-
-
-def test_mask_of_the_same_square_gives_the_same_numbers(runner: CliRunner, tmp_path: Path) -> None:
-    _write_pair(tmp_path)
-    mask = np.zeros((20, 20), dtype=np.uint8)
-    mask[6:14, 6:14] = 1
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
-    by_mask = _json(runner, *_inpainting(tmp_path), "--masks", tmp_path / "masks")
-    (part,) = by_mask.pop("by_missing_share")
-    assert by_mask == _json(runner, *_inpainting(tmp_path), "--hole", "center:8")
-    # 64 of 400 pixels are 16 %.
-    assert part == {"above": 0.1, "up_to": 0.2, **by_mask}
-
-
-def test_errors_are_binned_by_the_share_that_is_missing(runner: CliRunner, tmp_path: Path) -> None:
-    # Of 100 pixels 10, 11 and 12 are missing, and off by 51, 102 and 153 of 255.
-    for folder in ("true", "found", "masks"):
-        (tmp_path / folder).mkdir()
-    for name, missing, error in (("a", 10, 51), ("b", 11, 102), ("c", 12, 153)):
-        mask = (np.arange(100) < missing).reshape(10, 10)
-        Image.fromarray(np.zeros((10, 10), np.uint8)).save(tmp_path / "true" / f"{name}.png")
-        for folder, value in (("found", error), ("masks", 255)):
-            pixels = (mask * value).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
-    arguments = (*_inpainting(tmp_path), "--masks", tmp_path / "masks")
-    few, more = _json(runner, *arguments)["by_missing_share"]
-    assert (few["above"], few["up_to"], few["images"]) == (0.0, 0.1, 1)
-    assert (more["above"], more["up_to"], more["images"]) == (0.1, 0.2, 2)
-    assert few["hole"]["mean_l1"] == pytest.approx(0.2)
-    assert more["hole"]["mean_l1"] == pytest.approx((11 * 0.4 + 12 * 0.6) / 23)
-    table = runner.invoke(score, [*map(str, arguments)], catch_exceptions=False).stdout
-    assert "10 to 20 %                 2" in table
-
-
-def test_size_averages_areas_of_what_is_larger(runner: CliRunner, tmp_path: Path) -> None:
-    # The target is 2 x 2 blocks of values 0 and 2: averaged by area they are 1 everywhere.
-    _write_pair(tmp_path, size=10)
-    blocks = np.tile(np.array([[0, 2], [2, 0]], np.uint8), (10, 10))
-    Image.fromarray(blocks).save(tmp_path / "true" / "a.png")
-    Image.fromarray(np.ones((10, 10), np.uint8)).save(tmp_path / "found" / "a.png")
-    found = _json(runner, *_inpainting(tmp_path), "--hole", "center:4", "--size", 10)
-    assert found["image"]["mean_l1"] == 0.0
-
-
-def test_perfect_prediction_prints_null_in_json_and_inf_in_the_table(
-    runner: CliRunner, tmp_path: Path
-) -> None:
-    _write_pair(tmp_path)
-    arguments = [*_inpainting(tmp_path), "--hole", "center:8"]
-    arguments[2] = arguments[4]
-    found = _json(runner, *arguments)
-    assert found["hole"]["psnr_per_image_mean_db"] is None
-    assert (found["hole"]["mean_l1"], found["hole"]["ssim"]) == (0.0, 1.0)
-    result = runner.invoke(score, [*map(str, arguments)], catch_exceptions=False)
-    assert "inf" in result.stdout
-
-
-def test_inpainting_files_that_do_not_fit_are_named(runner: CliRunner, tmp_path: Path) -> None:
-    _write_pair(tmp_path)
-    arguments = (*_inpainting(tmp_path), "--hole", "center:8")
-    extra = tmp_path / "found" / "b.png"
-    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(extra)
-    assert f"{tmp_path / 'true'} has no image named b" in _mistake(runner, *arguments)
-    extra.rename(tmp_path / "found" / "a.bmp")
-    assert "have one name" in _mistake(runner, *arguments)
-    (tmp_path / "found" / "a.bmp").unlink()
-    assert "does not fit" in _mistake(runner, *arguments, "--hole", "center:21")
-    Image.fromarray(np.zeros((21, 20, 3), np.uint8)).save(tmp_path / "found" / "a.png")
-    assert "a.png is 20 x 21, its target 20 x 20; give --size" in _mistake(runner, *arguments)
-
-
-@pytest.mark.parametrize(
-    ("mask", "problem"),
-    [
-        (np.zeros((20, 20)), "a.png: the mask marks every pixel as visible"),
-        (np.full((20, 20), 255), "a.png: the mask marks every pixel as missing"),
-        (np.eye(21, 20) * 255, "a.png is 20 x 21, its target 20 x 20; give --size"),
-    ],
-    ids=["empty", "full", "size"],
-)
-def test_odd_masks_are_named(
-    runner: CliRunner, tmp_path: Path, mask: np.ndarray, problem: str
-) -> None:
-    _write_pair(tmp_path)
-    (tmp_path / "masks").mkdir()
-    Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "masks" / "a.png")
-    message = _mistake(runner, *_inpainting(tmp_path), "--masks", tmp_path / "masks")
-    assert str(tmp_path / "masks") in message
-    assert problem in message
-
-
-@pytest.mark.parametrize(
-    "options",
-    [[], ["--hole", "center:8", "--masks", "m"], ["--hole", "left:8"], ["--hole", "center:0"]],
-)
-def test_hole_must_be_given_once_and_be_understood(
-    runner: CliRunner, tmp_path: Path, options: list[str]
-) -> None:
-    result = runner.invoke(score, [*map(str, _inpainting(tmp_path)), *options])
-    assert result.exit_code == 2
-    assert "center:SIDE" in result.stderr
+    assert "000001.png is not an image" in mistake_of(runner, *arguments)
 
 
 # Classification
@@ -355,7 +198,7 @@ def test_classification_of_tiny_devkit_solved_by_hand(
     scores = np.zeros((3, 20))
     scores[:, DOG] = [0.1, 9.0, 0.2]
     write_scores_csv(tmp_path / "scores.csv", IDS, scores)
-    found = _json(runner, *_classification(tiny_voc, tmp_path / "scores.csv"))
+    found = scores_of(runner, *_classification(tiny_voc, tmp_path / "scores.csv"))
     for name in ("dog", "person"):
         row = found["per_class"][name]
         assert (row["positives"], row["images"]) == (1, 2)
@@ -409,7 +252,8 @@ def test_order_of_csv_rows_and_columns_does_not_matter(
     write_scores_csv(tmp_path / "a.csv", IDS, scores)
     write_scores_csv(tmp_path / "b.csv", IDS[::-1], scores[::-1, ::-1], VOC_CLASSES[::-1])
     first, second = (
-        _json(runner, *_classification(tiny_voc, tmp_path / name)) for name in ("a.csv", "b.csv")
+        scores_of(runner, *_classification(tiny_voc, tmp_path / name))
+        for name in ("a.csv", "b.csv")
     )
     assert first == second
 
@@ -417,7 +261,7 @@ def test_order_of_csv_rows_and_columns_does_not_matter(
 def test_bad_score_tables_are_named(runner: CliRunner, tmp_path: Path, tiny_voc: Path) -> None:
     path = tmp_path / "scores.csv"
     arguments = _classification(tiny_voc, path)
-    assert "scores.csv does not exist" in _mistake(runner, *arguments)
+    assert "scores.csv does not exist" in mistake_of(runner, *arguments)
     write_scores_csv(path, IDS, np.zeros((3, 20)))
     good = path.read_text()
     for text, message in [
@@ -435,7 +279,7 @@ def test_bad_score_tables_are_named(runner: CliRunner, tmp_path: Path, tiny_voc:
         ("", "scores.csv has no column image"),
     ]:
         path.write_text(text)
-        assert message in _mistake(runner, *arguments)
+        assert message in mistake_of(runner, *arguments)
 
 
 # Tables
@@ -473,6 +317,6 @@ def test_perfect_detections_of_real_images_score_one(
     )
     write_detection_files(tmp_path / "found", "few", ids, rows)
     arguments = ("--data", shared_data, "--image-set", tmp_path / "few.txt")
-    found = _json(runner, "detection", "--detections", tmp_path / "found", *arguments)
+    found = scores_of(runner, "detection", "--detections", tmp_path / "found", *arguments)
     assert found["mean_ap_voc07_11pt"] == 1.0
     assert math.isclose(found["mean_ap_area"], 1.0)

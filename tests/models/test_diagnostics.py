@@ -21,9 +21,20 @@ class Taps(nn.Module):
         return nn.functional.relu(self.layer(images))
 
 
+def backbone_of(network: Taps) -> Backbone:
+    return Backbone(
+        architecture="taps",
+        trunk=network,
+        side=2,
+        features=16,
+        layers={"conv1": "layer"},
+        fully_connected=(),
+    )
+
+
 def test_units_counted_by_hand() -> None:
     """x = -1, 1 | 1, 1: unit 0 is on in 3 of 4 places, unit 1 dead, units 2 and 3 always on."""
-    backbone = Backbone(Taps(), 2, 16, {"conv1": "layer"}, ())
+    backbone = backbone_of(Taps())
     batches = [torch.tensor([-1.0, 1]).view(1, 1, 1, 2), torch.ones(1, 1, 1, 2)]
     conv1, pool5 = layer_activities(backbone, batches)
     assert (conv1.layer, pool5.layer, conv1.channels) == ("conv1", "pool5", 4)
@@ -50,7 +61,5 @@ def test_the_rank_is_the_participation_ratio_of_numpys_eigenvalues() -> None:
 def test_a_dead_layer_has_rank_0() -> None:
     network = Taps()
     nn.init.constant_(network.layer.bias, -5)
-    (activity, _) = layer_activities(
-        Backbone(network, 2, 16, {"conv1": "layer"}, ()), [torch.ones(1, 1, 2, 2)]
-    )
+    (activity, _) = layer_activities(backbone_of(network), [torch.ones(1, 1, 2, 2)])
     assert (activity.dead_share, activity.active_share, activity.effective_rank) == (1, 0, 0)

@@ -229,6 +229,7 @@ def run(photos: Path, out: Path, **changes: object) -> Pretrained:
             region_shapes=None,
             seed=0,
             device=torch.device("cpu"),
+            keep=lambda pretrained: None,
         )
         return pretrain(recipe, run_context)
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 CONTEXT = ("mask=random-block", "batch_size=4")
 PATCHES = ("units=32", "optimizer=sgd", "learning_rate=1e-3")
 VIEWS = ("batch_size=4", "batch_norm=false", "short_side=168")

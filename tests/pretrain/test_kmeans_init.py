@@ -23,6 +23,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_kmeans_init_leaves_a_trunk_that_answers_and_repeats(photos: Path, tmp_path: Path) -> None:
     changes = ("batch_size=2", "balance=false")
     runs = [

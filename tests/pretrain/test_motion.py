@@ -17,6 +17,7 @@ from cebench.models.caffenet import CaffeNetTrunk
 from cebench.pretrain.command import pretrain
 from cebench.pretrain.motion import Batch, Motion, MotionRecipe
 from cebench.pretrain.run import Request, run_pretraining
+from cebench.reporting.records import load_record
 from cebench.weights.files import load_weights
 
 QUICK = ("steps=4", "units=32", "descriptor=16", "checkpoint_every=2", "log_every=1")
@@ -51,7 +52,7 @@ def test_a_run_leaves_a_trunk_and_its_accuracy(tracks: Path, tmp_path: Path) -> 
     assert CaffeNetTrunk().load_state_dict(weights.tensors)
     accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
     assert (accuracy["pairs"], accuracy["chance"]) == (3, {"triplets": 0.5})
-    assert json.loads((tmp_path / "run" / "record.json").read_text())[0]["count"] == 18
+    assert load_record(tmp_path / "run" / "record.json").measurements[0].count == 18
 
 
 def test_a_broken_off_run_ends_with_the_same_bytes(

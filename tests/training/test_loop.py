@@ -5,8 +5,8 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -60,6 +60,8 @@ def wait_for_training(process: subprocess.Popen[str], metrics: Path, before: int
         time.sleep(0.002)
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_killed_at_random_moments_it_ends_with_the_same_bits(
     tmp_path: Path, uninterrupted: str
 ) -> None:
@@ -76,6 +78,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(
     assert finish(start(folder)) == uninterrupted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [5, 6, 7, 8])
 def test_killed_inside_a_checkpoint_write_it_ends_with_the_same_bits(
     tmp_path: Path, uninterrupted: str, write: int
@@ -88,12 +91,24 @@ def test_killed_inside_a_checkpoint_write_it_ends_with_the_same_bits(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_state_and_the_run_continues(tmp_path: Path, number: int) -> None:
+def test_a_signal_saves_the_state_and_the_run_continues(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     straight = run_training(tmp_path / "straight", 20, Tiny())
-    threading.Timer(0.3, os.kill, (os.getpid(), number)).start()
-    with pytest.raises(Interrupted, match="run the same command to continue") as caught:
-        run_training(tmp_path / "run", 20, Tiny(pause=0.1))
+    update = Tiny.update
+
+    def signalled(program: Tiny, step: int, batch: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        if step == 6:
+            os.kill(os.getpid(), number)
+        return update(program, step, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tiny, "update", signalled)
+        with pytest.raises(Interrupted, match="run the same command to continue") as caught:
+            run_training(tmp_path / "run", 20, Tiny())
     assert caught.value.exit_status == 128 + number
+    # Without the signal checkpoints are saved every two steps alone.
+    assert json.loads((tmp_path / "run/checkpoints/index.json").read_text())[0]["step"] == 7
     assert run_training(tmp_path / "run", 20, Tiny()) == straight
 
 

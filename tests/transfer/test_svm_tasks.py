@@ -12,6 +12,7 @@ from cebench.transfer.linear_svm import task as linear_svm
 from cebench.transfer.linear_svm.recipe import LinearSvmRecipe
 from cebench.transfer.low_shot_svm import task as low_shot_svm
 from cebench.transfer.low_shot_svm.recipe import LowShotSvmRecipe
+from cebench.transfer.support_vectors import COSTS
 
 
 @pytest.mark.parametrize(
@@ -70,6 +71,23 @@ def test_another_year_is_another_protocol() -> None:
     assert smoke(LowShotSvmRecipe, "low-shot-svm", "year=2012").variant == "pool5-voc2012"
 
 
+def test_the_first_versions_geometry_is_another_protocol() -> None:
+    first = ['geometry="central-square"', 'averaging="adaptive"', "costs=[0.01, 0.1]"]
+    assert smoke(LinearSvmRecipe, "linear-svm", *first).variant == "2-costs-central-adaptive"
+    ignored = smoke(LinearSvmRecipe, "linear-svm", 'difficult="ignored"')
+    assert ignored.variant == "ignored"
+    assert smoke(LowShotSvmRecipe, "low-shot-svm", first[0]).variant == "pool5-central"
+
+
+def test_squashed_images_and_central_squares_give_other_scores(toy: Path, tmp_path: Path) -> None:
+    found = [
+        measured(linear_svm, smoke(LinearSvmRecipe, "linear-svm", *changes), toy, tmp_path / name)
+        for name, changes in (("a", []), ("b", ['geometry="central-square"']))
+    ]
+    assert found[0].data_fingerprint == found[1].data_fingerprint
+    assert found[0].measurements != found[1].measurements
+
+
 def test_the_headline_is_the_benchmarks_area() -> None:
     layouts = load_published().layouts
     columns = [column for id in ("linear", "low-shot") for column in layouts[id].columns]
@@ -79,6 +97,8 @@ def test_the_headline_is_the_benchmarks_area() -> None:
 def test_the_paper_recipes_are_the_benchmarks_own() -> None:
     linear, _ = load_recipe(LinearSvmRecipe, "cebench.transfer", "linear-svm", "paper")
     assert (linear.train_set, linear.test_set, linear.folds) == ("trainval", "test", 3)
-    assert sorted(linear.costs)[::17] == [0.5**19, 0.1]
+    assert linear.costs == COSTS
+    assert (linear.geometry, linear.averaging, linear.difficult) == ("squash", "windows", "absent")
+    assert linear.variant == ""
     few, _ = load_recipe(LowShotSvmRecipe, "cebench.transfer", "low-shot-svm", "paper")
     assert (few.shots, few.draws) == ((1, 2, 4, 8, 16, 32, 64, 96), 5)

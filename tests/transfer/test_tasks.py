@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cebench.transfer.command import ENGINES
-from cebench.transfer.command import TASKS as OFFERED
+from cebench.run_options import program_names
 from cebench.transfer.run import TASKS
 
 TRANSFER = Path(__file__).parents[2] / "transfer"
@@ -56,17 +55,16 @@ def test_measure_reads_from_data_to_report(task: str) -> None:
     assert places == sorted(places), names
 
 
-def test_the_name_of_a_task_stands_in_the_two_tables_alone() -> None:
-    """A task is added by its package and one line each in `command.TASKS` and `run.TASKS`."""
+def test_the_name_of_a_task_stands_in_the_table_alone() -> None:
+    """A task is added by its package, its folder of recipes and a line in `run.TASKS`."""
     for path in TRANSFER.glob("*.py"):
         literals = [
             node.value
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
             if isinstance(node, ast.Constant) and node.value in TASKS
         ]
-        assert literals == (list(TASKS) if path.stem in ("command", "run") else []), path
+        assert literals == (list(TASKS) if path.stem == "run" else []), path
 
 
 def test_the_command_offers_what_the_programs_have() -> None:
-    assert tuple(TASKS) == OFFERED
-    assert set(ENGINES) == {engine for task in TASKS.values() for engine in task.engines}
+    assert program_names("cebench.transfer") == sorted(TASKS)

@@ -94,6 +94,6 @@ TASK = Task(
     measure=measure,
     table="1",
     protocol="central-hole-56-of-128",
-    protocol_version=1,
+    protocol_version=2,
     weights_file=model_file,
 )

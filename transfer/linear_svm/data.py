@@ -1,4 +1,4 @@
-"""What linear SVMs learn from: the frozen layers of each image, in as few numbers as there are."""
+"""What linear SVMs learn from: inner products of the frozen layers of the images."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,9 +6,10 @@ import numpy as np
 
 from cebench.models.backbones import Backbone
 
-from ..frozen_features import features_of_sets, project_onto_train_span
+from ..frozen_features import features_of_sets
 from ..labelled_images import TrainAndTest
 from ..run_context import RunContext
+from ..support_vectors import inner_products
 from .recipe import LinearSvmRecipe
 
 
@@ -19,16 +20,13 @@ def layers_of_sets(
     recipe: LinearSvmRecipe,
     run_context: RunContext,
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Each layer's name with its features of the train set (N, K) and of the test set (M, K).
+    """Each layer's name with the inner products of the train images (N, N), and test (M, N).
 
-    Both in coordinates of the span of the train set. All layers are computed at once; each is given
-    away as it is yielded.
+    All layers are computed at once; each is given away as it is yielded.
     """
     if not layers:
         return
-    preprocessing = run_context.weights.sidecar.preprocessing
-    train, test = features_of_sets(
-        backbone, preprocessing, sets, layers, run_context.device, recipe.precision
-    )
+    train, test = features_of_sets(backbone, sets, layers, recipe, run_context)
     for layer in layers:
-        yield layer, *project_onto_train_span(train.pop(layer), test.pop(layer))
+        seen = train.pop(layer)
+        yield layer, inner_products(seen, seen), inner_products(test.pop(layer), seen)

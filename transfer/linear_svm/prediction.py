@@ -1,25 +1,24 @@
 """Scores of the SVMs, stored layer by layer: a run that was broken off goes on behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.svm import LinearSVC
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.results import read_scores_csv, write_scores_csv
 
-
-def predictions_file(folder: Path, layer: str) -> Path:
-    """The file of a layer's scores in the run directory `folder`."""
-    return folder / "predictions" / f"{layer}.csv"
+from ..frozen_features import predictions_file
+from ..support_vectors import Svms
 
 
-def predict(svms: Mapping[int, LinearSVC], test: np.ndarray) -> np.ndarray:
-    """(M, 20) scores of the features `test` (M, K) by the SVM of each class; 0 without one."""
-    scores = np.zeros((len(test), len(VOC_CLASSES)))
-    for c, svm in svms.items():
-        scores[:, c] = svm.decision_function(test)
+def predict(classes: Sequence[int], svms: Svms, test_gram: np.ndarray) -> np.ndarray:
+    """(M, 20) distances of the test images by the SVMs of `classes`; 0 for the others.
+
+    test_gram: (M, N) inner products with the train images.
+    """
+    scores = np.zeros((len(test_gram), len(VOC_CLASSES)))
+    scores[:, classes] = svms.distances(test_gram)
     return scores
 
 

@@ -1,23 +1,22 @@
 """Which layers are measured and how the SVMs are chosen: the options of `linear-svm`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
-
-from cebench.training.options import PrecisionOptions
-
-from ..frozen_features import COSTS, AllDifferent
-from ..labelled_images import ImageSetsRecipe
+from ..frozen_features import AllDifferent
+from ..support_vectors import SvmRecipe
 
 
-class LinearSvmRecipe(ImageSetsRecipe, PrecisionOptions):
-    """Which layers, and how the SVMs are chosen (protocol ledger: linear classification)."""
+class LinearSvmRecipe(SvmRecipe):
+    """Which layers, and how the SVMs are chosen (protocol ledger: frozen features)."""
 
     layers: Annotated[tuple[str, ...], AllDifferent] = ()
     """Layers of the backbone, such as conv4; all that it has if empty."""
-    short_side: PositiveInt = 256
-    """Images are resized to this shorter side; their central square is what the network sees."""
-    costs: Annotated[tuple[PositiveFloat, ...], AllDifferent] = Field(COSTS, min_length=1)
-    """From which each class takes its own, by cross-validation on the train set."""
-    folds: int = Field(3, ge=2)
-    """Folds of the cross-validation."""
+    difficult: Literal["absent", "ignored"] = "absent"
+    """What images that show only difficult objects of a class are in its training; in its test
+    they are ignored."""
+
+    @property
+    def variant(self) -> str:
+        """Ignoring difficult objects in training is another protocol."""
+        ignored = "" if self.difficult == "absent" else "ignored"
+        return "-".join(part for part in (ignored, super().variant) if part)

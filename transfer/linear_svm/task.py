@@ -7,19 +7,20 @@ Source: see `frozen_features`.
 import logging
 
 import numpy as np
-from sklearn.svm import LinearSVC
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.metrics.classification import classification_summary
 from cebench.progress import progress
 from cebench.weights.loading import load_backbone
 
-from ..frozen_features import best_cost, check_layers, cross_validated_scores, fit_svm, learnable
-from ..labelled_images import find_images, read_sets
+from ..frozen_features import check_layers, learnable, predictions_file, read_images
+from ..kernel_svm import TrainSpan
+from ..labelled_images import find_images
 from ..run_context import Outcome, RunContext
+from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
 from .data import layers_of_sets
-from .prediction import predict, predictions_file, store, stored
+from .prediction import predict, store, stored
 from .recipe import LinearSvmRecipe
 from .report import measurements, scored_from, write_report
 
@@ -33,15 +34,14 @@ def measure(recipe: LinearSvmRecipe, run_context: RunContext) -> Outcome:
     logger.info(f"{weights.name}: {proof}")
     layers = recipe.layers or backbone.layer_names
     check_layers(layers, backbone, weights.name)
-    side = max(recipe.short_side, weights.sidecar.preprocessing.side)
-    sets = read_sets(recipe, run_context.data, side)
-    run_context.run.check_data_fingerprint(sets.fingerprint)
+    sets = read_images(recipe, run_context)
     missing = [layer for layer in layers if not predictions_file(folder, layer).exists()]
-    for layer, train_features, test_features in layers_of_sets(
-        backbone, sets, missing, recipe, run_context
-    ):
-        svms = train(train_features, sets.train.labels, recipe, layer)
-        store(folder, layer, sets.test.ids, predict(svms, test_features))
+    of_layers = layers_of_sets(backbone, sets, missing, recipe, run_context)
+    with progress("SVMs", "layers") as report:
+        for done, (layer, gram, test_gram) in enumerate(of_layers, start=1):
+            svms = train(gram, sets.train.labels, recipe, layer)
+            store(folder, layer, sets.test.ids, predict(*svms, test_gram))
+            report(done, len(missing))
     scores = stored(folder, layers, sets.test.ids)
     summaries = {
         layer: classification_summary(of_layer, sets.test.labels, VOC_CLASSES)
@@ -58,25 +58,24 @@ def measure(recipe: LinearSvmRecipe, run_context: RunContext) -> Outcome:
 
 
 def train(
-    features: np.ndarray, labels: np.ndarray, recipe: LinearSvmRecipe, layer: str
-) -> dict[int, LinearSVC]:
-    """The SVM of each class that can be learned, with its own cost by cross-validation.
+    gram: np.ndarray, labels: np.ndarray, recipe: LinearSvmRecipe, layer: str
+) -> tuple[list[int], Svms]:
+    """The classes that can be learned and their SVMs, each with its own cost.
 
-    Images that a class ignores do not train it. features: (N, K); labels: (N, 20).
+    gram: (N, N) inner products; labels: (N, 20).
     """
-    svms, costs = {}, {}
     classes = learnable(labels)
-    with progress(f"SVMs on {layer}", "classes") as report:
-        for done, c in enumerate(classes, start=1):
-            counted = labels[:, c] != 0
-            part, signs = features[counted], labels[counted, c]
-            found = cross_validated_scores(part, signs, recipe.costs, recipe.folds)
-            costs[VOC_CLASSES[c]] = best_cost(recipe.costs, found)
-            svms[c] = fit_svm(part, signs, costs[VOC_CLASSES[c]])
-            report(done, len(classes))
-    chosen = ", ".join(f"{name} {cost:.2g}" for name, cost in costs.items())
-    logger.info(f"{layer}: costs chosen by cross-validation: {chosen}")
-    return svms
+    signs = labels[:, classes]
+    if recipe.difficult == "absent":
+        signs = np.where(signs == 1, 1, -1)
+    span = TrainSpan.of(gram)
+    found = cross_validated_scores(span, signs, recipe.costs, recipe.folds)
+    chosen = [best_cost(recipe.costs, of_class) for of_class in found.T]
+    said = ", ".join(
+        f"{VOC_CLASSES[c]} {cost:.2g}" for c, cost in zip(classes, chosen, strict=True)
+    )
+    logger.info(f"{layer}: costs chosen by cross-validation: {said}")
+    return classes, Svms.of(span, signs, np.array(chosen))
 
 
 TASK = Task(
@@ -85,6 +84,6 @@ TASK = Task(
     measure=measure,
     table="linear",
     protocol="voc-linear-svm",
-    protocol_version=2,
+    protocol_version=3,
     any_backbone=True,
 )

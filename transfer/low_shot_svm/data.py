@@ -6,27 +6,23 @@ from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.models.backbones import Backbone
 from cebench.randomness import numpy_generator
 
-from ..frozen_features import features_of_sets, learnable, project_onto_train_span
+from ..frozen_features import features_of_sets, learnable
 from ..labelled_images import TrainAndTest
 from ..run_context import RunContext
+from ..support_vectors import inner_products
 from .recipe import LowShotSvmRecipe
 
 Drawn = dict[tuple[int, int], np.ndarray]
 """(draw, class) -> indices of the train images, int64."""
 
 
-def features_of_layer(
+def products_of_layer(
     backbone: Backbone, sets: TrainAndTest, recipe: LowShotSvmRecipe, run_context: RunContext
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The recipe's layer of the train set (N, K) and of the test set (M, K).
-
-    In coordinates of the span of the train set.
-    """
-    preprocessing, layer = run_context.weights.sidecar.preprocessing, recipe.layer
-    train, test = features_of_sets(
-        backbone, preprocessing, sets, [layer], run_context.device, recipe.precision
-    )
-    return project_onto_train_span(train[layer], test[layer])
+    """Inner products of the recipe's layer: of train images (N, N), of test and train (M, N)."""
+    train, test = features_of_sets(backbone, sets, [recipe.layer], recipe, run_context)
+    seen = train[recipe.layer]
+    return inner_products(seen, seen), inner_products(test[recipe.layer], seen)
 
 
 def sample_images(labels: np.ndarray, shots: int, generator: np.random.Generator) -> np.ndarray:

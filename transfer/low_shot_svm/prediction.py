@@ -1,20 +1,38 @@
 """Scores of the SVMs, stored draw by draw: a run that was broken off goes on behind them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from sklearn.svm import LinearSVC
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.results import read_scores_csv, write_scores_csv
 
+from ..frozen_features import predictions_file
+from ..support_vectors import Svms
 
-def predict(svms: Mapping[tuple[int, int], LinearSVC], test: np.ndarray, draws: int) -> np.ndarray:
-    """(draws, M, 20) scores of the features `test` (M, K); 0 where a class has no SVM."""
-    scores = np.zeros((draws, len(test), len(VOC_CLASSES)))
-    for (draw, c), svm in svms.items():
-        scores[draw, :, c] = svm.decision_function(test)
+
+class DrawnSvms(NamedTuple):
+    """SVMs that were fitted together."""
+
+    keys: Sequence[tuple[int, int]]
+    """Draw and class of each."""
+    rows: np.ndarray
+    """Indices of the train images that they were fitted on, int64."""
+    svms: Svms
+
+
+def predict(fitted: Sequence[DrawnSvms], test_gram: np.ndarray, draws: int) -> np.ndarray:
+    """(draws, M, 20) distances of the test images; 0 where a class has no SVM.
+
+    test_gram: (M, N) inner products with the train images.
+    """
+    scores = np.zeros((draws, len(test_gram), len(VOC_CLASSES)))
+    for keys, rows, svms in fitted:
+        columns = svms.distances(test_gram[:, rows]).T
+        for (draw, c), column in zip(keys, columns, strict=True):
+            scores[draw, :, c] = column
     return scores
 
 
@@ -35,4 +53,4 @@ def stored(folder: Path, shots: int, draws: int, ids: Sequence[str]) -> list[np.
 
 
 def _file(folder: Path, shots: int, draw: int) -> Path:
-    return folder / "predictions" / f"{shots}-shot-draw-{draw}.csv"
+    return predictions_file(folder, f"{shots}-shot-draw-{draw}")

@@ -4,10 +4,9 @@ Source: see `frozen_features`; the draws are those of create_voc_low_shot_sample
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from sklearn.svm import LinearSVC
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.metrics.average_precision import multilabel_scores
@@ -15,12 +14,14 @@ from cebench.metrics.weighted_average_precision import DEFINITIONS
 from cebench.progress import progress
 from cebench.weights.loading import load_backbone
 
-from ..frozen_features import best_cost, check_layers, cross_validated_scores, fit_svm
-from ..labelled_images import find_images, read_sets
+from ..frozen_features import check_layers, read_images
+from ..kernel_svm import TrainSpan
+from ..labelled_images import find_images
 from ..run_context import Outcome, RunContext
+from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
-from .data import features_of_layer, sample_draws
-from .prediction import finished, predict, store, stored
+from .data import Drawn, products_of_layer, sample_draws
+from .prediction import DrawnSvms, finished, predict, store, stored
 from .recipe import LowShotSvmRecipe
 from .report import measurements, scored_from, write_draws
 
@@ -33,17 +34,16 @@ def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
     backbone, proof = load_backbone(weights)
     logger.info(f"{weights.name}: {proof}")
     check_layers([recipe.layer], backbone, weights.name)
-    side = max(recipe.short_side, weights.sidecar.preprocessing.side)
-    sets = read_sets(recipe, run_context.data, side)
-    run_context.run.check_data_fingerprint(sets.fingerprint)
+    sets = read_images(recipe, run_context)
     _warn_of_few_positives(recipe, sets.train.labels)
     missing = [shots for shots in recipe.shots if not finished(folder, shots, recipe.draws)]
     if missing:
-        train_features, test_features = features_of_layer(backbone, sets, recipe, run_context)
+        gram, test_gram = products_of_layer(backbone, sets, recipe, run_context)
         with progress("low-shot SVMs", "numbers of shots") as report:
             for done, shots in enumerate(missing, start=1):
-                svms = train(train_features, sets.train.labels, shots, recipe, run_context.seed)
-                scores = predict(svms, test_features, recipe.draws)
+                drawn = sample_draws(sets.train.labels, shots, recipe.draws, run_context.seed)
+                svms = train(gram, sets.train.labels, drawn, recipe)
+                scores = predict(svms, test_gram, recipe.draws)
                 store(folder, shots, sets.test.ids, scores)
                 report(done, len(missing))
     of_shots = {shots: stored(folder, shots, recipe.draws, sets.test.ids) for shots in recipe.shots}
@@ -57,26 +57,52 @@ def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
 
 
 def train(
-    features: np.ndarray, labels: np.ndarray, shots: int, recipe: LowShotSvmRecipe, seed: int
-) -> dict[tuple[int, int], LinearSVC]:
-    """(draw, class) -> its SVM. features: (N, K); labels: (N, 20).
+    gram: np.ndarray, labels: np.ndarray, drawn: Drawn, recipe: LowShotSvmRecipe
+) -> list[DrawnSvms]:
+    """The SVMs of all draws and classes; gram: (N, N) inner products; labels: (N, 20).
 
-    One cost for all classes and draws: the best by cross-validation on the drawn images (the
-    benchmark itself takes the cost that is best on the test set).
+    One cost for all of them: the best by cross-validation on the drawn images (the benchmark
+    itself takes the cost that is best on the test set).
     """
-    drawn = sample_draws(labels, shots, recipe.draws, seed)
-    found = [
-        cross_validated_scores(features[index], labels[index, c], recipe.costs, recipe.folds)
-        for (_, c), index in drawn.items()
+    problems = [
+        (keys, rows, TrainSpan.of(gram[np.ix_(rows, rows)]), _signs(labels, drawn, keys, rows))
+        for keys, rows in _grouped(drawn, len(gram))
     ]
-    defined = [scores for scores in found if not np.isnan(scores).any()]
-    mean = np.mean(defined, axis=0) if defined else np.full(len(recipe.costs), np.nan)
+    found = [
+        cross_validated_scores(span, signs, recipe.costs, recipe.folds)
+        for _, _, span, signs in problems
+    ]
+    of_all = np.concatenate(found, axis=1)
+    defined = of_all[:, ~np.isnan(of_all).any(axis=0)]
+    mean = defined.mean(axis=1) if defined.size else np.full(len(recipe.costs), np.nan)
     cost = best_cost(recipe.costs, mean)
-    logger.info(f"{shots} shots: cost {cost:.2g}")
-    return {
-        (draw, c): fit_svm(features[index], labels[index, c], cost)
-        for (draw, c), index in drawn.items()
-    }
+    logger.info(f"{len(drawn)} classes and draws: cost {cost:.2g}")
+    return [
+        DrawnSvms(keys, rows, Svms.of(span, signs, np.full(len(keys), cost)))
+        for keys, rows, span, signs in problems
+    ]
+
+
+def _grouped(drawn: Drawn, count: int) -> Iterator[tuple[list[tuple[int, int]], np.ndarray]]:
+    """Draws and classes that are fitted together, with the images that they are fitted on.
+
+    Large draws share the products of all images, small ones are faster among their own.
+    """
+    small = {key for key, rows in drawn.items() if 3 * len(rows) < count}
+    yield from (([key], drawn[key]) for key in sorted(small))
+    if large := [key for key in drawn if key not in small]:
+        yield large, np.arange(count)
+
+
+def _signs(
+    labels: np.ndarray, drawn: Drawn, keys: Sequence[tuple[int, int]], rows: np.ndarray
+) -> np.ndarray:
+    """(len(rows), len(keys)): 1 or -1 of a drawn image, 0 of the others."""
+    signs = np.zeros((len(labels), len(keys)), dtype=np.int8)
+    for place, key in enumerate(keys):
+        signs[drawn[key], place] = labels[drawn[key], key[1]]
+    of_rows: np.ndarray = signs[rows]
+    return of_rows
 
 
 def _score(draws: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, list[float]]:
@@ -101,6 +127,6 @@ TASK = Task(
     measure=measure,
     table="low-shot",
     protocol="voc-low-shot-svm",
-    protocol_version=2,
+    protocol_version=3,
     any_backbone=True,
 )

@@ -47,9 +47,11 @@ class RaggedImages:
 
     @property
     def nbytes(self) -> int:
+        """Bytes of the pixels."""
         return self.pixels.numel()
 
     def to(self, device: torch.device | str) -> "RaggedImages":
+        """The same images on `device`."""
         tensors = (self.pixels, self.heights, self.widths, self.offsets)
         return RaggedImages(*(tensor.to(device) for tensor in tensors))
 
@@ -205,6 +207,7 @@ def load_ragged(
     photos: Sequence[Path | Photo],
     *,
     short_side: int | None = None,
+    square: int | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> RaggedImages:
     """Decode image files in parallel, in the order given.
@@ -213,17 +216,23 @@ def load_ragged(
         photos: the files; a path alone is not turned by its EXIF orientation.
         short_side: resize so that the shorter side has this many pixels (bilinear with
             antialias, aspect kept); None keeps the sizes.
+        square: side to which the whole image is squashed then, see `squashed`; None: it is not.
         report: called with (images done, images in all).
 
     Raises:
         InputError: naming the first file that cannot be read.
     """
     files = [photo if isinstance(photo, Photo) else Photo(photo) for photo in photos]
-    sizes = [photo.dimensions(short_side) for photo in files]
-    ragged = _allocate([(height, width) for width, height in sizes])
+    if square:
+        ragged = _allocate([(square, square)] * len(files))
+    else:
+        sizes = [photo.dimensions(short_side) for photo in files]
+        ragged = _allocate([(height, width) for width, height in sizes])
 
     def decode(index: int) -> None:
-        pixels = np.array(files[index].resized(short_side))
+        pixels = np.array(files[index].resized(None if square else short_side))
+        if square:
+            pixels = squashed(pixels, short_side, square)
         ragged.image(index).copy_(torch.from_numpy(pixels))
 
     report(0, len(files))
@@ -247,6 +256,23 @@ def join_ragged(parts: Sequence[RaggedImages]) -> RaggedImages:
         torch.cat([part.widths for part in parts]),
         torch.cat([part.offsets + start for part, start in zip(parts, starts, strict=True)]),
     )
+
+
+def squashed(image: np.ndarray, short_side: int | None, side: int) -> np.ndarray:
+    """The whole image (H, W, 3) uint8 as a square of `side`, whatever its aspect.
+
+    OpenCV's bilinear samples without antialias, first to the shorter side and then to the square,
+    rounded once. Source: fair_self_supervision_benchmark, data/data_transformation.py (`scale`,
+    `global_resize`), which does not round.
+    """
+    pixels: np.ndarray = image.astype(np.float32)
+    height, width = image.shape[:2]
+    if short_side and min(height, width) != short_side:
+        larger = max(height, width) * short_side // min(height, width)
+        size = (short_side, larger) if width < height else (larger, short_side)
+        pixels = cv2.resize(pixels, size)
+    squares: np.ndarray = np.rint(cv2.resize(pixels, (side, side))).astype(np.uint8)
+    return squares
 
 
 def ragged_layout(

@@ -159,6 +159,8 @@ def uninterrupted(many_photos: Path, tmp_path_factory: pytest.TempPathFactory) -
     return contents(out)
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     many_photos: Path, uninterrupted: dict[str, str], tmp_path: Path
 ) -> None:

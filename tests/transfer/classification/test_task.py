@@ -65,6 +65,7 @@ def test_every_definition_is_recorded_for_all_crops_and_for_one(
     assert metrics.keys() == set(names)
 
 
+@pytest.mark.slow
 def test_a_broken_off_run_scores_the_same_bits(
     devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -99,6 +99,7 @@ def trained(devkit: Path, path: Path, *stops: int) -> tuple[FastRCNN, list[float
     return network, losses
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_continues_as_if_uninterrupted(
     devkit: Path, tmp_path: Path
 ) -> None:
@@ -177,6 +178,7 @@ def test_target_statistics_count_the_mirrored_set_too(rng: np.random.Generator) 
     assert std[4, 0] != 1
 
 
+@pytest.mark.slow
 def test_three_images_are_learned_by_heart(devkit: Path) -> None:
     """Average precision 1: nothing between the pixels and the number is out of place.
 

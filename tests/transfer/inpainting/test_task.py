@@ -2,31 +2,25 @@
 
 import dataclasses
 import json
-import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-import cv2
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from click.testing import CliRunner
+from inpainting_scenes import HOLE, pictures
 from PIL import Image
 from rescoring import assert_rescored
 from samples import SIDECAR
 
 from cebench.commands.score import score
-from cebench.data.resize import resize
 from cebench.errors import InputError
-from cebench.inpainting.photo_holes import central_hole
 from cebench.inpainting.squares import load_squares
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.inpainting_gan import InpaintingGenerator
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.inpainting.data import InpaintingImages
-from cebench.transfer.inpainting.features import Descriptor, nearest_images
 from cebench.transfer.inpainting.prediction import (
     Row,
     features_row,
@@ -39,7 +33,6 @@ from cebench.transfer.run_context import Outcome, RunContext
 from cebench.weights.files import Weights, random_weights, save_weights
 
 CPU = torch.device("cpu")
-HOLE = central_hole(128, 128)
 FAST = ("prediction", "nn-features", "nn-hog", "mean-of-context")
 FAST_ROWS = ("context", "nn-features-context", "nn-hog", "mean-of-context")
 
@@ -77,11 +70,6 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def pictures(count: int, seed: int = 0) -> np.ndarray:
-    coarse = np.random.default_rng(seed).integers(0, 256, (count, 16, 16, 3), dtype=np.uint8)
-    return np.stack([cv2.resize(image, (128, 128)) for image in coarse])
-
-
 def run(data: Path, weights: Weights, out: Path, **changes: Any) -> Outcome:
     recipe = InpaintingRecipe(tier="smoke", **{"rows": FAST, **changes})
     with RunDirectory(out, {"run": {"verb": "transfer"}}) as run_directory:
@@ -99,24 +87,6 @@ def stored(run: Path, row: str) -> np.ndarray:
 def test_hole_is_56_pixels_of_128() -> None:
     assert HOLE.sum() == 56 * 56
     assert HOLE[36:92, 36:92].all()
-
-
-def test_resize_averages_areas_and_interpolates() -> None:
-    line = np.array([0, 3, 9], np.uint8).reshape(1, 3, 1)
-    # Two of three: pixels of 1.5: (0 + 3/2) / 1.5 and (3/2 + 9) / 1.5.
-    assert resize(line, 1, 2).ravel().tolist() == [1, 7]
-    # Six of three: centres at -.25 (the border), .25, .75, 1.25, 1.75, 2.25 (the border).
-    assert resize(line, 1, 6).ravel().tolist() == [0, 0.75, 2.25, 4.5, 7.5, 9]
-    assert resize(line, 2, 1).ravel().tolist() == [4, 4]
-
-
-def test_resize_equals_opencvs_area_and_torchs_bilinear() -> None:
-    image = np.random.default_rng(0).random((227, 227, 3))
-    expected = cv2.resize(image, (128, 128), interpolation=cv2.INTER_AREA)
-    np.testing.assert_allclose(resize(image, 128, 128), expected, atol=1e-12)
-    batch = torch.from_numpy(image[None, :50, :40]).permute(0, 3, 1, 2)
-    larger = F.interpolate(batch, (227, 150), mode="bilinear").permute(0, 2, 3, 1)
-    np.testing.assert_allclose(resize(image[None, :50, :40], 227, 150), larger, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["context-encoder", "generator", "trunk"])
@@ -191,71 +161,6 @@ def test_distance_to_the_nearest_patch_by_hand() -> None:
     patches = nearest_patches(filled, images, CPU)
     assert patches.mean_l1 == pytest.approx([10 / 255, 0])
     assert patches.mean_l2 == pytest.approx([(10 / 255) ** 2, 0])
-
-
-def descriptor(describe: Callable[[np.ndarray], np.ndarray], **changes: Any) -> Descriptor:
-    return Descriptor(label="means", describe=describe, identity="means", **changes)
-
-
-def means(images: np.ndarray) -> np.ndarray:
-    return images[:, ~HOLE].mean(axis=1).astype(np.float32)
-
-
-def gallery_of(seed: int = 0) -> InpaintingImages:
-    return InpaintingImages([], pictures(6, seed), ["a", "b"], pictures(2, seed=9), HOLE)
-
-
-def test_features_are_kept_by_the_content_of_images_and_weights(tmp_path: Path) -> None:
-    seen: list[int] = []
-
-    def counted(images: np.ndarray) -> np.ndarray:
-        seen.append(len(images))
-        return means(images)
-
-    first = nearest_images(descriptor(counted), gallery_of(), tmp_path, CPU)
-    again = nearest_images(descriptor(counted), gallery_of(), tmp_path, CPU)
-    np.testing.assert_array_equal(first, again)
-    assert seen == [6, 2, 2]
-    nearest_images(descriptor(counted), gallery_of(seed=1), tmp_path, CPU)
-    other = dataclasses.replace(descriptor(counted), identity="of other weights")
-    nearest_images(other, gallery_of(), tmp_path, CPU)
-    assert seen == [6, 2, 2, 6, 2, 6, 2]
-    assert len(list(tmp_path.glob("features-*.safetensors"))) == 3
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "empty"])
-def test_damaged_features_are_computed_again(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
-) -> None:
-    first = nearest_images(descriptor(means), gallery_of(), tmp_path, CPU)
-    (cache,) = tmp_path.glob("features-*.safetensors")
-    whole = cache.read_bytes()
-    flipped = whole[:-3] + bytes([whole[-3] ^ 64]) + whole[-2:]
-    cache.write_bytes({"cut": whole[:-5], "flipped": flipped, "empty": b""}[damage])
-    with caplog.at_level(logging.WARNING, "cebench"):
-        again = nearest_images(descriptor(means), gallery_of(), tmp_path, CPU)
-    np.testing.assert_array_equal(first, again)
-    assert "damaged" in caplog.text
-    assert cache.read_bytes() == whole
-
-
-def test_cosine_ignores_length_where_l2_does_not(tmp_path: Path) -> None:
-    # From (1, 2): (2, 1.9) is nearer, (10, 20) has the same direction.
-    known, wanted = np.array([[2, 1.9], [10, 20]], np.float32), np.array([[1, 2]], np.float32)
-    images = InpaintingImages([], pictures(2), ["a"], pictures(1, seed=9), HOLE)
-    for cosine, nearest in ((False, 0), (True, 1)):
-        way = descriptor(
-            lambda batch: known if len(batch) == 2 else wanted, cosine=cosine, kept=False
-        )
-        assert nearest_images(way, images, tmp_path, CPU)[0].tolist() == [nearest, 1 - nearest]
-
-
-def test_a_dead_network_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "cebench"):
-        dead = descriptor(lambda images: np.ones((len(images), 5), np.float32))
-        found = nearest_images(dead, gallery_of(), tmp_path, CPU)
-    assert "means of all 6 gallery images are equal" in caplog.text
-    assert found.tolist() == [[0, 1, 2, 3]] * 2
 
 
 def test_numbers_are_those_that_score_finds_in_the_stored_images(

@@ -8,7 +8,8 @@ from svm_scenes import measured, smoke
 
 from cebench.errors import InputError
 from cebench.transfer.low_shot_svm import task as low_shot_svm
-from cebench.transfer.low_shot_svm.data import sample_images
+from cebench.transfer.low_shot_svm.data import sample_draws, sample_images
+from cebench.transfer.low_shot_svm.prediction import predict
 from cebench.transfer.low_shot_svm.recipe import LowShotSvmRecipe
 
 
@@ -39,15 +40,15 @@ def test_low_shot_goes_on_behind_the_finished_numbers_of_shots(
 ) -> None:
     recipe = smoke(LowShotSvmRecipe, "low-shot-svm", "draws=2")
     straight = measured(low_shot_svm, recipe, toy, tmp_path / "straight")
-    train = low_shot_svm.train
+    sample_draws = low_shot_svm.sample_draws
 
     def breaks_at_two(*arguments: object) -> object:
-        if arguments[2] == 2:
+        if arguments[1] == 2:
             raise InputError("power cut")
-        return train(*arguments)  # type: ignore[arg-type]
+        return sample_draws(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(low_shot_svm, "train", breaks_at_two)
+        patch.setattr(low_shot_svm, "sample_draws", breaks_at_two)
         with pytest.raises(InputError, match="power cut"):
             measured(low_shot_svm, recipe, toy, tmp_path / "run")
     assert len([*(tmp_path / "run" / "predictions").iterdir()]) == 2
@@ -62,3 +63,21 @@ def test_a_draw_holds_the_shots_and_nineteen_negatives_each() -> None:
     assert len({*index.tolist()}) == 60
     everything = sample_images(labels, 96, generator)
     assert np.bincount(labels[everything] + 1, minlength=3).tolist() == [100, 0, 10]
+
+
+def test_draws_fitted_together_score_as_each_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(120, 30))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    labels = np.where(features[:, :20] > 0.15, 1, -1)
+    gram, test_gram = features @ features.T, features[:15] @ features.T
+    drawn = sample_draws(labels, 2, 2, seed=0)
+    assert {len(rows) for rows in drawn.values()} == {40}
+    recipe = smoke(LowShotSvmRecipe, "low-shot-svm", "draws=2")
+    together = predict(low_shot_svm.train(gram, labels, drawn, recipe), test_gram, 2)
+    monkeypatch.setattr(
+        low_shot_svm, "_grouped", lambda drawn, _: [([key], drawn[key]) for key in drawn]
+    )
+    alone = predict(low_shot_svm.train(gram, labels, drawn, recipe), test_gram, 2)
+    np.testing.assert_allclose(together, alone, atol=2e-3)
+    assert np.abs(alone).max() > 0.1

@@ -1,0 +1,131 @@
+"""`cebench score inpainting`: score predicted images against true ones."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cebench.commands.json_output import json_option, print_result
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from cebench.inpainting.pairs import InpaintingPair
+    from cebench.metrics.inpainting import InpaintingSums, SsimWindow
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--predictions", type=_PATH, required=True, help="Folder of predicted images.")
+@click.option("--targets", type=_PATH, required=True, help="Folder of true images, same stems.")
+@click.option("--hole", metavar="center:SIDE", help="A centred square hole of SIDE pixels.")
+@click.option("--masks", type=_PATH, help="Folder of hole masks, same stems; black = visible.")
+@click.option(
+    "--mask-threshold",
+    type=click.IntRange(1, 255),
+    help="Least brightness (0..255) of a missing pixel of masks with soft edges.  [default: 128]",
+)
+@click.option("--size", type=click.IntRange(min=7), help="Shrink everything to SIZE x SIZE first.")
+@click.option(
+    "--ssim-window",
+    type=click.Choice(["uniform", "gaussian"]),
+    default="uniform",
+    show_default=True,
+    help="uniform: scikit-image's default; gaussian: that of Wang et al., 2004.",
+)
+@json_option
+def inpainting(
+    predictions: Path,
+    targets: Path,
+    hole: str | None,
+    masks: Path | None,
+    mask_threshold: int | None,
+    size: int | None,
+    ssim_window: "SsimWindow",
+    as_json: bool,
+) -> None:
+    """L1, L2, PSNR and SSIM of predicted images, in the hole and over the whole image.
+
+    Predictions are scored as they are: nothing is pasted. Pixels are scaled to [0, 1]. SIDE counts
+    pixels after --size, which averages areas (masks: nearest pixel). With --masks the errors are
+    also given by the share of the image that is missing, in tenths.
+    """
+    from collections import defaultdict
+    from dataclasses import asdict
+
+    from cebench.inpainting.pairs import read_inpainting_pairs
+    from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
+
+    region = _region(hole, masks)
+    by_tenth: dict[int, InpaintingSums] = defaultdict(InpaintingSums)
+    for pair in read_inpainting_pairs(predictions, targets, region, size, mask_threshold):
+        _warn_of_inverted_mask(pair)
+        by_tenth[_tenth(pair.hole)] += _pair_sums(pair, ssim_window)
+    result = asdict(inpainting_scores(sum(by_tenth.values(), InpaintingSums())))
+    if masks is not None:
+        result["by_missing_share"] = [
+            {"above": tenth / 10, "up_to": (tenth + 1) / 10, **asdict(inpainting_scores(sums))}
+            for tenth, sums in sorted(by_tenth.items())
+        ]
+    print_result(result, as_json, _table)
+
+
+def _region(hole: str | None, masks: Path | None) -> Path | int:
+    if masks is not None and hole is None:
+        return masks
+    if hole is None or masks is not None:
+        raise click.UsageError("give either --hole center:SIDE or --masks DIR")
+    kind, _, side = hole.partition(":")
+    if kind != "center" or not side.isdecimal() or int(side) == 0:
+        raise click.UsageError(f"--hole {hole}: expected center:SIDE, such as center:56")
+    return int(side)
+
+
+def _tenth(hole: "np.ndarray") -> int:
+    """0 if up to a tenth of the image is missing, 1 up to two tenths, ..."""
+    return (10 * int(hole.sum()) - 1) // hole.size
+
+
+def _warn_of_inverted_mask(pair: "InpaintingPair") -> None:
+    """One line on stderr where the prediction is perfect in the hole and wrong around it."""
+    differs = (pair.prediction != pair.target).any(axis=2)
+    if differs.any() and not differs[pair.hole].any():
+        click.echo(
+            f"warning: {pair.path} differs from its target outside the hole only; is the mask "
+            "inverted? White is missing",
+            err=True,
+        )
+
+
+def _pair_sums(pair: "InpaintingPair", ssim_window: "SsimWindow") -> "InpaintingSums":
+    from cebench.errors import InputError
+    from cebench.metrics.inpainting import inpainting_sums
+
+    prediction, target = (
+        image.transpose(2, 0, 1)[None] / 255 for image in (pair.prediction, pair.target)
+    )
+    try:
+        return inpainting_sums(prediction, target, pair.hole[None], ssim_window)
+    except ValueError as error:
+        raise InputError(f"{pair.path}: {error}") from error
+
+
+def _table(result: Mapping[str, Any]) -> str:
+    lines = [f"{'':<24}{'hole':>8}{'image':>8}"]
+    for key in result["hole"]:
+        percent = key in ("mean_l1", "mean_l2")
+        scale, digits = (100, 2) if percent else (1, 3 if key == "ssim" else 2)
+        cells = [f"{scale * result[region][key]:>8.{digits}f}" for region in ("hole", "image")]
+        lines.append(f"{key + (' %' if percent else ''):<24}{''.join(cells)}")
+    lines.append(f"{'images':<24}{result['images']:>8}")
+    shares = result.get("by_missing_share", [])
+    if shares:
+        names = ("images", "L1 % hole", "L2 % hole", "PSNR hole")
+        lines += ["", f"{'missing':<16}" + "".join(f"{name:>12}" for name in names)]
+    for part in shares:
+        hole, share = part["hole"], f"{100 * part['above']:.0f} to {100 * part['up_to']:.0f} %"
+        values = (100 * hole["mean_l1"], 100 * hole["mean_l2"], hole["psnr_per_image_mean_db"])
+        lines.append(f"{share:<16}{part['images']:>12}" + "".join(f"{v:>12.2f}" for v in values))
+    return "\n".join(lines)

@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from scoring import mistake_of, scores_of
+from skimage.metrics import peak_signal_noise_ratio
+
+from cebench.commands.score import score
+
+
+def _write_pair(tmp_path: Path, size: int = 20) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    target = rng.integers(0, 256, (size, size, 3), dtype=np.uint8)
+    prediction = np.clip(target + rng.integers(-30, 31, target.shape), 0, 255).astype(np.uint8)
+    for folder, image in (("true", target), ("found", prediction)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(image).save(tmp_path / folder / "a.png")
+    return prediction, target
+
+
+def _inpainting(tmp_path: Path) -> tuple[object, ...]:
+    return "inpainting", "--predictions", tmp_path / "found", "--targets", tmp_path / "true"
+
+
+def test_inpainting_of_a_central_hole_equals_scikit_image(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    prediction, target = _write_pair(tmp_path)
+    found = scores_of(runner, *_inpainting(tmp_path), "--hole", "center:8")
+    inside = np.s_[6:14, 6:14]
+    error = (prediction[inside].astype(np.float64) - target[inside]) / 255
+    assert found["hole"]["mean_l1"] == pytest.approx(np.abs(error).mean(), abs=1e-14)
+    assert found["hole"]["mean_l2"] == pytest.approx((error**2).mean(), abs=1e-14)
+    psnr = peak_signal_noise_ratio(target[inside], prediction[inside], data_range=255)
+    assert found["hole"]["psnr_per_image_mean_db"] == pytest.approx(psnr, abs=1e-10)
+    assert found["hole"]["psnr_pooled_db"] == pytest.approx(psnr, abs=1e-10)
+    assert found["image"]["psnr_pooled_db"] == pytest.approx(
+        peak_signal_noise_ratio(target, prediction, data_range=255), abs=1e-10
+    )
+    assert 0 < found["hole"]["ssim"] < 1
+    assert found["images"] == 1
+
+
+def test_mask_of_the_same_square_gives_the_same_numbers(runner: CliRunner, tmp_path: Path) -> None:
+    _write_pair(tmp_path)
+    mask = np.zeros((20, 20), dtype=np.uint8)
+    mask[6:14, 6:14] = 1
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(mask).save(tmp_path / "masks" / "a.png")
+    by_mask = scores_of(runner, *_inpainting(tmp_path), "--masks", tmp_path / "masks")
+    (part,) = by_mask.pop("by_missing_share")
+    assert by_mask == scores_of(runner, *_inpainting(tmp_path), "--hole", "center:8")
+    # 64 of 400 pixels are 16 %.
+    assert part == {"above": 0.1, "up_to": 0.2, **by_mask}
+
+
+def test_errors_are_binned_by_the_share_that_is_missing(runner: CliRunner, tmp_path: Path) -> None:
+    # Of 100 pixels 10, 11 and 12 are missing, and off by 51, 102 and 153 of 255.
+    for folder in ("true", "found", "masks"):
+        (tmp_path / folder).mkdir()
+    for name, missing, error in (("a", 10, 51), ("b", 11, 102), ("c", 12, 153)):
+        mask = (np.arange(100) < missing).reshape(10, 10)
+        Image.fromarray(np.zeros((10, 10), np.uint8)).save(tmp_path / "true" / f"{name}.png")
+        for folder, value in (("found", error), ("masks", 255)):
+            pixels = (mask * value).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / folder / f"{name}.png")
+    arguments = (*_inpainting(tmp_path), "--masks", tmp_path / "masks")
+    few, more = scores_of(runner, *arguments)["by_missing_share"]
+    assert (few["above"], few["up_to"], few["images"]) == (0.0, 0.1, 1)
+    assert (more["above"], more["up_to"], more["images"]) == (0.1, 0.2, 2)
+    assert few["hole"]["mean_l1"] == pytest.approx(0.2)
+    assert more["hole"]["mean_l1"] == pytest.approx((11 * 0.4 + 12 * 0.6) / 23)
+    table = runner.invoke(score, [*map(str, arguments)], catch_exceptions=False).stdout
+    assert "10 to 20 %                 2" in table
+
+
+def test_size_averages_areas_of_what_is_larger(runner: CliRunner, tmp_path: Path) -> None:
+    # The target is 2 x 2 blocks of values 0 and 2: averaged by area they are 1 everywhere.
+    _write_pair(tmp_path, size=10)
+    blocks = np.tile(np.array([[0, 2], [2, 0]], np.uint8), (10, 10))
+    Image.fromarray(blocks).save(tmp_path / "true" / "a.png")
+    Image.fromarray(np.ones((10, 10), np.uint8)).save(tmp_path / "found" / "a.png")
+    found = scores_of(runner, *_inpainting(tmp_path), "--hole", "center:4", "--size", 10)
+    assert found["image"]["mean_l1"] == 0.0
+
+
+def test_perfect_prediction_prints_null_in_json_and_inf_in_the_table(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    _write_pair(tmp_path)
+    arguments = [*_inpainting(tmp_path), "--hole", "center:8"]
+    arguments[2] = arguments[4]
+    found = scores_of(runner, *arguments)
+    assert found["hole"]["psnr_per_image_mean_db"] is None
+    assert (found["hole"]["mean_l1"], found["hole"]["ssim"]) == (0.0, 1.0)
+    result = runner.invoke(score, [*map(str, arguments)], catch_exceptions=False)
+    assert "inf" in result.stdout
+
+
+def test_inpainting_files_that_do_not_fit_are_named(runner: CliRunner, tmp_path: Path) -> None:
+    _write_pair(tmp_path)
+    arguments = (*_inpainting(tmp_path), "--hole", "center:8")
+    extra = tmp_path / "found" / "b.png"
+    Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(extra)
+    assert f"{tmp_path / 'true'} has no image named b" in mistake_of(runner, *arguments)
+    extra.rename(tmp_path / "found" / "a.bmp")
+    assert "have one name" in mistake_of(runner, *arguments)
+    (tmp_path / "found" / "a.bmp").unlink()
+    assert "does not fit" in mistake_of(runner, *arguments, "--hole", "center:21")
+    Image.fromarray(np.zeros((21, 20, 3), np.uint8)).save(tmp_path / "found" / "a.png")
+    assert "a.png is 20 x 21, its target 20 x 20; give --size" in mistake_of(runner, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("mask", "problem"),
+    [
+        (np.zeros((20, 20)), "a.png: the mask marks every pixel as visible"),
+        (np.full((20, 20), 255), "a.png: the mask marks every pixel as missing"),
+        (np.eye(21, 20) * 255, "a.png is 20 x 21, its target 20 x 20; give --size"),
+    ],
+    ids=["empty", "full", "size"],
+)
+def test_odd_masks_are_named(
+    runner: CliRunner, tmp_path: Path, mask: np.ndarray, problem: str
+) -> None:
+    _write_pair(tmp_path)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(mask.astype(np.uint8)).save(tmp_path / "masks" / "a.png")
+    message = mistake_of(runner, *_inpainting(tmp_path), "--masks", tmp_path / "masks")
+    assert str(tmp_path / "masks") in message
+    assert problem in message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--hole", "center:8", "--masks", "m"], ["--hole", "left:8"], ["--hole", "center:0"]],
+)
+def test_hole_must_be_given_once_and_be_understood(
+    runner: CliRunner, tmp_path: Path, options: list[str]
+) -> None:
+    result = runner.invoke(score, [*map(str, _inpainting(tmp_path)), *options])
+    assert result.exit_code == 2
+    assert "center:SIDE" in result.stderr
