@@ -154,7 +154,7 @@ def test_html_is_a_page_on_stdout_or_in_a_file(runs: Path, tmp_path: Path) -> No
 def test_a_comparison_has_no_page(runs: Path) -> None:
     result = run_report(runs, "--format", "html", "--compare", "context", "random")
     assert result.exit_code == 2
-    assert "print markdown, latex, csv or json" in result.stderr
+    assert "only the tables are printed as html" in result.stderr
 
 
 def test_unknown_format_is_a_usage_error(runs: Path) -> None:

@@ -17,12 +17,12 @@
     return node;
   }
 
-  /* Numbers before texts; cells without a value last, whatever the direction. */
+  /* By the number that both begin with, else as texts; cells without a value come last always. */
   function compare(first, second, sign) {
     if (first === "" || second === "") return (first === "") - (second === "");
     const [a, b] = [Number.parseFloat(first), Number.parseFloat(second)];
-    const both = Number.isFinite(Number(first)) && Number.isFinite(Number(second));
-    return sign * (both ? a - b : first.localeCompare(second, "en", { numeric: true }));
+    if (Number.isFinite(a) && Number.isFinite(b) && a !== b) return sign * (a - b);
+    return sign * first.localeCompare(second, "en", { numeric: true });
   }
 
   function sortTable(table, heading) {

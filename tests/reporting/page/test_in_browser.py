@@ -54,6 +54,17 @@ def test_the_tables_are_read_and_sorted(browser: Browser) -> None:
     assert sort_by(browser, 1)[:2] == ["Agrawal", "Autoencoder"]
 
 
+def test_pairs_are_sorted_by_their_difference(browser: Browser) -> None:
+    click(browser, ".pairs th:nth-child(3) button")
+    texts = browser.run(
+        "return [...document.querySelectorAll('.pairs tbody td:nth-child(3)')]"
+        ".map(td => td.textContent)"
+    )
+    values = [float(text.replace("\N{MINUS SIGN}", "-")) for text in texts]
+    assert len(values) == 2
+    assert values == sorted(values)
+
+
 def test_a_heading_is_sorted_by_from_the_keyboard(browser: Browser) -> None:
     focused = browser.run(
         f"const b = {TABLE}.querySelector('button.sort'); b.focus();"
@@ -107,4 +118,10 @@ def test_the_theme_is_switched(browser: Browser) -> None:
 
 def test_the_page_is_no_wider_than_a_phone(browser: Browser) -> None:
     browser.resize(390, 800)
+    click(browser, "[data-shows=quoted]")
+    name = "a-row-of-a-very-long-name"
+    browser.run(
+        "document.querySelector('.gallery-tool option').textContent = arguments[0]",
+        f"disagreement of {name} and {name}",
+    )
     assert browser.run("return [innerWidth, document.documentElement.scrollWidth]") == [390, 390]

@@ -1,0 +1,39 @@
+"""A toy run of every kind of outcome, from the command to a verified bundle."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cebench.cli import cli
+from cebench.reporting.outcomes import FILE_NAME
+
+
+def call(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(cli, list(map(str, arguments)))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.mark.slow
+def test_toy_runs_are_packed_verified_compared_and_scored(toy: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    common = ["--data", toy, "--recipe", "smoke", "--device", "cpu"]
+    tasks = {"classification": "steps=2", "detection": "steps=2", "segmentation": "steps=2"}
+    for task, steps in tasks.items():
+        for seed in ("0", "1"):
+            out = runs / f"{task}-{seed}"
+            call("transfer", "--task", task, "--weights", "random", *common, "--set", steps,
+                 "--seed", seed, "--out", out)  # fmt: skip
+            assert (out / FILE_NAME).stat().st_size > 0
+    bundle = tmp_path / "toy.zip"
+    packed = call("pack", runs, "--out", bundle).stdout
+    assert "6 records, " in packed
+    assert ", 0 that cannot" in packed
+    assert "0 numbers cannot be scored again" in call("verify", bundle).stdout
+    assert call("report", bundle).stdout == call("report", runs).stdout
+    text = call("score", "--all", bundle).stdout
+    for column in ("Classification", "Detection", "Segmentation"):
+        assert column in text
