@@ -1,19 +1,24 @@
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from cebench.cli import COMMANDS, cli
+from cebench.cli import COMMANDS, cli, main
 from cebench.pretrain.run import METHODS
 from cebench.run_options import program_names
 from cebench.transfer.run import TASKS
 
+Ended = subprocess.CompletedProcess[str]
 
-def cebench(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+
+def cebench(*arguments: str, cwd: Path | None = None) -> Ended:
     return subprocess.run(
         [sys.executable, "-m", "cebench", *arguments], capture_output=True, text=True, cwd=cwd
     )
@@ -86,17 +91,49 @@ MISTAKES = {
 }
 
 
-@pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_is_one_line_and_exit_status_2(tmp_path: Path, name: str) -> None:
-    arguments, message = MISTAKES[name]
-    result = cebench(*arguments, cwd=tmp_path)
-    assert result.returncode == 2
-    lines = [line for line in result.stderr.splitlines() if line.startswith("cebench: ")]
+@pytest.fixture
+def in_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Ended]]:
+    """`cebench ARGUMENTS` in `tmp_path`, here: starting a process costs an import of torch."""
+
+    def call(*arguments: str) -> Ended:
+        monkeypatch.setattr("sys.argv", ["cebench", *arguments])
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as stop:
+            main()
+        shown = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, int(stop.value.code), shown.out, shown.err)
+
+    logger = logging.getLogger("cebench")
+    on_termination, handlers = signal.getsignal(signal.SIGTERM), list(logger.handlers)
+    yield call
+    signal.signal(signal.SIGTERM, on_termination)
+    logger.handlers = handlers
+
+
+def assert_one_line(ended: Ended, message: str) -> None:
+    assert ended.returncode == 2
+    lines = [line for line in ended.stderr.splitlines() if line.startswith("cebench: ")]
     assert len(lines) == 1
     assert message in lines[0]
-    assert "Traceback" not in result.stderr
-    assert result.stdout == ""
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_one_line_and_exit_status_2(
+    tmp_path: Path, in_process: Callable[..., Ended], name: str
+) -> None:
+    arguments, message = MISTAKES[name]
+    assert_one_line(in_process(*arguments), message)
     assert not list(tmp_path.rglob("weights.safetensors"))
+
+
+@pytest.mark.parametrize("name", ["unknown verb of a group", "no weights"])
+def test_a_mistake_ends_a_process_in_the_same_way(tmp_path: Path, name: str) -> None:
+    arguments, message = MISTAKES[name]
+    assert_one_line(cebench(*arguments, cwd=tmp_path), message)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")

@@ -142,7 +142,34 @@ def test_broken_record_is_named(tmp_path: Path) -> None:
         run_report(tmp_path)
 
 
+def test_html_is_a_page_on_stdout_or_in_a_file(runs: Path, tmp_path: Path) -> None:
+    result = run_report(runs, "--format", "html")
+    assert result.stdout.startswith("<!doctype html>")
+    assert "25.0 ± 7.1" in result.stdout
+    out = tmp_path / "report.html"
+    assert run_report(runs, "--format", "html", "--out", out).stdout == ""
+    assert out.read_text(encoding="utf-8") == result.stdout
+
+
+def test_a_comparison_has_no_page(runs: Path) -> None:
+    result = run_report(runs, "--format", "html", "--compare", "context", "random")
+    assert result.exit_code == 2
+    assert "print markdown, latex, csv or json" in result.stderr
+
+
 def test_unknown_format_is_a_usage_error(runs: Path) -> None:
     result = run_report(runs, "--format", "pdf")
     assert result.exit_code == 2
     assert "'markdown', 'latex', 'csv', 'json', 'html'" in result.stderr
+
+
+def test_rows_of_later_papers_stand_beneath_the_tables(runner: CliRunner) -> None:
+    results = str(Path(__file__).parents[2] / "results")
+    text = runner.invoke(report, [results, "--with-quoted"]).stdout
+    (line,) = [line for line in text.splitlines() if "(bigan)" in line]
+    assert [cell.strip() for cell in line.split("|")][2:5] == ["58.9", "46.2", "34.9"]
+    assert "47.2 / 47.4" in text  # Two papers quote the rescaled row of Wang and Gupta.
+    latex = runner.invoke(report, [results, "--with-quoted", "--format", "latex"]).stdout
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") > 2
+    refused = runner.invoke(report, [results, "--with-quoted", "--format", "csv"])
+    assert refused.exit_code == 2

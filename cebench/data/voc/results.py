@@ -21,6 +21,9 @@ from cebench.files import write_csv
 
 LARGEST_COORDINATE = 1e6
 """Pixels; a corner further out is a mistake of the writer, and squares of more would overflow."""
+_TURNED_SHARE = 0.01
+"""Boxes with x1 > x2 or y1 > y2 in a file that are taken for slips of a detector, which overlap
+nothing; more of them are another format. Published files have some, 3 of 87,765 for instance."""
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 logger = logging.getLogger("cebench")
@@ -77,7 +80,8 @@ def read_detection_files(
 
     Raises:
         InputError: a class has no file or several, a line is not `id score x1 y1 x2 y2` with
-            finite numbers and ordered corners, or an id is not in `ids` (see `known_id`).
+            finite numbers, the corners of more than one line in a hundred are not in order, or an
+            id is not in `ids` (see `known_id`).
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the one with the *_det_{image_set}_* files")
@@ -120,6 +124,7 @@ def _detection_lines(
     path: Path, index: dict[str, int], image_set: str
 ) -> Iterator[tuple[int, list[float]]]:
     """(image index, [score, x1, y1, x2, y2]) of every line that is not blank."""
+    lines, turned = 0, []
     for number, line in enumerate(_read_text(path).splitlines(), start=1):
         image_id, *words = line.split() or [""]
         if not image_id:
@@ -133,7 +138,9 @@ def _detection_lines(
                 f"{path}:{number}: {line.strip()[:80]!r} is not `id score x1 y1 x2 y2` with finite "
                 "numbers; mend the line"
             )
-        _check_corners(numbers[1:], f"{path}:{number}")
+        _check_size(numbers[1:], f"{path}:{number}")
+        lines += 1
+        turned += [number] if _is_turned(numbers[1:]) else []
         image_id = known_id(image_id, index, path)
         if image_id not in index:
             raise InputError(
@@ -141,19 +148,22 @@ def _detection_lines(
                 "its lines or name the set that was detected"
             )
         yield index[image_id], numbers
+    if len(turned) > _TURNED_SHARE * lines:
+        raise InputError(
+            f"{path}:{turned[0]}: {len(turned)} of {lines} boxes have x1 > x2 or y1 > y2, this one "
+            "first; write the corners x1 y1 x2 y2, not x y width height"
+        )
 
 
-def _check_corners(corners: Sequence[float], where: str) -> None:
-    x1, y1, x2, y2 = corners
+def _check_size(corners: Sequence[float], where: str) -> None:
     if max(map(abs, corners)) > LARGEST_COORDINATE:
         raise InputError(f"{where}: a corner lies {max(map(abs, corners)):g} pixels out; mend it")
+
+
+def _is_turned(corners: Sequence[float]) -> bool:
+    x1, y1, x2, y2 = corners
     # Boxes of less than a pixel are ones with x1 up to x2 + 1, since both ends are inclusive.
-    if x1 - 1 > x2 or y1 - 1 > y2:
-        shown = " ".join(f"{corner:g}" for corner in corners)
-        raise InputError(
-            f"{where}: the box {shown} has x1 > x2 or y1 > y2; write its corners x1 y1 x2 y2, not "
-            "x y width height"
-        )
+    return x1 - 1 > x2 or y1 - 1 > y2
 
 
 def known_id(word: str, index: Mapping[str, int], path: Path) -> str:

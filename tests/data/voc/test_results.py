@@ -51,7 +51,7 @@ def test_ids_with_a_suffix_or_without_their_zeros_are_known(tmp_path: Path, word
 @pytest.mark.parametrize(
     ("corners", "message"),
     [
-        ("100 20 30 40", "has x1 > x2 or y1 > y2; write its corners"),
+        ("100 20 30 40", "1 of 1 boxes have x1 > x2 or y1 > y2, this one first; write the corners"),
         ("1 2 3 1e308", r"a corner lies 1e\+308 pixels out"),
     ],
 )
@@ -59,6 +59,13 @@ def test_impossible_boxes_are_named(tmp_path: Path, corners: str, message: str) 
     with pytest.raises(InputError, match=message):
         one_line(tmp_path, f"000001 0.5 {corners}\n")
     assert len(one_line(tmp_path, "000001 0.5 10.9 2 10.2 4\n").boxes) == 1  # 0.3 pixels wide
+
+
+def test_one_turned_box_in_a_hundred_is_a_slip_and_two_are_another_format(tmp_path: Path) -> None:
+    good, turned = "000001 0.5 1 2 3 4\n", "000001 0.5 188 1 219 -5\n"
+    assert len(one_line(tmp_path, 99 * good + turned).boxes) == 100
+    with pytest.raises(InputError, match=r"dog\.txt:99: 2 of 100 boxes have"):
+        one_line(tmp_path, 98 * good + 2 * turned)
 
 
 def test_a_csv_may_have_semicolons(tmp_path: Path) -> None:
