@@ -29,8 +29,8 @@ def comparisons_to_markdown(found: Sequence[NamedComparison]) -> str:
 
 def comparisons_to_latex(found: Sequence[NamedComparison]) -> str:
     """One `tabular`; needs the package booktabs."""
-    notes = comparison_notes(found)
-    return "\n".join([*booktabs(HEADINGS, [*map(pair_texts, found)], _LEFT, notes), ""])
+    lines = [pair_texts(comparison) for comparison in found]
+    return "\n".join([*booktabs(HEADINGS, lines, _LEFT, comparison_notes(found)), ""])
 
 
 def comparisons_to_csv(found: Sequence[NamedComparison]) -> str:

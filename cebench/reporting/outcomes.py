@@ -27,6 +27,8 @@ SCHEMA = 1
 MAX_BYTES = 512 * 2**20
 """Greatest size of an outcome file."""
 _METADATA = "cebench_outcome"
+_DAMAGE = (*(SafetensorError, ValueError, LookupError, TypeError, AttributeError, RecursionError),)
+"""What reading a damaged file raises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,8 +123,8 @@ def decode_outcome(content: bytes, where: str) -> RunOutcome:
             _part(number, described, tensors, len(ids))
             for number, described in enumerate(metadata["parts"])
         )
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
-        reason = " ".join(str(e).split())[:200]
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{where}: no outcome of a cebench run, or damaged ({reason}); run the transfer again"
         ) from None
