@@ -6,7 +6,8 @@ import numpy as np
 
 from cebench.metrics.detection import Detections, Objects
 from cebench.metrics.inpainting import InpaintingSums, inpainting_sums
-from cebench.reporting.outcome_parts import FillErrors, LabelScores, PixelPairs, ScoredBoxes
+from cebench.reporting.outcome_boxes import ScoredBoxes
+from cebench.reporting.outcome_parts import FillErrors, LabelScores, PixelPairs
 
 CLASSES = 4
 

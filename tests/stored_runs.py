@@ -8,7 +8,8 @@ from typing import Any
 from outcome_makers import boxes, label_scores
 from samples import changed
 
-from cebench.reporting.outcome_parts import LabelScores, ScoredBoxes
+from cebench.reporting.outcome_boxes import ScoredBoxes
+from cebench.reporting.outcome_parts import LabelScores
 from cebench.reporting.outcomes import (
     FILE_NAME,
     OutcomePart,

@@ -8,14 +8,21 @@ import torch
 from cebench.config import Recipe, load_recipe
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.run_context import Outcome, RunContext
-from cebench.weights.files import random_weights
+from cebench.weights.files import Weights, random_weights
 
 
-def measured(task: object, recipe: Recipe, devkit: Path, out: Path, seed: int = 0) -> Outcome:
+def measured(
+    task: object,
+    recipe: Recipe,
+    devkit: Path,
+    out: Path,
+    seed: int = 0,
+    weights: Weights | None = None,
+) -> Outcome:
     with RunDirectory(out, {"recipe": recipe.model_dump(mode="json")}) as directory:
         run_context = RunContext(
             run=directory,
-            weights=random_weights(0),
+            weights=weights or random_weights(0),
             data=devkit,
             seed=seed,
             device=torch.device("cpu"),

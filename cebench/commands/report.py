@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 )
 @click.option("--baseline", metavar="ROW", help="The same of every other row and this one.")
 @click.option("--column", metavar="COLUMN", help="Only this column, with --compare or --baseline.")
+@click.option(
+    "--sensitivity",
+    is_flag=True,
+    help="Print every column under every definition of what it measures instead.",
+)
 def report(
     results: tuple[Path, ...],
     format_name: str,
@@ -51,6 +56,7 @@ def report(
     compare: tuple[str, str] | None,
     baseline: str | None,
     column: str | None,
+    sensitivity: bool,
 ) -> None:
     """Print Tables 1 and 2: measured, published, difference.
 
@@ -66,10 +72,12 @@ def report(
     from cebench.reporting.results import read_results
     from cebench.reporting.tables import build_tables
 
-    if (compare and baseline) or (column and not (compare or baseline)):
-        raise click.UsageError("give --compare ROW ROW or --baseline ROW; --column narrows them")
-    if (compare or baseline) and format_name == "html":
-        raise click.UsageError("--compare and --baseline print markdown, latex, csv or json")
+    if bool(compare) + bool(baseline) + sensitivity > 1:
+        raise click.UsageError("give one of --compare, --baseline and --sensitivity")
+    if column and not (compare or baseline):
+        raise click.UsageError("--column narrows --compare ROW ROW or --baseline ROW; give one")
+    if (compare or baseline or sensitivity) and format_name == "html":
+        raise click.UsageError("comparisons and definitions print markdown, latex, csv or json")
     folders = results or (Path("results"),)
     found = read_results(folders)
     tables = build_tables(found)
@@ -80,6 +88,8 @@ def report(
         )
     if compare or baseline:
         text = _comparison(tables, compare, baseline, column, format_name)
+    elif sensitivity:
+        text = sensitivity_text(tables, format_name)
     else:
         text = _tables(tables, found, format_name)
     if collect is not None:
@@ -113,6 +123,15 @@ def _comparison(
     else:
         found = compare_all(tables, str(baseline), column, find_outcome)
     return COMPARISON_FORMATS[format_name](found)
+
+
+def sensitivity_text(tables: "Sequence[Table]", format_name: str) -> str:
+    """The columns of `tables` under every definition."""
+    from cebench.reporting.results import find_outcome
+    from cebench.reporting.sensitivity import sensitivity_of
+    from cebench.reporting.sensitivity_formats import SENSITIVITY_FORMATS
+
+    return SENSITIVITY_FORMATS[format_name](sensitivity_of(tables, find_outcome))
 
 
 def _emit(text: str, out: Path | None) -> None:

@@ -1,15 +1,15 @@
 """`cebench score`: score files that any program wrote, in the devkit's formats or as images."""
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cebench.commands.groups import SuggestingGroup
 from cebench.commands.json_output import json_option, print_result
 from cebench.commands.score_inpainting import inpainting
+from cebench.commands.score_tables import per_class_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,13 +38,33 @@ def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], C
     return decorate
 
 
-@click.group(cls=SuggestingGroup)
-def score() -> None:
+@click.group(cls=SuggestingGroup, invoke_without_command=True, no_args_is_help=True)
+@click.option(
+    "--all",
+    "stored",
+    multiple=True,
+    type=_PATH,
+    metavar="RESULTS",
+    help="Score what runs or a bundle have stored by every definition of what it measures.",
+)
+@json_option
+@click.pass_context
+def score(ctx: click.Context, stored: tuple[Path, ...], as_json: bool) -> None:
     """Score files that any program wrote.
 
     Fractions and decibels are printed in JSON (--json; null where a number is undefined or
     infinite), percent and decibels in the tables.
     """
+    if not stored:
+        return
+    if ctx.invoked_subcommand is not None:
+        raise click.UsageError(f"--all scores by itself; leave out {ctx.invoked_subcommand}")
+    from cebench.commands.report import sensitivity_text
+    from cebench.reporting.results import read_results
+    from cebench.reporting.tables import build_tables
+
+    tables = build_tables(read_results(stored))
+    click.echo(sensitivity_text(tables, "json" if as_json else "markdown"), nl=False)
 
 
 score.add_command(inpainting)
@@ -93,7 +113,7 @@ def detection(
         },
         "images": len(ids),
     }
-    print_result(result, as_json, _per_class_table)
+    print_result(result, as_json, per_class_table)
 
 
 def _objects(voc: "VocYear", ids: list[str]) -> "Objects":
@@ -143,7 +163,7 @@ def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_js
         },
         "images": len(ids),
     }
-    print_result(result, as_json, _per_class_table)
+    print_result(result, as_json, per_class_table)
 
 
 def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
@@ -190,7 +210,7 @@ def classification(scores: Path, data: Path, year: int, image_set: str, as_json:
     values, labels = read_scores_csv(scores, ids), voc.class_labels(image_set, ids)
     summary = classification_summary(values, labels, VOC_CLASSES)
     _warn_of_small_scores(values, labels, summary["mean_ap_sklearn"])
-    print_result(summary, as_json, _per_class_table)
+    print_result(summary, as_json, per_class_table)
 
 
 def _warn_of_small_scores(scores: "np.ndarray", labels: "np.ndarray", mean_ap: float) -> None:
@@ -212,37 +232,3 @@ def _warn_of_small_scores(scores: "np.ndarray", labels: "np.ndarray", mean_ap: f
             f"{100 * plain:.1f} %; give logits, or multiply the scores",
             err=True,
         )
-
-
-def _per_class_table(result: Mapping[str, Any]) -> str:
-    rows: dict[str, dict[str, Any]] = result["per_class"]
-    keys = [key for key, value in next(iter(rows.values())).items() if not isinstance(value, list)]
-    lines = ["".join([f"{'class':<14}", *(f"{_heading(key):>17}" for key in keys)])]
-    lines += [
-        "".join([f"{name:<14}", *(f"{_cell(row[key]):>17}" for key in keys)])
-        for name, row in rows.items()
-    ]
-    lines.append("")  # The means are the result's other fractions.
-    means = {key: value for key, value in result.items() if isinstance(value, float)}
-    lines += [
-        f"{_heading(key):<28}{_cell(value):>7}{_interval(result.get(f'{key}_ci95'))}"
-        for key, value in means.items()
-    ]
-    return "\n".join([*lines, f"{'images':<28}{result['images']:>7}"])
-
-
-def _interval(ends: list[float] | None) -> str:
-    if ends is None or math.isnan(ends[0]):
-        return ""
-    return f"   95 %: {_cell(ends[0])} to {_cell(ends[1])}"
-
-
-def _heading(key: str) -> str:
-    counted = key in ("objects", "detections", "positives", "images", "pixels")
-    return key if counted else f"{key} %"
-
-
-def _cell(value: float) -> str:
-    if isinstance(value, int):
-        return str(value)
-    return "-" if math.isnan(value) else f"{100 * value:.1f}"

@@ -1,12 +1,12 @@
 """`cebench score inpainting`: score predicted images against true ones."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cebench.commands.json_output import json_option, print_result
+from cebench.commands.score_tables import inpainting_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ def inpainting(
             {"above": tenth / 10, "up_to": (tenth + 1) / 10, **asdict(inpainting_scores(sums))}
             for tenth, sums in sorted(by_tenth.items())
         ]
-    print_result(result, as_json, _table)
+    print_result(result, as_json, inpainting_table)
 
 
 def _region(hole: str | None, masks: Path | None) -> Path | int:
@@ -110,22 +110,3 @@ def _pair_sums(pair: "InpaintingPair", ssim_window: "SsimWindow") -> "Inpainting
         return inpainting_sums(prediction, target, pair.hole[None], ssim_window)
     except ValueError as error:
         raise InputError(f"{pair.path}: {error}") from error
-
-
-def _table(result: Mapping[str, Any]) -> str:
-    lines = [f"{'':<24}{'hole':>8}{'image':>8}"]
-    for key in result["hole"]:
-        percent = key in ("mean_l1", "mean_l2")
-        scale, digits = (100, 2) if percent else (1, 3 if key == "ssim" else 2)
-        cells = [f"{scale * result[region][key]:>8.{digits}f}" for region in ("hole", "image")]
-        lines.append(f"{key + (' %' if percent else ''):<24}{''.join(cells)}")
-    lines.append(f"{'images':<24}{result['images']:>8}")
-    shares = result.get("by_missing_share", [])
-    if shares:
-        names = ("images", "L1 % hole", "L2 % hole", "PSNR hole")
-        lines += ["", f"{'missing':<16}" + "".join(f"{name:>12}" for name in names)]
-    for part in shares:
-        hole, share = part["hole"], f"{100 * part['above']:.0f} to {100 * part['up_to']:.0f} %"
-        values = (100 * hole["mean_l1"], 100 * hole["mean_l2"], hole["psnr_per_image_mean_db"])
-        lines.append(f"{share:<16}{part['images']:>12}" + "".join(f"{v:>12.2f}" for v in values))
-    return "\n".join(lines)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from cebench.reporting.formats import escaped_latex, pair_values, pipe_table
+from cebench.reporting.formats import booktabs, pair_values, pipe_table
 from cebench.reporting.published import load_published
 from cebench.reporting.verdicts import NamedComparison
 
@@ -29,20 +29,8 @@ def comparisons_to_markdown(found: Sequence[NamedComparison]) -> str:
 
 def comparisons_to_latex(found: Sequence[NamedComparison]) -> str:
     """One `tabular`; needs the package booktabs."""
-    lines = [" & ".join(map(escaped_latex, line)) + r" \\" for line in map(pair_texts, found)]
-    return "\n".join(
-        [
-            rf"\begin{{tabular}}{{{''.join('l' if left else 'r' for left in _LEFT)}}}",
-            r"\toprule",
-            " & ".join(map(escaped_latex, HEADINGS)) + r" \\",
-            r"\midrule",
-            *lines,
-            r"\bottomrule",
-            r"\end{tabular}",
-            *(rf"\par\footnotesize {escaped_latex(note)}" for note in comparison_notes(found)),
-            "",
-        ]
-    )
+    lines = [pair_texts(comparison) for comparison in found]
+    return "\n".join([*booktabs(HEADINGS, lines, _LEFT, comparison_notes(found)), ""])
 
 
 def comparisons_to_csv(found: Sequence[NamedComparison]) -> str:

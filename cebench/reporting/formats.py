@@ -138,6 +138,26 @@ def pipe_table(
     return ["| " + " | ".join(line) + " |" for line in [padded[0], rule, *padded[1:]]]
 
 
+def booktabs(
+    heading: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    left: Sequence[bool],
+    notes: Sequence[str] = (),
+) -> list[str]:
+    """Lines of a LaTeX `tabular` with notes beneath; alignment as for `pipe_table`."""
+    rows = [" & ".join(map(escaped_latex, line)) + r" \\" for line in (heading, *lines)]
+    return [
+        rf"\begin{{tabular}}{{{''.join('l' if side else 'r' for side in left)}}}",
+        r"\toprule",
+        rows[0],
+        r"\midrule",
+        *rows[1:],
+        r"\bottomrule",
+        r"\end{tabular}",
+        *(rf"\par\footnotesize {escaped_latex(note)}" for note in notes),
+    ]
+
+
 def _latex(table: Table) -> str:
     grid = _grid(table)
     groups = list(dict.fromkeys(group for group, _ in grid.heading))

@@ -4,30 +4,24 @@ Each kind keeps as little as its metrics look at, and gives exactly the scores t
 themselves give.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import numpy as np
 
 from cebench.metrics.average_precision import TIE_PENALTY, multilabel_scores
-from cebench.metrics.detection import (
-    Detections,
-    Objects,
-    best_objects,
-    by_score,
-    detection_scores,
-)
 from cebench.metrics.image_weights import WeightedScores
 from cebench.metrics.inpainting import InpaintingSums, RegionSums, inpainting_scores
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.metrics.weighted_average_precision import DEFINITIONS, WeightedAveragePrecision
 from cebench.metrics.weighted_inpainting import WeightedInpainting
 from cebench.metrics.weighted_segmentation import WeightedSegmentation
+from cebench.reporting.outcome_arrays import as_index, check, is_below, narrow, sha256_of
+from cebench.reporting.outcome_boxes import ScoredBoxes
 
-BOX_STEP = 1 / 16
-"""Boxes are kept to this many pixels, exactly where that would change what they match."""
+MOST_CELLS = 2**27
+"""Greatest size of all confusion matrices together."""
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -83,7 +77,7 @@ class LabelScores:
         """Keep the ranks of scores (N, C) finite, one array for each draw of training images."""
         kept = np.stack([_ranks(scores, labels) for scores in draws])
         if kept.dtype.kind == "u":
-            kept = _narrow(kept)
+            kept = narrow(kept)
         return cls(kept, labels.astype(np.int8))
 
     @property
@@ -100,10 +94,10 @@ class LabelScores:
     @classmethod
     def from_arrays(cls, arrays: Arrays, images: int, classes: int) -> "LabelScores":
         values, labels = arrays["values"], arrays["labels"]
-        _check(labels.shape == (images, classes) and labels.dtype == np.int8, "labels")
-        _check(bool(np.isin(labels, (-1, 0, 1)).all()), "labels")
-        _check(values.ndim == 3 and values.shape[1:] == labels.shape and len(values) > 0, "values")
-        _check(bool(np.isfinite(values).all()), "values")
+        check(labels.shape == (images, classes) and labels.dtype == np.int8, "labels")
+        check(bool(np.isin(labels, (-1, 0, 1)).all()), "labels")
+        check(values.ndim == 3 and values.shape[1:] == labels.shape and len(values) > 0, "values")
+        check(bool(np.isfinite(values).all()), "values")
         return cls(values, labels)
 
     def scores(self) -> dict[str, float]:
@@ -120,86 +114,7 @@ class LabelScores:
         return [WeightedAveragePrecision.from_scores(v, self.labels) for v in self.values]
 
     def truth_sha256(self) -> str:
-        return _sha256(self.labels)
-
-
-@dataclass(frozen=True)
-class ScoredBoxes:
-    """Detection: ranked boxes of every class and the objects that they are matched with."""
-
-    kind: ClassVar[str] = "boxes"
-    metrics: ClassVar[tuple[str, ...]] = ("mean_ap_voc07_11pt", "mean_ap_area")
-    detections: Detections
-    """From the highest score down, with float16 scores where these have the range. A box that
-    overlaps no object of its class is four zeros."""
-    truth: Objects
-    images: int
-    classes: int
-
-    @classmethod
-    def from_detections(
-        cls, detections: Detections, truth: Objects, images: int, classes: int
-    ) -> "ScoredBoxes":
-        """Keep what is matched and ranked; arguments as for `detection_scores`."""
-        order = by_score(detections.scores)
-        ranked = Detections(*(array[order] for array in vars(detections).values()))
-        halved = ranked.scores.astype(np.float16)
-        boxes = _rounded_boxes(ranked, truth)
-        scores = halved if np.isfinite(halved).all() else ranked.scores
-        return cls(Detections(ranked.images, ranked.labels, scores, boxes), truth, images, classes)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        found, truth = self.detections, self.truth
-        rows = np.flatnonzero(found.boxes.any(axis=1))
-        return {
-            "image": _narrow(found.images),
-            "label": _narrow(found.labels),
-            "score": found.scores,
-            "row": _narrow(rows),
-            "box": found.boxes[rows].astype(np.float32),
-            "true_image": _narrow(truth.images),
-            "true_label": _narrow(truth.labels),
-            "true_box": truth.boxes.astype(np.float32),
-            "difficult": truth.difficult.astype(np.uint8),
-        }
-
-    @classmethod
-    def from_arrays(cls, arrays: Arrays, images: int, classes: int) -> "ScoredBoxes":
-        count, rows = len(arrays["score"]), arrays["row"].astype(np.int64)
-        for prefix in ("", "true_"):
-            image, label = arrays[f"{prefix}image"], arrays[f"{prefix}label"]
-            _check(image.ndim == 1 and image.shape == label.shape, f"{prefix}image")
-            _check(_below(image, images) and _below(label, classes), f"{prefix}image or label")
-        _check(arrays["score"].shape == arrays["image"].shape, "score")
-        _check(bool(np.isfinite(arrays["score"]).all()), "score")
-        _check(_below(rows, count) and arrays["box"].shape == (len(rows), 4), "box")
-        _check(arrays["true_box"].shape == (len(arrays["true_image"]), 4), "true_box")
-        _check(arrays["difficult"].shape == arrays["true_image"].shape, "difficult")
-        boxes = np.zeros((count, 4), np.float32)
-        boxes[rows] = arrays["box"]
-        _check(bool(np.isfinite(boxes).all() and np.isfinite(arrays["true_box"]).all()), "box")
-        found = Detections(_index(arrays["image"]), _index(arrays["label"]), arrays["score"], boxes)
-        truth = Objects(
-            _index(arrays["true_image"]),
-            _index(arrays["true_label"]),
-            arrays["true_box"],
-            arrays["difficult"].astype(np.bool_),
-        )
-        return cls(found, truth, images, classes)
-
-    def scores(self) -> dict[str, float]:
-        found = detection_scores(self.detections, self.truth, self.classes)
-        return {name: getattr(found, name) for name in self.metrics}
-
-    def runs(self) -> list[WeightedAveragePrecision]:
-        return [
-            WeightedAveragePrecision.from_detections(
-                self.detections, self.truth, self.classes, self.images
-            )
-        ]
-
-    def truth_sha256(self) -> str:
-        return _sha256(*(np.asarray(array, np.float64) for array in vars(self.truth).values()))
+        return sha256_of(self.labels)
 
 
 @dataclass(frozen=True)
@@ -224,17 +139,18 @@ class PixelPairs:
     def arrays(self) -> dict[str, np.ndarray]:
         image, true, predicted = np.nonzero(self.confusions)
         return {
-            "image": _narrow(image),
-            "pair": _narrow(true * self.classes + predicted),
-            "count": _narrow(self.confusions[image, true, predicted]),
+            "image": narrow(image),
+            "pair": narrow(true * self.classes + predicted),
+            "count": narrow(self.confusions[image, true, predicted]),
         }
 
     @classmethod
     def from_arrays(cls, arrays: Arrays, images: int, classes: int) -> "PixelPairs":
-        image, pair, count = (_index(arrays[name]) for name in ("image", "pair", "count"))
-        _check(image.ndim == 1 and image.shape == pair.shape == count.shape, "count")
-        _check(_below(image, images) and _below(pair, classes**2), "image or pair")
-        _check(bool((count >= 0).all()), "count")
+        image, pair, count = (as_index(arrays[name]) for name in ("image", "pair", "count"))
+        check(image.ndim == 1 and image.shape == pair.shape == count.shape, "count")
+        check(is_below(image, images) and is_below(pair, classes**2), "image or pair")
+        check(bool((count >= 0).all()), "count")
+        check(images * classes**2 <= MOST_CELLS, "the number of classes")
         confusions = np.zeros((images, classes**2), np.int64)
         np.add.at(confusions, (image, pair), count)
         return cls(confusions.reshape(images, classes, classes))
@@ -247,7 +163,7 @@ class PixelPairs:
         return [WeightedSegmentation.from_confusions(self.confusions)]
 
     def truth_sha256(self) -> str:
-        return _sha256(self.confusions.sum(axis=2))
+        return sha256_of(self.confusions.sum(axis=2))
 
 
 @dataclass(frozen=True)
@@ -277,8 +193,8 @@ class FillErrors:
     @classmethod
     def from_arrays(cls, arrays: Arrays, images: int, classes: int) -> "FillErrors":
         sums = arrays["sums"]
-        _check(sums.shape == (5, images) and sums.dtype == np.float64, "sums")
-        _check(not np.isnan(sums).any() and bool((sums[0] > 0).all()), "sums")
+        check(sums.shape == (5, images) and sums.dtype == np.float64, "sums")
+        check(not np.isnan(sums).any() and bool((sums[0] > 0).all()), "sums")
         return cls(sums)
 
     def scores(self) -> dict[str, float]:
@@ -292,7 +208,7 @@ class FillErrors:
         return [WeightedInpainting(self.sums)]
 
     def truth_sha256(self) -> str:
-        return _sha256(self.sums[0])
+        return sha256_of(self.sums[0])
 
 
 KINDS: Mapping[str, type[Scorable]] = {
@@ -314,42 +230,3 @@ def _ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _dense(scores: np.ndarray) -> np.ndarray:
     columns = [np.unique(column, return_inverse=True)[1] for column in scores.T]
     return np.stack(columns, axis=1).astype(np.uint32)
-
-
-def _rounded_boxes(detections: Detections, truth: Objects) -> np.ndarray:
-    """(D, 4) float32: zeros without overlap, else rounded where matching does not notice."""
-    chosen, overlap = best_objects(detections, truth)
-    exact = np.where((overlap > 0)[:, None], detections.boxes, 0).astype(np.float32)
-    rounded = (np.round(exact / BOX_STEP) * BOX_STEP).astype(np.float32)
-    images, labels, scores = detections.images, detections.labels, detections.scores
-    again, other = best_objects(Detections(images, labels, scores, rounded), truth)
-    same = (again == chosen) & (np.sign(other - 0.5) == np.sign(overlap - 0.5)) & (other > 0)
-    boxes: np.ndarray = np.where((same | (overlap == 0))[:, None], rounded, exact)
-    return boxes
-
-
-def _narrow(values: np.ndarray) -> np.ndarray:
-    """Not negative integers in as few bytes as they need."""
-    return values.astype(np.min_scalar_type(int(values.max(initial=0))))
-
-
-def _index(values: np.ndarray) -> np.ndarray:
-    _check(values.dtype.kind in "ui", "an index")
-    return values.astype(np.int64)
-
-
-def _below(values: np.ndarray, end: int) -> bool:
-    return values.dtype.kind in "ui" and bool(((values >= 0) & (values < end)).all())
-
-
-def _check(holds: Any, name: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} does not fit its images and classes")
-
-
-def _sha256(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -142,6 +142,21 @@ def test_broken_record_is_named(tmp_path: Path) -> None:
         run_report(tmp_path)
 
 
+def test_html_is_a_page_on_stdout_or_in_a_file(runs: Path, tmp_path: Path) -> None:
+    result = run_report(runs, "--format", "html")
+    assert result.stdout.startswith("<!doctype html>")
+    assert "25.0 ± 7.1" in result.stdout
+    out = tmp_path / "report.html"
+    assert run_report(runs, "--format", "html", "--out", out).stdout == ""
+    assert out.read_text(encoding="utf-8") == result.stdout
+
+
+def test_a_comparison_has_no_page(runs: Path) -> None:
+    result = run_report(runs, "--format", "html", "--compare", "context", "random")
+    assert result.exit_code == 2
+    assert "print markdown, latex, csv or json" in result.stderr
+
+
 def test_unknown_format_is_a_usage_error(runs: Path) -> None:
     result = run_report(runs, "--format", "pdf")
     assert result.exit_code == 2

@@ -17,7 +17,8 @@ from cebench.metrics.detection import Detections, Objects, detection_scores
 from cebench.metrics.image_weights import equal_weights
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
 from cebench.metrics.segmentation import segmentation_scores
-from cebench.reporting.outcome_parts import FillErrors, LabelScores, PixelPairs, ScoredBoxes
+from cebench.reporting.outcome_boxes import ScoredBoxes
+from cebench.reporting.outcome_parts import FillErrors, LabelScores, PixelPairs
 from cebench.reporting.outcomes import (
     OutcomePart,
     RunOutcome,

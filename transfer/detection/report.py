@@ -16,7 +16,7 @@ from cebench.metrics.detection import (
 from cebench.metrics.detection_errors import KINDS, error_kinds
 from cebench.plots.detection import plot_shares
 from cebench.plots.precision_recall import Curve, plot_precision_recall
-from cebench.reporting.outcome_parts import ScoredBoxes
+from cebench.reporting.outcome_boxes import ScoredBoxes
 from cebench.reporting.outcomes import OutcomePart, RunOutcome
 
 from ..run_context import Measurement

@@ -1,4 +1,4 @@
-"""Scores of every class, row by row, from the per_class.csv of run directories."""
+"""Scores of every class, row by row: from the per_class.csv of runs, else from their outcomes."""
 
 import csv
 import math
@@ -12,6 +12,8 @@ from cebench.reporting.cell_texts import headline_numbers
 from cebench.reporting.cells import Number
 from cebench.reporting.published import Column
 from cebench.reporting.tables import Table
+
+from .stored_outcomes import scores_per_class
 
 FILE_NAME, RECORD = "per_class.csv", "record.json"
 
@@ -44,7 +46,11 @@ def class_tables(tables: Sequence[Table]) -> list[ClassTable]:
 def _class_table(table: Table, column: Column) -> ClassTable | None:
     metric = column.metric.removeprefix("mean_")
     scores = {
-        row: [found for number in numbers if (found := _scores(number, metric))]
+        row: [
+            found
+            for number in numbers
+            if (found := _scores(number, metric) or scores_per_class(number))
+        ]
         for row, numbers in headline_numbers(table, column).items()
     }
     rows = {row: runs for row, runs in scores.items() if runs}

@@ -1,16 +1,16 @@
-"""What the page takes from stored outcomes: comparisons of rows, curves, the IoU of an image."""
+"""What the page takes from stored outcomes: pairs of rows, curves, scores of classes and images."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from cebench.data.voc.devkit import VOC_CLASSES
-from cebench.metrics.average_precision import class_curve
-from cebench.metrics.detection import class_curves
+from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOC_CLASSES
+from cebench.metrics.average_precision import class_curve, multilabel_scores
+from cebench.metrics.detection import class_curves, detection_scores
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.reporting.cells import Number
 from cebench.reporting.comparison_formats import comparison_notes, pair_texts
-from cebench.reporting.outcome_parts import LabelScores, PixelPairs, ScoredBoxes
+from cebench.reporting.outcome_parts import LabelScores, PixelPairs, Scorable, ScoredBoxes
 from cebench.reporting.results import find_outcome
 from cebench.reporting.tables import Table
 from cebench.reporting.verdicts import NamedComparison
@@ -50,6 +50,21 @@ def precision_recall_curves(number: Number) -> Curves:
     return {}
 
 
+def scores_per_class(number: Number) -> dict[str, float]:
+    """Class -> the score that `number` averages over classes; empty where none are stored.
+
+    Over draws of training images the mean.
+    """
+    outcome = find_outcome(number.path, number.record)
+    part = outcome and outcome.part_of(number.measurement, number.record.weights.method)
+    if not part:
+        return {}
+    metric = part.base_metric(number.measurement.metric).removeprefix("mean_")
+    values = _class_values(part.scored, metric)
+    names = SEGMENTATION_CLASSES if len(values) == len(SEGMENTATION_CLASSES) else None
+    return dict(zip(names or _class_names(len(values)), values, strict=True))
+
+
 def iou_per_image(run: Run) -> dict[str, float]:
     """Image -> mean IoU of its own classes; empty where no segmentation is stored."""
     outcome = find_outcome(run.path, run.record)
@@ -58,6 +73,18 @@ def iou_per_image(run: Run) -> dict[str, float]:
             ious = (segmentation_scores(one).mean_iou for one in part.scored.confusions)
             return dict(zip(outcome.ids, map(float, ious), strict=True))
     return {}
+
+
+def _class_values(scored: Scorable, metric: str) -> list[float]:
+    if isinstance(scored, LabelScores):
+        found = [getattr(multilabel_scores(draw, scored.labels), metric) for draw in scored.values]
+        return [float(value) for value in np.mean(found, axis=0)]
+    if isinstance(scored, ScoredBoxes):
+        of_classes = detection_scores(scored.detections, scored.truth, scored.classes).per_class
+        return [getattr(of_class, metric) for of_class in of_classes]
+    if isinstance(scored, PixelPairs):
+        return [float(iou) for iou in segmentation_scores(scored.confusions.sum(axis=0)).iou]
+    return []
 
 
 def _curves_of_labels(scored: LabelScores) -> Curves:

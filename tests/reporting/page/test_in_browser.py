@@ -74,7 +74,8 @@ def test_published_numbers_and_later_papers_are_switched(browser: Browser) -> No
 
 def test_classes_of_two_rows_are_compared(browser: Browser) -> None:
     texts = browser.run(
-        "return [...document.querySelectorAll('.difference-tool svg text')].map(t => t.textContent)"
+        "const tool = document.querySelector('[data-classes=\"2-classification\"]');"
+        "return [...tool.querySelectorAll('svg text')].map(t => t.textContent)"
     )
     assert texts == ["cat", "+10.0", "dog", "+0.0"]
 
@@ -89,6 +90,12 @@ def test_galleries_are_ordered_by_disagreement(browser: Browser) -> None:
     spread = [abs(of_image["random"] - of_image["context"]) for of_image in errors]
     assert len(spread) > 6
     assert spread == sorted(spread, reverse=True)
+
+
+def test_every_picture_is_shown(browser: Browser) -> None:
+    widths = browser.run("return [...document.images].map(i => i.naturalWidth)")
+    assert len(widths) > 12
+    assert set(widths) == {24}
 
 
 def test_the_theme_is_switched(browser: Browser) -> None:

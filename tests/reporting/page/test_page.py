@@ -1,5 +1,6 @@
 """What stands on the page, read back from its HTML."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,6 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from outcome_makers import CLASSES
 from samples import DETECTION, changed
 
 from cebench.reporting.page.pictures import PictureBudget
@@ -62,6 +64,17 @@ def test_run_directories_add_classes_curves_and_pictures(runs: Path, page_of: Pa
     assert re.search(r'<b class="letters" [^>]*>a</b>', text)
     assert '<details class="pairs">' in text
     assert '"rows": {"random": [30.0, 50.0, null], "context": [40.0, 50.0, null]}' in text
+
+
+def test_classes_without_a_table_are_scored_from_the_outcome(runs: Path, page_of: PageOf) -> None:
+    for path in runs.rglob("per_class.csv"):
+        path.unlink()
+    (data,) = re.findall(r'id="classes-2-classification">(.*?)</script>', page_of(runs))
+    rows = json.loads(data)["rows"]
+    (path,) = runs.glob("context-classification/record.json")
+    (headline,) = load_record(path).measurements
+    assert len(rows["context"]) == CLASSES
+    assert sum(rows["context"]) / CLASSES == pytest.approx(100 * headline.value)
 
 
 def test_every_element_is_closed_and_nothing_is_fetched(runs: Path, page_of: PageOf) -> None:
