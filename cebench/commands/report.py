@@ -48,6 +48,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Print every column under every definition of what it measures instead.",
 )
+@click.option(
+    "--with-quoted",
+    is_flag=True,
+    help="Also print the rows of later papers, as markdown or latex; html always has them.",
+)
 def report(
     results: tuple[Path, ...],
     format_name: str,
@@ -57,6 +62,7 @@ def report(
     baseline: str | None,
     column: str | None,
     sensitivity: bool,
+    with_quoted: bool,
 ) -> None:
     """Print Tables 1 and 2: measured, published, difference.
 
@@ -78,6 +84,8 @@ def report(
         raise click.UsageError("--column narrows --compare ROW ROW or --baseline ROW; give one")
     if (compare or baseline or sensitivity) and format_name == "html":
         raise click.UsageError("comparisons and definitions print markdown, latex, csv or json")
+    if with_quoted and (compare or baseline or sensitivity or format_name in ("csv", "json")):
+        raise click.UsageError("--with-quoted belongs to the tables as markdown or latex")
     folders = results or (Path("results"),)
     found = read_results(folders)
     tables = build_tables(found)
@@ -92,6 +100,7 @@ def report(
         text = sensitivity_text(tables, format_name)
     else:
         text = _tables(tables, found, format_name)
+        text += _quoted(format_name) if with_quoted else ""
     if collect is not None:
         _collect([item for table in tables for item in table.files], collect)
     _emit(text, out)
@@ -105,6 +114,12 @@ def _tables(tables: "Sequence[Table]", found: "Sequence[RecordFile]", format_nam
 
     lettered = [with_letters(table, find_outcome) for table in tables]
     return to_html(lettered, found) if format_name == "html" else FORMATS[format_name](lettered)
+
+
+def _quoted(format_name: str) -> str:
+    from cebench.reporting.quoted_formats import QUOTED_FORMATS
+
+    return "\n" + QUOTED_FORMATS[format_name]() if format_name in QUOTED_FORMATS else ""
 
 
 def _comparison(

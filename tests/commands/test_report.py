@@ -161,3 +161,15 @@ def test_unknown_format_is_a_usage_error(runs: Path) -> None:
     result = run_report(runs, "--format", "pdf")
     assert result.exit_code == 2
     assert "'markdown', 'latex', 'csv', 'json', 'html'" in result.stderr
+
+
+def test_rows_of_later_papers_stand_beneath_the_tables(runner: CliRunner) -> None:
+    results = str(Path(__file__).parents[2] / "results")
+    text = runner.invoke(report, [results, "--with-quoted"]).stdout
+    (line,) = [line for line in text.splitlines() if "(bigan)" in line]
+    assert [cell.strip() for cell in line.split("|")][2:5] == ["58.9", "46.2", "34.9"]
+    assert "47.2 / 47.4" in text  # Two papers quote the rescaled row of Wang and Gupta.
+    latex = runner.invoke(report, [results, "--with-quoted", "--format", "latex"]).stdout
+    assert latex.count(r"\begin{tabular}") == latex.count(r"\end{tabular}") > 2
+    refused = runner.invoke(report, [results, "--with-quoted", "--format", "csv"])
+    assert refused.exit_code == 2

@@ -10,7 +10,8 @@ from cebench.metrics.detection import class_curves, detection_scores
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.reporting.cells import Number
 from cebench.reporting.comparison_formats import comparison_notes, pair_texts
-from cebench.reporting.outcome_parts import LabelScores, PixelPairs, Scorable, ScoredBoxes
+from cebench.reporting.outcome_boxes import ScoredBoxes
+from cebench.reporting.outcome_parts import LabelScores, PixelPairs, Scorable
 from cebench.reporting.results import find_outcome
 from cebench.reporting.tables import Table
 from cebench.reporting.verdicts import NamedComparison
