@@ -144,10 +144,10 @@ def test_a_read_only_folder_is_a_failure_with_one_line(tmp_path: Path) -> None:
     assert result.stderr.startswith("cebench: ")
 
 
-def test_a_dry_run_writes_nothing_and_prints_the_recipe(tmp_path: Path) -> None:
-    result = cebench(
-        "pretrain", "--method", "random", "--out", "run", "--dry-run", "--json", cwd=tmp_path
-    )
+def test_a_dry_run_writes_nothing_and_prints_the_recipe(
+    tmp_path: Path, in_process: Callable[..., Ended]
+) -> None:
+    result = in_process("pretrain", "--method", "random", "--out", "run", "--dry-run", "--json")
     assert json.loads(result.stdout)["recipe"] == "random-short"
     assert not list(tmp_path.iterdir())
 
@@ -157,9 +157,11 @@ def test_stdout_carries_the_result_and_nothing_else(tmp_path: Path) -> None:
     assert json.loads(result.stdout) == {"weights": "run/weights.safetensors"}
 
 
-def test_a_dry_run_of_a_transfer_says_what_it_found(tiny_voc: Path, tmp_path: Path) -> None:
+def test_a_dry_run_of_a_transfer_says_what_it_found(
+    tiny_voc: Path, tmp_path: Path, in_process: Callable[..., Ended]
+) -> None:
     arguments = ["--task", "classification", "--weights", "random", "--data", str(tiny_voc)]
-    result = cebench("transfer", *arguments, "--out", "run", "--dry-run", "--json", cwd=tmp_path)
+    result = in_process("transfer", *arguments, "--out", "run", "--dry-run", "--json")
     plan = json.loads(result.stdout)
     assert (plan["train_images_found"], plan["test_images_found"]) == (2, 1)
     assert plan["train_bytes_found"] > 0
