@@ -85,4 +85,4 @@ def test_the_table_of_the_layers_has_no_published_column(
         "Pretraining method", *(f"conv{n} (%)" for n in range(1, 6)), "pool5 (%)",
     ]  # fmt: skip
     assert "published" not in table
-    assert "95 % interval over images (bootstrap over images, mean over runs): random " in table
+    assert "pool5, 95 % interval (bootstrap over images, mean over runs): random " in table
