@@ -85,7 +85,7 @@ def layer_features(
 ) -> dict[str, np.ndarray]:
     """The layers of each image's central square, (N, D) float32 rows of length 1.
 
-    images: short sides at least `preprocessing.side`.
+    images: short sides at least `preprocessing.side`. InputError if a value is not finite.
     """
     backbone.trunk.eval().to(device).to(memory_format=torch.channels_last)
     side, count = preprocessing.side, len(images)
@@ -105,7 +105,14 @@ def layer_features(
                 lengths = values.norm(dim=1, keepdim=True) + 1e-5
                 parts[layer].append((values / lengths).cpu())
             report(int(index[-1]) + 1, count)
-    return {layer: torch.cat(part).numpy() for layer, part in parts.items()}
+    features = {layer: torch.cat(part).numpy() for layer, part in parts.items()}
+    for layer, rows in features.items():
+        if not np.isfinite(rows).all():
+            raise InputError(
+                f"layer {layer}: has values that are not finite; look at the weights and at the "
+                "pixels that their sidecar asks for"
+            )
+    return features
 
 
 def features_of_sets(

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cebench.data.store.ragged import RaggedImages, squashed
+from cebench.errors import InputError
 from cebench.models.backbones import CAFFENET, build_backbone
 from cebench.transfer.frozen_features import layer_features, learnable
 from cebench.weights.files import Preprocessing
@@ -38,6 +39,17 @@ def test_features_are_of_the_central_square_and_of_length_one() -> None:
     for values in found.values():
         np.testing.assert_allclose(np.linalg.norm(values, axis=1), 1, rtol=1e-4)
         np.testing.assert_allclose(values[0], values[1], atol=1e-6)
+
+
+def test_a_layer_that_is_not_finite_is_named() -> None:
+    backbone = build_backbone(CAFFENET)
+    backbone.trunk.get_parameter("conv4.bias").data[3] = float("nan")
+    images = RaggedImages.from_arrays([np.zeros((227, 227, 3), dtype=np.uint8)])
+    layers, cpu = ["conv2", "conv4"], torch.device("cpu")
+    with pytest.raises(InputError, match="layer conv4: has values that are not finite"):
+        layer_features(
+            backbone, Preprocessing(), images, layers, "windows", cpu, "fp32", "features"
+        )
 
 
 @pytest.mark.parametrize("shape", [(375, 500), (500, 333), (256, 400), (100, 80)])
