@@ -1,4 +1,4 @@
-"""A toy run of every kind of outcome, from the command to a verified bundle."""
+"""Toy runs of the three tasks of Table 2, from the command to a verified bundle."""
 
 from pathlib import Path
 
@@ -18,19 +18,19 @@ def call(*arguments: str | Path) -> Result:
 
 
 @pytest.mark.slow
-def test_toy_runs_are_packed_verified_compared_and_scored(toy: Path, tmp_path: Path) -> None:
+def test_toy_runs_are_packed_verified_reported_and_scored(toy: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     common = ["--data", toy, "--recipe", "smoke", "--device", "cpu"]
     tasks = {"classification": "steps=2", "detection": "steps=2", "segmentation": "steps=2"}
     for task, steps in tasks.items():
-        for seed in ("0", "1"):
-            out = runs / f"{task}-{seed}"
-            call("transfer", "--task", task, "--weights", "random", *common, "--set", steps,
-                 "--seed", seed, "--out", out)  # fmt: skip
-            assert (out / FILE_NAME).stat().st_size > 0
+        out = runs / task
+        call(
+            "transfer", "--task", task, "--weights", "random", *common, "--set", steps, "--out", out
+        )
+        assert (out / FILE_NAME).stat().st_size > 0
     bundle = tmp_path / "toy.zip"
     packed = call("pack", runs, "--out", bundle).stdout
-    assert "6 records, " in packed
+    assert "3 records, " in packed
     assert ", 0 that cannot" in packed
     assert "0 numbers cannot be scored again" in call("verify", bundle).stdout
     assert call("report", bundle).stdout == call("report", runs).stdout
