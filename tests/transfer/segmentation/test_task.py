@@ -149,6 +149,7 @@ def three_scenes(side: int = 48) -> tuple[RaggedImages, list[np.ndarray]]:
     return RaggedImages.from_arrays(images), labels
 
 
+@pytest.mark.slow
 def test_three_images_are_learned_by_heart_from_a_random_trunk() -> None:
     """FCN-32s at full width and dropout left out: 25 steps of all three, 0.4 s each."""
     images, labels = three_scenes()
