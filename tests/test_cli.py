@@ -105,11 +105,11 @@ def in_process(
         shown = capsys.readouterr()
         return subprocess.CompletedProcess(arguments, int(stop.value.code), shown.out, shown.err)
 
-    logger = logging.getLogger("cebench")
-    on_termination, handlers = signal.getsignal(signal.SIGTERM), list(logger.handlers)
+    # A handler that an earlier test left writes to a stderr that is closed.
+    monkeypatch.setattr(logging.getLogger("cebench"), "handlers", [])
+    on_termination = signal.getsignal(signal.SIGTERM)
     yield call
     signal.signal(signal.SIGTERM, on_termination)
-    logger.handlers = handlers
 
 
 def assert_one_line(ended: Ended, message: str) -> None:
