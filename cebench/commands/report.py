@@ -83,7 +83,7 @@ def report(
     if column and not (compare or baseline):
         raise click.UsageError("--column narrows --compare ROW ROW or --baseline ROW; give one")
     if (compare or baseline or sensitivity) and format_name == "html":
-        raise click.UsageError("comparisons and definitions print markdown, latex, csv or json")
+        raise click.UsageError("only the tables are printed as html; choose another --format")
     if with_quoted and (compare or baseline or sensitivity or format_name in ("csv", "json")):
         raise click.UsageError("--with-quoted belongs to the tables as markdown or latex")
     folders = results or (Path("results"),)
