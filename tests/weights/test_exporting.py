@@ -24,6 +24,7 @@ def ours(folder: Path, fc: bool = False) -> tuple[Path, dict[str, Tensor]]:
     return folder, tensors
 
 
+@pytest.mark.slow
 def test_caffe_and_back_is_the_same_to_the_bit(tmp_path: Path) -> None:
     folder, tensors = ours(tmp_path, fc=True)
     exported = export_weights(folder, "caffe", tmp_path / "net.caffemodel")

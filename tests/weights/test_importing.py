@@ -46,6 +46,7 @@ def saved(path: Path, content: object) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_torchvisions_alexnet_computes_what_it_computed_there(
     alexnet: torch.nn.Module, tmp_path: Path, suffix: str

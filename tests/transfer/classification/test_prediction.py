@@ -67,6 +67,7 @@ def test_scores_that_are_not_finite_end_the_run_before_anything_is_written(
     assert not (tmp_path / "run" / "predictions").exists()
 
 
+@pytest.mark.slow
 def test_bfloat16_scores_are_near_those_of_single_precision(devkit: Path, tmp_path: Path) -> None:
     for precision in ("fp32", "bf16"):
         run(recipe(precision=precision), devkit, tmp_path / precision)

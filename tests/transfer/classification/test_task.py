@@ -95,6 +95,7 @@ PARTS: dict[Part, set[str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", PARTS)
 def test_a_variant_trains_its_part_and_leaves_the_rest_bit_for_bit(
     devkit: Path, tmp_path: Path, part: Part, monkeypatch: pytest.MonkeyPatch
@@ -183,6 +184,7 @@ def test_a_foreign_backbone_sees_its_own_size_and_range(
     assert max(float(pixels.abs().max()) for pixels in seen) < 2.7
 
 
+@pytest.mark.slow
 def test_the_rule_of_the_deepcluster_port_gives_other_crops_and_another_protocol(
     devkit: Path, tmp_path: Path
 ) -> None:
