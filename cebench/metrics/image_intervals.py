@@ -46,7 +46,7 @@ class CoverageRule:
 CLASS_RULE: Final = CoverageRule(rarest_images=20)
 """For a single class's average precision, step-wise or area."""
 # The envelope's bias shrinks slower than a bootstrap of the same images shows.
-_AREA = CoverageRule(rarest_images=20, largest_bias=0.75)
+_AREA = CoverageRule(rarest_images=20, largest_bias=0.5)
 _ELEVEN_POINTS = CoverageRule(
     never="11-point AP takes the best precision at recall 0, whose bootstrap covers too rarely"
 )
@@ -54,6 +54,7 @@ RULES: Final[Mapping[str, CoverageRule]] = {
     "mean_ap_sklearn": CoverageRule(rarest_images=20),
     "mean_ap_area": _AREA,
     "mean_ap_voc07_11pt": _ELEVEN_POINTS,
+    "mean_iou": CoverageRule(images=700),
     "mean_accuracy": CoverageRule(images=700),
 }
 """Metrics with needs of their own; every other needs 100 images."""

@@ -49,7 +49,7 @@ def test_runs_of_one_row_share_draws_and_average_their_scores() -> None:
         ("mean_ap_voc07_11pt", 4952, 97, "recall 0"),
         ("mean_ap_area", 300, 6, "in 6 images; .* from 20"),
         ("mean_ap_sklearn", 200, 5, "in 5 images; .* from 20"),
-        ("mean_iou", 40, 9, "40 images; .* from 100"),
+        ("mean_iou", 40, 9, "40 images; .* from 700"),
     ],
 )
 def test_no_interval_where_simulation_denies_it(
