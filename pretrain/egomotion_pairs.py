@@ -32,7 +32,7 @@ class Pairs(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the labels."""
+        """Names of the labels."""
 
     @property
     def class_counts(self) -> tuple[int, ...]:

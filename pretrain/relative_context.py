@@ -87,7 +87,7 @@ class RelativeContextRecipe(TrunkRecipe, RateSchedule):
 
     @property
     def layout(self) -> GridLayout:
-        """Of the grids."""
+        """Layout of the grids."""
         return GridLayout(self.patch_side, self.gap, self.jitter)
 
 

@@ -32,12 +32,12 @@ class GridLayout:
 
     @property
     def fewest_pixels_a_side(self) -> int:
-        """Of an image that is learned from."""
+        """Least side, in pixels, of an image that is learned from."""
         return 2 * self.patch_side + self.gap + self.jitter + 1
 
     @property
     def fewest_pixels_with_pairs(self) -> int:
-        """Of an image in which every grid has two patches, wherever it begins."""
+        """Least number of pixels of an image in which every grid has two patches."""
         return (2 * self.patch_side + self.gap + self.step - 1) ** 2
 
 

@@ -19,9 +19,9 @@ from cebench.config import to_toml
 from cebench.distributed import barrier, is_main_process
 from cebench.errors import InputError
 from cebench.files import write_atomically
+from cebench.reporting.metrics_log import FILE_NAME as METRICS
+from cebench.reporting.metrics_log import read_metrics
 from cebench.reporting.records import Record, load_record, write_record
-from cebench.training.metrics_log import FILE_NAME as METRICS
-from cebench.training.metrics_log import read_metrics
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter

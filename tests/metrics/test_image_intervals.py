@@ -69,6 +69,7 @@ def test_no_interval_where_more_than_its_width_would_be_bias() -> None:
     assert found.reason == "its bias of 1.5 standard errors cannot be taken away reliably"
     assert image_interval(0.47, draws, 4952, 97, RULES["mean_ap_sklearn"]).ends is not None
     assert image_interval(0.49, draws, 4952, 97, RULES["mean_ap_area"]).ends is not None
+    assert image_interval(0.487, draws, 4952, 97, RULES["mean_ap_area"]).ends is None
 
 
 def test_no_interval_of_what_is_not_a_number() -> None:

@@ -13,7 +13,7 @@ from .recipe import KnnRecipe
 def cosines_of_layer(
     backbone: Backbone, sets: TrainAndTest, recipe: KnnRecipe, run_context: RunContext
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of the recipe's layer: between train images (N, N), of test with train images (M, N)."""
+    """Cosines in the recipe's layer: of train images (N, N), of test with train images (M, N)."""
     train, test = features_of_sets(backbone, sets, [recipe.layer], recipe, run_context)
     seen = train[recipe.layer]
     return seen @ seen.T, test[recipe.layer] @ seen.T

@@ -7,8 +7,8 @@ import numpy as np
 
 from cebench.reporting.cell_texts import headline_numbers
 from cebench.reporting.cells import Number, grouped
+from cebench.reporting.metrics_log import read_metrics
 from cebench.reporting.tables import Table
-from cebench.training.metrics_log import read_metrics
 
 from .charts import STYLES, Chart, Points, line_chart, step_points, thinned
 from .runs import Run

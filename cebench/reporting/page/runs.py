@@ -76,7 +76,7 @@ def runs_of(found: Sequence[RecordFile]) -> list[Run]:
 
 
 def first_of_each_row(runs: Sequence[Run]) -> list[Run]:
-    """Of each program and row the run of the lowest seeds."""
+    """The run of the lowest seeds of each program and row."""
     first: dict[tuple[str, str], Run] = {}
     for run in runs:
         first.setdefault((run.program, run.row), run)
