@@ -24,7 +24,7 @@ from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
 from cebench.errors import InputError
 from cebench.models.caffenet import preprocess
 from cebench.models.egomotion import EgomotionNetwork, SlownessNetwork, contrastive_losses
-from cebench.models.foldable import folded_state_dict
+from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.plots.sheets import plot_curves
 from cebench.progress import progress
@@ -322,14 +322,9 @@ def _pretrained(
     program: Egomotion, data_fingerprint: str, steps: int, seconds: float
 ) -> Pretrained:
     model = folded_state_dict(program.network)
-    trunk = {
-        name.removeprefix("trunk."): tensor
-        for name, tensor in model.items()
-        if name.startswith("trunk.")
-    }
     slow = program.recipe.objective == "slowness"
     return Pretrained(
-        trunk=trunk,
+        trunk=trunk_of(model),
         model=model,
         architecture="slowness" if slow else "egomotion",
         preprocessing=Preprocessing(side=program.recipe.side),

@@ -21,7 +21,7 @@ from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
 from cebench.errors import InputError
 from cebench.files import write_atomically
 from cebench.models.caffenet import preprocess
-from cebench.models.foldable import folded_state_dict
+from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.label_network import LabelNetwork
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.plots.sheets import plot_curves
@@ -236,11 +236,7 @@ def _pretrained(
 ) -> Pretrained:
     model = folded_state_dict(program.network)
     return Pretrained(
-        trunk={
-            name.removeprefix("trunk."): tensor
-            for name, tensor in model.items()
-            if name.startswith("trunk.")
-        },
+        trunk=trunk_of(model),
         model=model,
         architecture="caffenet-classifier",
         preprocessing=Preprocessing(side=program.recipe.side),

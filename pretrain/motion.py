@@ -27,7 +27,7 @@ from cebench.distributed import (
 )
 from cebench.errors import InputError
 from cebench.models.caffenet import preprocess
-from cebench.models.foldable import folded_state_dict
+from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.models.ranking import Mining, RankingNetwork, ranking_loss
 from cebench.plots.sheets import plot_curves
@@ -262,13 +262,8 @@ def pretrain(recipe: MotionRecipe, run_context: RunContext) -> Pretrained:
 
 def _pretrained(program: Motion, data_fingerprint: str, steps: int, seconds: float) -> Pretrained:
     model = folded_state_dict(program.network)
-    trunk = {
-        name.removeprefix("trunk."): tensor
-        for name, tensor in model.items()
-        if name.startswith("trunk.")
-    }
     return Pretrained(
-        trunk=trunk,
+        trunk=trunk_of(model),
         model=model,
         architecture="ranking",
         preprocessing=Preprocessing(side=program.recipe.side),

@@ -109,6 +109,16 @@ def folded_state_dict(network: nn.Module) -> dict[str, Tensor]:
     return state
 
 
+def trunk_of(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """State dict of the trunk within that of a network which holds it as `trunk`."""
+    prefix = "trunk."
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
+
+
 def _folded(layer: nn.Conv2d, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
     """Weight and bias of `layer` and then `norm`, which may be absent, as may be the bias."""
     if norm is not None:
