@@ -32,7 +32,7 @@ from cebench.training.loop import Schedule, train
 from cebench.training.options import RateSchedule
 from cebench.weights.files import Preprocessing
 
-from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
+from .crops import Crops, HoleBatches, byte_scale, sample_holes, save_samples, unit_scale
 from .holes import Mask, holes_of
 from .run_context import Pretrained, PretrainingRecipe, RunContext
 from .sources import load_source
@@ -125,6 +125,7 @@ class ContextGan:
             self.modules["discriminator"] = self.discriminator
             self.optimizers["discriminator"] = self.adversary
         self.crops, self.holes, self.count = crops, holes, recipe.batch_size
+        self.hole_batches = HoleBatches(holes, crops.seed, self.count, crops.device)
         self.recipe = recipe
         self.visible_weight, self.precision = recipe.visible_weight, recipe.precision
         self.cuda_graphs = recipe.cuda_graphs and crops.device.type == "cuda"
@@ -135,9 +136,7 @@ class ContextGan:
 
     def batch(self, step: int) -> Batch:
         """Random crops, mirrored half of the time, and their holes."""
-        seed, device = self.crops.seed, self.crops.device
-        holes = batch_holes(self.holes, seed, step, self.count, device)
-        return Batch(self.crops.batch(step, self.count), holes)
+        return Batch(self.crops.batch(step, self.count), self.hole_batches.batch(step))
 
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """One step of the discriminator, then one of the generator against the new one.

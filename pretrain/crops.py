@@ -14,6 +14,9 @@ from cebench.distributed import local_slice
 from cebench.plots.sheets import save_sheet
 from cebench.randomness import EpochOrder, numpy_generator
 
+STEPS_TOGETHER = 16
+"""Steps whose holes a GPU makes in one go."""
+
 
 class Crops:
     """Uniformly placed square crops of a set of images, mirrored with probability 1/2.
@@ -83,22 +86,47 @@ class Crops:
         return self.images.integer_crops(image, top, left, mirrored, self.side, self.device)
 
 
-def batch_holes(holes: Holes, seed: int, step: int, count: int, device: torch.device) -> Tensor:
-    """This process's rows of the holes of a step: (N, 1, side, side) bool, True = missing."""
-    return _sample_holes(
-        holes, numpy_generator(seed, "holes", step), count, device, local_slice(count)
-    )
+class HoleBatches:
+    """The holes of each step's batch.
+
+    On a GPU those of STEPS_TOGETHER steps are made in one go: some hundred small kernels make a
+    batch, and they take as long for one as for many.
+
+    Args:
+        holes: the kind.
+        seed: of their random numbers, which belong to (seed, step) on every device.
+        count: batch size of all processes together.
+        device: where the holes go.
+    """
+
+    def __init__(self, holes: Holes, seed: int, count: int, device: torch.device) -> None:
+        self.holes, self.seed, self.count, self.device = holes, seed, count, device
+        self.together = STEPS_TOGETHER if device.type == "cuda" else 1
+        # One attribute, replaced whole: batches are made ahead by several threads.
+        self._newest: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def batch(self, step: int) -> Tensor:
+        """This process's rows of the holes of `step`: (N, 1, side, side) bool, True = missing."""
+        wanted, place = divmod(step, self.together)
+        group, made = self._newest
+        if group != wanted:
+            made = self._make(range(wanted * self.together, (wanted + 1) * self.together))
+            self._newest = (wanted, made)
+        return made[place]
+
+    def _make(self, steps: range) -> Tensor:
+        """(steps, N, 1, side, side) bool."""
+        own, shape = local_slice(self.count), (self.count, *self.holes.sample_shape)
+        generators = [numpy_generator(self.seed, "holes", step) for step in steps]
+        uniforms = np.concatenate([g.random(shape, dtype=np.float32)[own] for g in generators])
+        made = self.holes(torch.from_numpy(uniforms).to(self.device)).unsqueeze(1)
+        return made.unflatten(0, (len(steps), -1))
 
 
 def sample_holes(holes: Holes, seed: int, count: int, device: torch.device) -> Tensor:
     """The holes of the held-out crops, always the same: (N, 1, side, side) bool."""
-    return _sample_holes(holes, numpy_generator(seed, "sample-holes"), count, device, slice(None))
-
-
-def _sample_holes(
-    holes: Holes, generator: np.random.Generator, count: int, device: torch.device, own: slice
-) -> Tensor:
-    uniforms = generator.random((count, *holes.sample_shape), dtype=np.float32)[own]
+    generator = numpy_generator(seed, "sample-holes")
+    uniforms = generator.random((count, *holes.sample_shape), dtype=np.float32)
     return holes(torch.from_numpy(uniforms).to(device)).unsqueeze(1)
 
 

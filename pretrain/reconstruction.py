@@ -27,7 +27,7 @@ from cebench.training.loop import Schedule, seconds_so_far, train
 from cebench.training.options import RateSchedule
 from cebench.weights.files import Preprocessing
 
-from .crops import Crops, batch_holes, byte_scale, sample_holes, save_samples, unit_scale
+from .crops import Crops, HoleBatches, byte_scale, sample_holes, save_samples, unit_scale
 from .health import BASELINE, POOL5_ACTIVE, HealthCheck
 from .run_context import Pretrained, RunContext, TrunkRecipe
 from .sources import Source, load_source
@@ -119,6 +119,9 @@ class Reconstruction:
         )
         self.optimizers: dict[str, Optimizer] = {"adam": self.adam}
         self.crops, self.holes, self.recipe = crops, holes, recipe
+        self.hole_batches = None
+        if holes is not None:
+            self.hole_batches = HoleBatches(holes, crops.seed, recipe.batch_size, crops.device)
         predicted = network.geometry.predicted_side
         resize = None if predicted == recipe.side else AreaResize(recipe.side, predicted)
         self.criterion = ReconstructionLoss(recipe.loss, counted, resize).to(crops.device)
@@ -126,12 +129,8 @@ class Reconstruction:
 
     def batch(self, step: int) -> Batch:
         """Random crops, mirrored half of the time, and their holes."""
-        count = self.recipe.batch_size
-        images = self.crops.batch(step, count)
-        if self.holes is None:
-            return Batch(images, None)
-        seed, device = self.crops.seed, self.crops.device
-        return Batch(images, batch_holes(self.holes, seed, step, count, device))
+        images = self.crops.batch(step, self.recipe.batch_size)
+        return Batch(images, None if self.hole_batches is None else self.hole_batches.batch(step))
 
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """One Adam step on the reconstruction loss.

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -16,6 +17,12 @@ from cebench.weights.files import TRUNK_ARCHITECTURE, Preprocessing
 
 class PretrainingRecipe(TrainingRecipe, ComputingOptions):
     """The options of every method that trains."""
+
+    # Like the device, these two change a number by rounding alone.
+    excluded_from_hash: ClassVar[frozenset[str]] = TrainingRecipe.excluded_from_hash | {
+        "compile",
+        "cuda_graphs",
+    }
 
     batch_size: PositiveInt
     """Images per step, those of all processes together."""
