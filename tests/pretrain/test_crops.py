@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from cebench.data.hole_masks import RandomBlocks
 from cebench.data.store.ragged import RaggedImages
-from cebench.pretrain.crops import Crops
+from cebench.pretrain.crops import Crops, HoleBatches
 
 SIDE, HEIGHT, WIDTH = 20, 30, 40
 
@@ -74,3 +75,13 @@ def test_a_crop_is_taken_at_each_size_of_its_image_equally_often() -> None:
     assert abs(counts - 200).max() < 60
     again = crops.batch(7, 4)
     assert torch.equal(again, crops.batch(7, 4))
+
+
+def test_holes_of_several_steps_made_at_once_are_those_of_each_step() -> None:
+    one, many = (HoleBatches(RandomBlocks(40), 7, 3, torch.device("cpu")) for _ in range(2))
+    many.together = 4
+    for step in (5, 0, 3, 4, 9):
+        holes = one.batch(step)
+        assert holes.shape == (3, 1, 40, 40)
+        assert torch.equal(many.batch(step), holes)
+    assert not torch.equal(one.batch(0), one.batch(1))
