@@ -6,6 +6,7 @@ Source: pulkitag/learning-to-see-by-moving.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -26,10 +27,8 @@ from cebench.models.caffenet import preprocess
 from cebench.models.egomotion import EgomotionNetwork, SlownessNetwork, contrastive_losses
 from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
-from cebench.plots.sheets import plot_curves
 from cebench.progress import progress
 from cebench.randomness import numpy_generator, torch_seed
-from cebench.training.loop import Schedule, seconds_so_far, train
 from cebench.training.options import RateSchedule, SgdOptions
 from cebench.weights.files import Preprocessing
 
@@ -38,6 +37,7 @@ from .egomotion_pairs import FramePairs, Pairs, ViewPairs
 from .held_out import store_accuracy
 from .run_context import Pretrained, RunContext, TrunkRecipe
 from .sources import load_source
+from .trunk_training import train_trunk
 
 TEST_BATCH = 64
 PAIRS_FOR_CHANCE = 10_000
@@ -292,30 +292,20 @@ def pretrain(recipe: EgomotionRecipe, run_context: RunContext) -> Pretrained:
     """Train on pairs of images; leaves accuracy.json in the run directory."""
     pairs, data_fingerprint = load_pairs(recipe, run_context)
     program = Egomotion(pairs, recipe, run_context.seed, run_context.device)
-    measured = {*recipe.samples_at, recipe.steps}
 
-    def at_step(step: int) -> None:
-        if step in measured:
-            accuracy, chance = program.held_out_accuracy()
-            store_accuracy(run_context, step, accuracy, chance, pairs=recipe.held_out_pairs)
-        if step in recipe.weights_at:
-            seconds = seconds_so_far(run_context.run)
-            run_context.keep(_pretrained(program, data_fingerprint, step, seconds))
+    def measure(step: int) -> None:
+        accuracy, chance = program.held_out_accuracy()
+        store_accuracy(run_context, step, accuracy, chance, pairs=recipe.held_out_pairs)
 
-    seconds = train(
+    return train_trunk(
         program,
-        run_context.run,
-        Schedule.of(
-            recipe,
-            label="egomotion",
-            seed=run_context.seed,
-            data_fingerprint=data_fingerprint,
-            samples_at={*measured, *recipe.weights_at},
-        ),
-        save_samples=at_step,
+        recipe,
+        run_context,
+        label="egomotion",
+        data_fingerprint=data_fingerprint,
+        pretrained=partial(_pretrained, program, data_fingerprint),
+        measure=measure,
     )
-    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="egomotion")
-    return _pretrained(program, data_fingerprint, recipe.steps, seconds)
 
 
 def _pretrained(

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -24,15 +25,14 @@ from cebench.models.caffenet import preprocess
 from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.label_network import LabelNetwork
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
-from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training.loop import Schedule, seconds_so_far, train
 from cebench.training.options import RateSchedule, SgdOptions
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops
 from .run_context import Pretrained, RunContext, TrunkRecipe
 from .sources import Source, load_source
+from .trunk_training import train_trunk
 
 logger = logging.getLogger("cebench")
 
@@ -189,30 +189,16 @@ def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
         source.images, recipe.side, recipe.held_out_images, run_context.seed, run_context.device
     )
     program = ImagenetClassification(crops, labels, len(source.classes), recipe)
-    measured = {*recipe.samples_at, recipe.steps}
-
-    def at_step(step: int) -> None:
-        if step in measured:
-            _measure(program, step, source.classes, run_context)
-        if step in recipe.weights_at:
-            seconds = seconds_so_far(run_context.run)
-            run_context.keep(_pretrained(program, source, step, seconds))
-
-    seconds = train(
+    return train_trunk(
         program,
-        run_context.run,
-        Schedule.of(
-            recipe,
-            label="imagenet",
-            seed=run_context.seed,
-            data_fingerprint=source.fingerprint,
-            prefetch=crops.prefetch,
-            samples_at={*measured, *recipe.weights_at},
-        ),
-        save_samples=at_step,
+        recipe,
+        run_context,
+        label="imagenet",
+        data_fingerprint=source.fingerprint,
+        pretrained=partial(_pretrained, program, source),
+        measure=partial(_measure, program, source.classes, run_context),
+        prefetch=crops.prefetch,
     )
-    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="imagenet")
-    return _pretrained(program, source, recipe.steps, seconds)
 
 
 def check_labels(source: Source) -> np.ndarray:
@@ -248,7 +234,7 @@ def _pretrained(
 
 
 def _measure(
-    program: ImagenetClassification, step: int, classes: tuple[str, ...], run_context: RunContext
+    program: ImagenetClassification, classes: tuple[str, ...], run_context: RunContext, step: int
 ) -> None:
     accuracy = program.accuracy()
     images = len(program.crops.held_out)

@@ -43,16 +43,20 @@ class KmeansInitRecipe(Recipe):
 
 
 def pretrain(recipe: KmeansInitRecipe, run_context: RunContext) -> Pretrained:
-    """Draw the trunk from whole images."""
+    """Draw the trunk from whole images, the only ones that are decoded."""
+    generator = numpy_generator(run_context.seed, "kmeans-init")
     source = load_source(
-        run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
+        run_context.data,
+        run_context.exclude,
+        recipe.voc_image_set,
+        recipe.short_side,
+        sample=lambda count: generator.permutation(count)[: recipe.steps * recipe.batch_size],
     )
     started = time.monotonic()
-    order = numpy_generator(run_context.seed, "kmeans-init").permutation(len(source.images))
-    count = min(recipe.steps * recipe.batch_size, len(order))
+    count = len(source.images)
     batches = [
         preprocess(whole_images(source.images, part, SIDE).to(run_context.device))
-        for part in np.array_split(order[:count], -(-count // recipe.batch_size))
+        for part in np.array_split(np.arange(count), -(-count // recipe.batch_size))
     ]
     trunk = build_trunk().eval().to(run_context.device)
     initialise_from_data(trunk, batches, recipe.filters, recipe.mean_output, run_context.seed)

@@ -5,6 +5,7 @@ Source: xiaolonw/caffe-video_triplet.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -30,15 +31,14 @@ from cebench.models.caffenet import preprocess
 from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.models.ranking import Mining, RankingNetwork, ranking_loss
-from cebench.plots.sheets import plot_curves
 from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
-from cebench.training.loop import Schedule, seconds_so_far, train
 from cebench.training.options import RateSchedule, SgdOptions
 from cebench.weights.files import Preprocessing
 
 from .held_out import store_accuracy
 from .run_context import Pretrained, RunContext, TrunkRecipe
+from .trunk_training import train_trunk
 
 TEST_BATCH = 64
 
@@ -232,32 +232,20 @@ def pretrain(recipe: MotionRecipe, run_context: RunContext) -> Pretrained:
     """Train on tracked patches; leaves accuracy.json in the run directory."""
     patches, tracks, data_fingerprint = load_patches(recipe, run_context)
     program = Motion(patches, tracks, recipe, run_context.seed, run_context.device)
-    measured = {*recipe.samples_at, recipe.steps}
 
-    def at_step(step: int) -> None:
-        if step in measured:
-            accuracy, pairs = program.held_out_accuracy(), len(program.held_out)
-            store_accuracy(
-                run_context, step, {"triplets": accuracy}, {"triplets": 0.5}, pairs=pairs
-            )
-        if step in recipe.weights_at:
-            seconds = seconds_so_far(run_context.run)
-            run_context.keep(_pretrained(program, data_fingerprint, step, seconds))
+    def measure(step: int) -> None:
+        accuracy, pairs = program.held_out_accuracy(), len(program.held_out)
+        store_accuracy(run_context, step, {"triplets": accuracy}, {"triplets": 0.5}, pairs=pairs)
 
-    seconds = train(
+    return train_trunk(
         program,
-        run_context.run,
-        Schedule.of(
-            recipe,
-            label="motion",
-            seed=run_context.seed,
-            data_fingerprint=data_fingerprint,
-            samples_at={*measured, *recipe.weights_at},
-        ),
-        save_samples=at_step,
+        recipe,
+        run_context,
+        label="motion",
+        data_fingerprint=data_fingerprint,
+        pretrained=partial(_pretrained, program, data_fingerprint),
+        measure=measure,
     )
-    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="motion")
-    return _pretrained(program, data_fingerprint, recipe.steps, seconds)
 
 
 def _pretrained(program: Motion, data_fingerprint: str, steps: int, seconds: float) -> Pretrained:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
@@ -21,9 +22,7 @@ from cebench.models.context_encoder import (
 )
 from cebench.models.foldable import folded_state_dict
 from cebench.models.parameter_groups import scale_rates
-from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
-from cebench.training.loop import Schedule, seconds_so_far, train
 from cebench.training.options import RateSchedule
 from cebench.weights.files import Preprocessing
 
@@ -31,6 +30,7 @@ from .crops import Crops, HoleBatches, byte_scale, sample_holes, save_samples, u
 from .health import BASELINE, POOL5_ACTIVE, HealthCheck
 from .run_context import Pretrained, RunContext, TrunkRecipe
 from .sources import Source, load_source
+from .trunk_training import train_trunk
 
 Counted = Literal["missing", "all"]
 """Which pixels the loss counts."""
@@ -248,32 +248,17 @@ def pretrain_by_reconstruction(
         source.images, recipe.side, recipe.held_out_images, run_context.seed, run_context.device
     )
     program = Reconstruction(crops, holes, counted, recipe)
-    health = HealthCheck(run_context.run, label, recipe.steps)
-    shown = {*recipe.samples_at, recipe.steps} if len(crops.held_out) else set()
-
-    def at_step(step: int) -> None:
-        if step in shown:
-            _save_samples(program, step, run_context)
-        if step in recipe.weights_at:
-            seconds = seconds_so_far(run_context.run)
-            run_context.keep(_pretrained(program, source, step, seconds))
-        health.check(step)
-
-    seconds = train(
+    return train_trunk(
         program,
-        run_context.run,
-        Schedule.of(
-            recipe,
-            label=label,
-            seed=run_context.seed,
-            data_fingerprint=source.fingerprint,
-            prefetch=crops.prefetch,
-            samples_at={*shown, *recipe.weights_at, *health.steps},
-        ),
-        save_samples=at_step,
+        recipe,
+        run_context,
+        label=label,
+        data_fingerprint=source.fingerprint,
+        pretrained=partial(_pretrained, program, source),
+        measure=partial(_save_samples, program, run_context) if len(crops.held_out) else None,
+        prefetch=crops.prefetch,
+        health=HealthCheck(run_context.run, label, recipe.steps),
     )
-    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title=label)
-    return _pretrained(program, source, recipe.steps, seconds)
 
 
 def _pretrained(program: Reconstruction, source: Source, steps: int, seconds: float) -> Pretrained:
@@ -296,7 +281,7 @@ def _pretrained(program: Reconstruction, source: Source, steps: int, seconds: fl
 
 
 @torch.no_grad()
-def _save_samples(program: Reconstruction, step: int, run_context: RunContext) -> None:
+def _save_samples(program: Reconstruction, run_context: RunContext, step: int) -> None:
     """Context, prediction, composite and truth of the held-out images, one row each."""
     truth = program.crops.samples()
     holes = None

@@ -5,6 +5,7 @@ Source: cdoersch/deepcontext, train.py.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -28,15 +29,14 @@ from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
 from cebench.models.backbones import CAFFENET_WITHOUT_GROUPS
 from cebench.models.parameter_groups import scale_rates
 from cebench.models.patch_pairs import POSITIONS, PatchPairNetwork, pool5_side
-from cebench.plots.sheets import plot_curves
 from cebench.randomness import numpy_generator, torch_seed
-from cebench.training.loop import Schedule, seconds_so_far, train
 from cebench.training.options import RateSchedule
 
 from .crops import Crops
 from .held_out import store_accuracy
 from .run_context import Pretrained, RunContext, TrunkRecipe
 from .sources import load_source
+from .trunk_training import train_trunk
 
 IMAGES_PER_TEST_BATCH = 8
 
@@ -241,32 +241,16 @@ def pretrain(recipe: RelativeContextRecipe, run_context: RunContext) -> Pretrain
         run_context.device,
     )
     program = RelativeContext(crops, recipe)
-    measured = {*recipe.samples_at, recipe.steps} if len(crops.held_out) else set()
-
-    def at_step(step: int) -> None:
-        if step in measured:
-            _measure(program, step, run_context)
-        if step in recipe.weights_at:
-            seconds = seconds_so_far(run_context.run)
-            run_context.keep(_pretrained(program, source.fingerprint, step, seconds))
-
-    seconds = train(
+    return train_trunk(
         program,
-        run_context.run,
-        Schedule.of(
-            recipe,
-            label="relative-context",
-            seed=run_context.seed,
-            data_fingerprint=source.fingerprint,
-            prefetch=crops.prefetch,
-            samples_at={*measured, *recipe.weights_at},
-        ),
-        save_samples=at_step,
+        recipe,
+        run_context,
+        label="relative-context",
+        data_fingerprint=source.fingerprint,
+        pretrained=partial(_pretrained, program, source.fingerprint),
+        measure=partial(_measure, program, run_context) if len(crops.held_out) else None,
+        prefetch=crops.prefetch,
     )
-    plot_curves(
-        run_context.run.metrics(), run_context.run.path / "curves.png", title="relative-context"
-    )
-    return _pretrained(program, source.fingerprint, recipe.steps, seconds)
 
 
 def _pretrained(
@@ -284,7 +268,7 @@ def _pretrained(
     )
 
 
-def _measure(program: RelativeContext, step: int, run_context: RunContext) -> None:
+def _measure(program: RelativeContext, run_context: RunContext, step: int) -> None:
     accuracy, pairs = program.held_out_accuracy()
     store_accuracy(
         run_context,

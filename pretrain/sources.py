@@ -2,7 +2,7 @@
 
 import logging
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -43,6 +43,22 @@ class PhotoFiles:
 
     def __len__(self) -> int:
         return len(self.photos)
+
+    @property
+    def names(self) -> list[str]:
+        """Name of each photo."""
+        return [photo.name for photo in self.photos]
+
+    @property
+    def categories(self) -> list[str]:
+        """Class of each photo, "" where there is none."""
+        return [photo.category for photo in self.photos]
+
+    @property
+    def contents_sha256(self) -> list[str]:
+        """SHA-256 of each file; reads every photo."""
+        with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock.
+            return list(pool.map(Photo.sha256, self.photos))
 
     @property
     def identities(self) -> PhotoIdentities:
@@ -93,36 +109,31 @@ def load_source(
     voc_image_set: str,
     short_side: int,
     more_short_sides: Sequence[int] = (),
+    sample: Callable[[int], np.ndarray] | None = None,
 ) -> Source:
     """The images of `find_images` with their shorter side at `short_side` pixels.
 
     Image files are decoded into memory; the pixels of a packed store stay on the disk and must
     have that size already. With `more_short_sides` all images follow once more in each size.
+    Given their number, `sample` says which ones are taken, in its order; the hash is of all.
     """
     found, excluded = find_images(data, exclude, voc_image_set)
     if excluded:
         logger.info(f"{excluded} images left out: they show photos of the excluded lists")
-    if isinstance(found, PackedStore):
-        _require_short_side(found, data[0], short_side)
-        if more_short_sides:
-            raise InputError(
-                f"--data {data[0]}: a packed store has one size; more_short_sides needs the images"
-            )
-        images, names, contents = found.images, found.names, found.identities.sha256
-        labels, classes = _labels(found.categories)
+    taken = found if sample is None else found.select(sample(len(found)).tolist())
+    if isinstance(taken, PackedStore):
+        _check_one_size(taken, data[0], short_side, more_short_sides)
+        images = taken.images
     else:
-        photos = found.photos
-        sizes = []
-        for size in (short_side, *more_short_sides):
-            with progress("reading images", "images") as report:
-                sizes.append(load_ragged(photos, short_side=size, report=report))
-        images = join_ragged(sizes)
-        with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock.
-            contents = list(pool.map(Photo.sha256, photos))
-        names = [photo.name for photo in photos]
-        labels, classes = _labels([photo.category for photo in photos])
-    bare = [PurePosixPath(name).name for name in names]
-    return Source(images, fingerprint(bare, contents), labels, classes)
+        images = join_ragged([_decoded(taken, side) for side in (short_side, *more_short_sides)])
+    labels, classes = _labels(taken.categories)
+    bare = [PurePosixPath(name).name for name in found.names]
+    return Source(images, fingerprint(bare, found.contents_sha256), labels, classes)
+
+
+def _decoded(files: PhotoFiles, short_side: int) -> RaggedImages:
+    with progress("reading images", "images") as report:
+        return load_ragged(files.photos, short_side=short_side, report=report)
 
 
 def _found(data: Sequence[Path], voc_image_set: str) -> ImageSource:
@@ -136,9 +147,16 @@ def _found(data: Sequence[Path], voc_image_set: str) -> ImageSource:
     return open_store(stores[0])
 
 
-def _require_short_side(store: PackedStore, path: Path, short_side: int) -> None:
+def _check_one_size(
+    store: PackedStore, path: Path, short_side: int, more_short_sides: Sequence[int]
+) -> None:
+    """InputError unless the images of the store have the one size that is asked for."""
     origin = store.manifest.listing.origin
     if origin.short_side == short_side:
+        if more_short_sides:
+            raise InputError(
+                f"--data {path}: a packed store has one size; more_short_sides needs the images"
+            )
         return
     has = f"a short side of {origin.short_side}" if origin.short_side else "the original sizes"
     sources = shlex.join(origin.sources)

@@ -1,13 +1,16 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 from PIL import Image
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.palette import voc_palette
+from cebench.toy.world import write_toy_world
 
 # The three images of `tiny_voc`, height x width.
 TINY_SIZES = {"000001": (60, 80), "000002": (48, 64), "000003": (50, 50)}
@@ -37,6 +40,25 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no development images; set CEBENCH_SHARED_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def toy_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """A function from a number of images to the toy world of seed 0, which tests only read.
+
+    Drawn once for all processes of a run: xdist's have their folders in one.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def drawn(images: int) -> Path:
+        world = folder / f"toy-world-{images}"
+        with FileLock(f"{world}.lock"):
+            write_toy_world(world, images=images, seed=0)
+        return world
+
+    return drawn
 
 
 @pytest.fixture

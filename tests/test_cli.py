@@ -130,7 +130,7 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     assert not list(tmp_path.rglob("weights.safetensors"))
 
 
-@pytest.mark.parametrize("name", ["unknown verb of a group", "no weights"])
+@pytest.mark.parametrize("name", ["unknown verb of a group", "no tree"])
 def test_a_mistake_ends_a_process_in_the_same_way(tmp_path: Path, name: str) -> None:
     arguments, message = MISTAKES[name]
     assert_one_line(cebench(*arguments, cwd=tmp_path), message)
@@ -152,8 +152,8 @@ def test_a_dry_run_writes_nothing_and_prints_the_recipe(
     assert not list(tmp_path.iterdir())
 
 
-def test_stdout_carries_the_result_and_nothing_else(tmp_path: Path) -> None:
-    result = cebench("pretrain", "--method", "random", "--out", "run", "--json", cwd=tmp_path)
+def test_stdout_carries_the_result_and_nothing_else(in_process: Callable[..., Ended]) -> None:
+    result = in_process("pretrain", "--method", "random", "--out", "run", "--json")
     assert json.loads(result.stdout) == {"weights": "run/weights.safetensors"}
 
 

@@ -1,5 +1,6 @@
 """Weights into networks: all tensors or none, with a proof of what was loaded."""
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -58,8 +59,9 @@ def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
     InputError below full coverage of its trunk.
     """
     architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
-    # One seed for both: only what the file brings tells them apart.
-    backbone, random = (build_backbone(architecture, side=preprocessing.side) for _ in range(2))
+    backbone = build_backbone(architecture, side=preprocessing.side)
+    # The same initial weights: only what the file brings tells them apart.
+    random = copy.deepcopy(backbone.trunk)
     theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
     _load_all(backbone.trunk, replace(weights, tensors=theirs))
     own = backbone.trunk.state_dict()
@@ -67,7 +69,7 @@ def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
         matched=tuple(own),
         unexpected=tuple(name for name in theirs if name not in {*own, *FC_TENSORS}),
         relative_response_change=_response_change(
-            backbone.trunk, random.trunk, preprocessing, weights.name
+            backbone.trunk, random, preprocessing, weights.name
         ),
     )
 

@@ -1,7 +1,9 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from cebench.commands.data import data
@@ -10,7 +12,7 @@ from cebench.toy.clips import draw_clip
 from cebench.toy.trees import write_davis_clip
 
 
-def test_verify_prints_counts_and_succeeds(runner, tiny_voc):
+def test_verify_prints_counts_and_succeeds(runner: CliRunner, tiny_voc: Path) -> None:
     result = runner.invoke(data, ["verify", str(tiny_voc)])
     assert result.exit_code == 0
     assert "4 boxes, 2 of them difficult" in result.stdout
@@ -18,7 +20,7 @@ def test_verify_prints_counts_and_succeeds(runner, tiny_voc):
     assert "verifying VOC2007: 3/3 images" in result.stderr
 
 
-def test_verify_json_is_one_object(runner, tiny_voc):
+def test_verify_json_is_one_object(runner: CliRunner, tiny_voc: Path) -> None:
     (tiny_voc / "VOC2007" / "JPEGImages" / "000002.jpg").unlink()
     result = runner.invoke(data, ["verify", str(tiny_voc), "--json"])
     assert result.exit_code == 1
@@ -30,7 +32,7 @@ def test_verify_json_is_one_object(runner, tiny_voc):
     assert "000002.jpg does not exist" in found["problems"][0]
 
 
-def test_verify_lists_what_is_broken(runner, tmp_path):
+def test_verify_lists_what_is_broken(runner: CliRunner, tmp_path: Path) -> None:
     Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(tmp_path / "a.png")
     (tmp_path / "b.jpg").write_bytes(b"no image")
     result = runner.invoke(data, ["verify", str(tmp_path)])
@@ -39,13 +41,15 @@ def test_verify_lists_what_is_broken(runner, tmp_path):
     assert "b.jpg is not an image" in result.stdout
 
 
-def test_verify_of_nothing_is_a_mistake(runner, tmp_path):
+def test_verify_of_nothing_is_a_mistake(runner: CliRunner, tmp_path: Path) -> None:
     result = runner.invoke(data, ["verify", str(tmp_path)])
     assert isinstance(result.exception, InputError)
     assert result.stdout == ""
 
 
-def test_prepare_packs_once_and_the_store_can_be_verified(runner, tiny_voc, tmp_path):
+def test_prepare_packs_once_and_the_store_can_be_verified(
+    runner: CliRunner, tiny_voc: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "store"
     arguments = ["prepare", str(tiny_voc / "VOC2007"), "--out", str(out), "--workers", "1"]
     result = runner.invoke(data, [*arguments, "--short-side", "original", "--json"])
@@ -65,7 +69,7 @@ def test_prepare_packs_once_and_the_store_can_be_verified(runner, tiny_voc, tmp_
     assert "signatures.bin: SHA-256 differs" in result.stdout
 
 
-def test_prepare_counts_and_lists_what_it_skips(runner, tmp_path):
+def test_prepare_counts_and_lists_what_it_skips(runner: CliRunner, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "b.jpg").write_bytes(b"no image")
@@ -76,7 +80,7 @@ def test_prepare_counts_and_lists_what_it_skips(runner, tmp_path):
     assert f"1 bad images skipped, see {tmp_path / 'out' / 'skipped.csv'}" in result.stderr
 
 
-def test_toy_world_can_be_verified(runner, tmp_path):
+def test_toy_world_can_be_verified(runner: CliRunner, tmp_path: Path) -> None:
     folder = tmp_path / "toy"
     result = runner.invoke(data, ["toy", str(folder), "--images", "4", "--seed", "1"])
     assert result.exit_code == 0, result.output
@@ -87,7 +91,7 @@ def test_toy_world_can_be_verified(runner, tmp_path):
         assert name in result.stdout
 
 
-def test_motion_of_toy_clips_is_mined(runner, tmp_path):
+def test_motion_of_toy_clips_is_mined(runner: CliRunner, tmp_path: Path) -> None:
     write_davis_clip(tmp_path / "DAVIS", "clip-1", draw_clip(0, 1, 8))
     options = ["--frames", "8", "--short-side", "120", "--window", "60", "--least-moving", "0.01"]
     arguments = ["motion", str(tmp_path / "DAVIS"), "--out", str(tmp_path / "out"), *options]
@@ -112,5 +116,5 @@ def test_motion_of_toy_clips_is_mined(runner, tmp_path):
         ["prepare", "x", "--out", "y", "--short-side", "small"],
     ],
 )
-def test_bad_arguments_are_mistakes(runner, arguments):
+def test_bad_arguments_are_mistakes(runner: CliRunner, arguments: list[str]) -> None:
     assert runner.invoke(data, arguments).exit_code == 2

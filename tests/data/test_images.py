@@ -1,6 +1,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,11 +18,11 @@ from cebench.data.images import (
 from cebench.errors import InputError
 
 
-def noise(*shape):
+def noise(*shape: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
 
 
-def test_a_png_comes_back_as_it_was_written(tmp_path):
+def test_a_png_comes_back_as_it_was_written(tmp_path: Path) -> None:
     image = noise(7, 11, 3)
     path = tmp_path / "new" / "folder" / "a.png"
     write_png(path, image)
@@ -32,33 +33,33 @@ def test_a_png_comes_back_as_it_was_written(tmp_path):
     assert image_size(path) == (11, 7)
 
 
-def test_grey_becomes_three_equal_channels(tmp_path):
+def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
     grey = noise(5, 6)
     write_png(tmp_path / "grey.png", grey)
     np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), np.stack([grey] * 3, axis=2))
 
 
-def test_cmyk_jpeg_is_converted(tmp_path):
+def test_cmyk_jpeg_is_converted(tmp_path: Path) -> None:
     plain = Image.new("RGB", (16, 16), (200, 40, 90))
     plain.convert("CMYK").save(tmp_path / "cmyk.jpg", quality=95)
     read = read_image(tmp_path / "cmyk.jpg").astype(int)
     assert np.abs(read - (200, 40, 90)).max() <= 3
 
 
-def test_palette_with_transparency_keeps_its_colours(tmp_path):
+def test_palette_with_transparency_keeps_its_colours(tmp_path: Path) -> None:
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
     image.save(tmp_path / "p.png", transparency=bytes([0, 128]))
     assert read_image(tmp_path / "p.png")[2, 2].tolist() == [10, 20, 30]
 
 
-def test_transparency_is_dropped(tmp_path):
+def test_transparency_is_dropped(tmp_path: Path) -> None:
     rgba = noise(4, 4, 4)
     write_png(tmp_path / "a.png", rgba)
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), rgba[:, :, :3])
 
 
-def test_exif_orientation_is_applied_unless_the_file_is_vocs(tmp_path):
+def test_exif_orientation_is_applied_unless_the_file_is_vocs(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a viewer turns it by a quarter
     Image.fromarray(noise(20, 30, 3)).save(tmp_path / "turned.jpg", exif=exif)
@@ -66,13 +67,13 @@ def test_exif_orientation_is_applied_unless_the_file_is_vocs(tmp_path):
     assert read_image(tmp_path / "turned.jpg", upright=False).shape == (20, 30, 3)
 
 
-def png_bytes():
+def png_bytes() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(noise(60, 80, 3)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def test_every_damaged_byte_of_a_png_is_found(tmp_path):
+def test_every_damaged_byte_of_a_png_is_found(tmp_path: Path) -> None:
     """Pillow alone decodes a third of these without a word: it skips the CRC of pixel chunks."""
     whole = png_bytes()
     for place in np.linspace(8, len(whole) - 1, 60).astype(int):
@@ -87,7 +88,7 @@ def test_every_damaged_byte_of_a_png_is_found(tmp_path):
                 read(path)
 
 
-def test_a_png_that_ends_early_is_damaged(tmp_path):
+def test_a_png_that_ends_early_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     for end in (20, 40, -13, -1):
         path.write_bytes(png_bytes()[:end])
@@ -96,7 +97,7 @@ def test_a_png_that_ends_early_is_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
-def test_sixteen_bit_grey_keeps_its_high_byte(tmp_path, suffix):
+def test_sixteen_bit_grey_keeps_its_high_byte(tmp_path: Path, suffix: str) -> None:
     """v >> 8 undoes the usual widening v * 257 exactly."""
     grey = noise(4, 5)
     grey[0, :3] = 0, 255, 156
@@ -106,10 +107,10 @@ def test_sixteen_bit_grey_keeps_its_high_byte(tmp_path, suffix):
     np.testing.assert_array_equal(read, np.stack([grey] * 3, axis=2))
 
 
-def test_sixteen_bit_colour_keeps_its_high_bytes(tmp_path):
+def test_sixteen_bit_colour_keeps_its_high_bytes(tmp_path: Path) -> None:
     """Pillow cannot write such a PNG: 1 x 1 pixel of 3 x 16 bits, by hand."""
 
-    def chunk(kind, content):
+    def chunk(kind: bytes, content: bytes) -> bytes:
         check = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + check
 
@@ -120,14 +121,14 @@ def test_sixteen_bit_colour_keeps_its_high_bytes(tmp_path):
     assert read_image(path).tolist() == [[[255, 1, 0]]]
 
 
-def test_thirty_two_bits_have_no_known_range(tmp_path):
+def test_thirty_two_bits_have_no_known_range(tmp_path: Path) -> None:
     for name, kind in (("whole.tif", np.int32), ("real.tif", np.float32)):
         Image.fromarray(np.full((4, 4), 1, kind)).save(tmp_path / name)
         with pytest.raises(InputError, match=r"\.tif has 32 bits per channel"):
             read_image(tmp_path / name)
 
 
-def test_the_content_decides_and_not_the_suffix(tmp_path):
+def test_the_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
     image = noise(5, 6, 3)
     Image.fromarray(image).save(tmp_path / "really-a.png")
     (tmp_path / "really-a.png").rename(tmp_path / "a.JPEG")
@@ -138,14 +139,14 @@ def test_the_content_decides_and_not_the_suffix(tmp_path):
         read_image(tmp_path / "b.jpg")
 
 
-def test_of_an_animation_the_first_frame_counts(tmp_path):
+def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
     red, blue = (Image.new("RGB", (4, 4), colour) for colour in ((255, 0, 0), (0, 0, 255)))
     red.save(tmp_path / "a.gif", save_all=True, append_images=[blue])
     assert read_image(tmp_path / "a.gif")[1, 1].tolist() == [255, 0, 0]
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_upright_is_what_a_viewer_shows(tmp_path, orientation):
+def test_upright_is_what_a_viewer_shows(tmp_path: Path, orientation: int) -> None:
     """The EXIF standard names where row 0 and column 0 of the raster lie in the picture."""
     sides = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "lt", 6: "rt", 7: "rb", 8: "lb"}
     shown = noise(16, 24, 3) // 4
@@ -170,13 +171,13 @@ def test_upright_is_what_a_viewer_shows(tmp_path, orientation):
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_a_broken_orientation_is_none(tmp_path):
+def test_a_broken_orientation_is_none(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(noise(8, 9, 3)).save(path, exif=b"Exif\0\0MM\0*garbage")
     assert open_rgb(path, upright=True).size == (9, 8)
 
 
-def jpeg_bytes():
+def jpeg_bytes() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(noise(64, 64, 3)).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -192,7 +193,7 @@ def jpeg_bytes():
     ],
     ids=["empty", "html", "truncated", "header only"],
 )
-def test_a_bad_file_is_named_in_one_line(tmp_path, content, message):
+def test_a_bad_file_is_named_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "bad.jpg"
     path.write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
@@ -201,14 +202,16 @@ def test_a_bad_file_is_named_in_one_line(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_absent_file_and_folder_in_place_of_a_file(tmp_path):
+def test_absent_file_and_folder_in_place_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         read_image(tmp_path / "no.jpg")
     with pytest.raises(InputError, match="cannot open"):
         read_image(tmp_path)
 
 
-def test_an_image_too_large_for_memory_is_refused(tmp_path, monkeypatch):
+def test_an_image_too_large_for_memory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_png(tmp_path / "large.png", noise(60, 60, 3))
     for limit in (1000, 3000):  # beyond twice its limit Pillow refuses, below that it warns
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
@@ -216,7 +219,7 @@ def test_an_image_too_large_for_memory_is_refused(tmp_path, monkeypatch):
             read_image(tmp_path / "large.png")
 
 
-def test_reduced_decoding_keeps_enough_pixels(tmp_path):
+def test_reduced_decoding_keeps_enough_pixels(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.fromarray(noise(320, 480, 3)).save(path)
     assert open_rgb(path).size == (480, 320)
@@ -224,7 +227,7 @@ def test_reduced_decoding_keeps_enough_pixels(tmp_path):
     assert open_rgb(path, at_least=81).size == (240, 160)
 
 
-def test_image_files_are_found_below_sorted_and_not_hidden(tmp_path):
+def test_image_files_are_found_below_sorted_and_not_hidden(tmp_path: Path) -> None:
     for name in ("b/2.JPEG", "a.png", "b/1.jpg", "notes.txt", ".thumbs/c.png", "b/._1.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -233,7 +236,7 @@ def test_image_files_are_found_below_sorted_and_not_hidden(tmp_path):
     assert image_files(tmp_path / "a.png") == [tmp_path / "a.png"]
 
 
-def test_a_folder_without_images_is_a_mistake(tmp_path):
+def test_a_folder_without_images_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match=r"found no images below .*\.png"):
         image_files(tmp_path)
@@ -241,7 +244,7 @@ def test_a_folder_without_images_is_a_mistake(tmp_path):
         image_files(tmp_path / "absent")
 
 
-def test_linked_folders_are_followed_and_loops_and_dead_links_named(tmp_path):
+def test_linked_folders_are_followed_and_loops_and_dead_links_named(tmp_path: Path) -> None:
     (tmp_path / "store" / "n01").mkdir(parents=True)
     (tmp_path / "store" / "n01" / "a.jfif").touch()
     chosen = tmp_path / "chosen"

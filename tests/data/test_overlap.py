@@ -1,5 +1,6 @@
 import io
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 
 
-def photo(seed, width=160, height=120):
+def photo(seed: int, width: int = 160, height: int = 120) -> Image.Image:
     """Smooth blobs of colour: distinct seeds are distinct photos."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8))
     return small.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def recoded(image, factor=1.0, quality=75):
+def recoded(image: Image.Image, factor: float = 1.0, quality: int = 75) -> Image.Image:
     size = (round(image.width * factor), round(image.height * factor))
     buffer = io.BytesIO()
     image.resize(size, Image.Resampling.BILINEAR).save(buffer, "JPEG", quality=quality)
@@ -33,7 +34,7 @@ def recoded(image, factor=1.0, quality=75):
 
 
 @pytest.fixture
-def held_out(tmp_path):
+def held_out(tmp_path: Path) -> list[Path]:
     folder = tmp_path / "held"
     folder.mkdir()
     for seed in range(6):
@@ -41,7 +42,9 @@ def held_out(tmp_path):
     return image_files(folder)
 
 
-def test_copies_are_found_under_any_name_size_and_quality(tmp_path, held_out):
+def test_copies_are_found_under_any_name_size_and_quality(
+    tmp_path: Path, held_out: list[Path]
+) -> None:
     shutil.copy(held_out[0], tmp_path / "holiday.png")
     recoded(photo(1), quality=40).save(tmp_path / "a.jpg")
     recoded(photo(2), factor=0.5).save(tmp_path / "b.jpg")
@@ -60,11 +63,11 @@ def test_copies_are_found_under_any_name_size_and_quality(tmp_path, held_out):
     }
 
 
-def test_order_of_the_answer_is_that_of_the_candidates(held_out):
+def test_order_of_the_answer_is_that_of_the_candidates(held_out: list[Path]) -> None:
     assert list(same_photos(held_out[::-1], held_out)) == held_out[::-1]
 
 
-def test_identities_do_what_the_files_did(tmp_path, held_out):
+def test_identities_do_what_the_files_did(tmp_path: Path, held_out: list[Path]) -> None:
     """A packed store keeps the identities; without the files they find the same photos."""
     shutil.copy(held_out[0], tmp_path / "copy.png")
     recoded(photo(1), factor=0.5).save(tmp_path / "small.jpg")
@@ -75,12 +78,12 @@ def test_identities_do_what_the_files_did(tmp_path, held_out):
     assert same_identities(known.select([2, 0]), wanted) == {0: 0}
 
 
-def test_no_held_out_photos_no_overlap(held_out):
+def test_no_held_out_photos_no_overlap(held_out: list[Path]) -> None:
     assert same_photos(held_out, []) == {}
     assert same_photos([], held_out) == {}
 
 
-def test_voc_ids_match_across_years_although_the_pixels_differ(tmp_path):
+def test_voc_ids_match_across_years_although_the_pixels_differ(tmp_path: Path) -> None:
     old, new = tmp_path / "VOC2007/JPEGImages", tmp_path / "VOC2012/JPEGImages"
     elsewhere = tmp_path / "photos"
     for number, folder in enumerate((old, new, elsewhere)):
@@ -94,13 +97,13 @@ def test_voc_ids_match_across_years_although_the_pixels_differ(tmp_path):
     assert same_photos([elsewhere / "000032.jpg"], [old / "000032.jpg"]) == {}
 
 
-def test_plain_images_are_not_taken_for_each_other(tmp_path):
+def test_plain_images_are_not_taken_for_each_other(tmp_path: Path) -> None:
     for name, value in (("black", 0), ("white", 255)):
         Image.new("RGB", (50, 50), (value,) * 3).save(tmp_path / f"{name}.png")
     assert same_photos([tmp_path / "black.png"], [tmp_path / "white.png"]) == {}
 
 
-def test_a_broken_candidate_is_named(tmp_path, held_out):
+def test_a_broken_candidate_is_named(tmp_path: Path, held_out: list[Path]) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"bad\.jpg is not an image"):
         same_photos([tmp_path / "bad.jpg"], held_out)
@@ -108,7 +111,7 @@ def test_a_broken_candidate_is_named(tmp_path, held_out):
         same_photos([tmp_path / "absent.jpg"], held_out)
 
 
-def test_signature_of_a_ramp_by_hand():
+def test_signature_of_a_ramp_by_hand() -> None:
     """Brightness grows to the right only: all 256 differences across are equal, all down are 0."""
     ramp = Image.fromarray(np.tile(np.repeat(np.arange(17, dtype=np.uint8) * 10, 4), (68, 1)))
     signature = difference_signature(ramp)
@@ -117,7 +120,7 @@ def test_signature_of_a_ramp_by_hand():
 
 
 @pytest.mark.shared_data
-def test_the_threshold_lies_between_real_copies_and_real_strangers(shared_data):
+def test_the_threshold_lies_between_real_copies_and_real_strangers(shared_data: Path) -> None:
     """Why 0.95: half size at JPEG quality 40 on one side, other photos on the other."""
     paths = image_files(shared_data / "VOCdevkit" / "VOC2007" / "JPEGImages")[::20]
     paths += image_files(shared_data / "unlabeled" / "imagenet1k")[::10]
@@ -133,7 +136,7 @@ def test_the_threshold_lies_between_real_copies_and_real_strangers(shared_data):
 
 
 @pytest.mark.shared_data
-def test_voc2012_photos_of_2007_are_byte_for_byte_those_of_voc2007(shared_data):
+def test_voc2012_photos_of_2007_are_byte_for_byte_those_of_voc2007(shared_data: Path) -> None:
     """The id rule states a fact."""
     old, new = (VocYear(shared_data / "VOCdevkit", year) for year in (2007, 2012))
     pairs = [

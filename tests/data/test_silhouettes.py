@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,17 +9,17 @@ from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 
 
-def extent(shape):
-    return np.count_nonzero(shape.any(1)), np.count_nonzero(shape.any(0))
+def extent(shape: np.ndarray) -> tuple[int, int]:
+    return int(shape.any(1).sum()), int(shape.any(0).sum())
 
 
-def test_silhouettes_come_from_components_of_each_class(tiny_voc):
+def test_silhouettes_come_from_components_of_each_class(tiny_voc: Path) -> None:
     (shape,) = read_silhouettes(VocYear(tiny_voc, 2007), "train")
     assert extent(shape) == (20, 20)  # the dog, without its void frame
     assert shape[20:40, 10:30].all()
 
 
-def test_silhouettes_come_from_object_masks_where_there_are_any(tiny_voc):
+def test_silhouettes_come_from_object_masks_where_there_are_any(tiny_voc: Path) -> None:
     folder = tiny_voc / "VOC2007" / "SegmentationObject"
     folder.mkdir()
     objects = np.zeros((60, 80), np.uint8)
@@ -28,7 +30,7 @@ def test_silhouettes_come_from_object_masks_where_there_are_any(tiny_voc):
     assert [extent(shape) for shape in shapes] == [(10, 30), (30, 15)]
 
 
-def test_in_the_bank_the_longer_side_is_128_in_the_middle_of_a_frame():
+def test_in_the_bank_the_longer_side_is_128_in_the_middle_of_a_frame() -> None:
     wide = np.zeros((50, 90), bool)
     wide[10:20, 30:70] = True  # 10 x 40 becomes 32 x 128
     tall = np.ones((256, 64), bool)
@@ -40,6 +42,6 @@ def test_in_the_bank_the_longer_side_is_128_in_the_middle_of_a_frame():
     np.testing.assert_array_equal(bank, expected)
 
 
-def test_no_silhouettes_is_a_mistake():
+def test_no_silhouettes_is_a_mistake() -> None:
     with pytest.raises(InputError, match="no object silhouettes"):
         silhouette_bank([np.zeros((4, 4), bool)])

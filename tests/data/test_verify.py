@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from cebench.data.verify import ClassCount, verify_tree
 from cebench.errors import InputError
 
 
-def test_a_whole_devkit_is_counted(tiny_voc):
+def test_a_whole_devkit_is_counted(tiny_voc: Path) -> None:
     (found,) = verify_tree(tiny_voc)
     assert (found.kind, found.images, found.boxes, found.difficult) == ("VOC2007", 3, 4, 2)
     assert found.problems == ()
@@ -23,7 +24,7 @@ def test_a_whole_devkit_is_counted(tiny_voc):
     assert found.per_class["sheep"] == ClassCount()
 
 
-def test_every_missing_or_broken_file_has_its_line(tiny_voc):
+def test_every_missing_or_broken_file_has_its_line(tiny_voc: Path) -> None:
     root = tiny_voc / "VOC2007"
     (root / "JPEGImages" / "000001.jpg").unlink()
     (root / "Annotations" / "000002.xml").write_text("<annotation>")
@@ -45,7 +46,7 @@ def test_every_missing_or_broken_file_has_its_line(tiny_voc):
         assert "\n" not in line
 
 
-def test_both_label_images_of_a_photograph_are_read(tiny_voc):
+def test_both_label_images_of_a_photograph_are_read(tiny_voc: Path) -> None:
     root = tiny_voc / "VOC2007"
     (root / "SegmentationClassAug").mkdir()
     own = root / "SegmentationClass" / "000001.png"
@@ -58,7 +59,7 @@ def test_both_label_images_of_a_photograph_are_read(tiny_voc):
     assert (found.masks, len(found.problems)) == (1, 1)
 
 
-def test_answers_of_a_test_set_may_be_withheld(tiny_voc):
+def test_answers_of_a_test_set_may_be_withheld(tiny_voc: Path) -> None:
     main = tiny_voc / "VOC2007" / "ImageSets" / "Main"
     (main / "test.txt").write_text("000004\n")
     image = tiny_voc / "VOC2007" / "JPEGImages" / "000004.jpg"
@@ -68,7 +69,7 @@ def test_answers_of_a_test_set_may_be_withheld(tiny_voc):
     assert found.problems == ()
 
 
-def test_a_devkit_beside_a_folder_of_images_gives_both(tiny_voc):
+def test_a_devkit_beside_a_folder_of_images_gives_both(tiny_voc: Path) -> None:
     unlabeled = tiny_voc.parent / "unlabeled"
     unlabeled.mkdir()
     Image.fromarray(np.zeros((5, 5, 3), np.uint8)).save(unlabeled / "a.png")
@@ -79,13 +80,13 @@ def test_a_devkit_beside_a_folder_of_images_gives_both(tiny_voc):
     assert "b.jpg is not an image" in images.problems[0]
 
 
-def test_a_year_without_a_readable_image_is_a_problem(tmp_path):
+def test_a_year_without_a_readable_image_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "VOC2012").mkdir()
     (found,) = verify_tree(tmp_path)
     assert found.problems == (f"{tmp_path / 'VOC2012'}: no readable image",)
 
 
-def test_what_is_no_data_set_is_a_mistake(tmp_path):
+def test_what_is_no_data_set_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no images below"):
         verify_tree(tmp_path)
     with pytest.raises(InputError, match="is no folder of images"):
@@ -93,7 +94,7 @@ def test_what_is_no_data_set_is_a_mistake(tmp_path):
 
 
 @pytest.mark.shared_data
-def test_a_real_sbd_tree_is_counted(shared_data):
+def test_a_real_sbd_tree_is_counted(shared_data: Path) -> None:
     (found,) = verify_tree(shared_data / "benchmark_RELEASE")
     assert (found.kind, found.images, found.masks, found.problems) == ("SBD", 80, 80, ())
     assert sum(found.sets.values()) == 80

@@ -88,8 +88,8 @@ ODD_HOLES = {
     "ring": hole_of(400, 400, (50, 50, 350, 350)) & ~hole_of(400, 400, (80, 80, 320, 320)),
     "speckle": np.random.default_rng(1).random((300, 500)) < 0.02,
     "checkerboard": np.indices((40, 50)).sum(axis=0) % 2 == 0,
-    "larger than is shown": hole_of(1500, 1300, (100, 200, 1100, 1200)),
-    "thin in a large image": hole_of(1500, 1300, (700, 0, 701, 1300)),
+    "larger than is shown": hole_of(800, 700, (50, 100, 650, 650)),
+    "thin in a large image": hole_of(900, 800, (500, 0, 501, 800)),
 }
 
 

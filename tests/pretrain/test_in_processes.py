@@ -4,19 +4,42 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
+
+from cebench.cli import cli
 
 pytestmark = pytest.mark.slow
 
-CONTEXT = ("mask=random-block", "batch_size=4")
-PATCHES = ("units=32", "optimizer=sgd", "learning_rate=1e-3")
-VIEWS = ("batch_size=4", "batch_norm=false", "short_side=168")
-TRACKS = ("batch_size=8", "units=32", "descriptor=16", "batch_norm=false", "optimizer=sgd")
-GAN = ("batch_size=4", "bottleneck=8", "short_side=130")
+CHANGES = {
+    "context": ("mask=random-block", "batch_size=4"),
+    "context-gan": ("batch_size=4", "bottleneck=8", "short_side=130"),
+    "relative-context": ("units=32", "optimizer=sgd", "learning_rate=1e-3"),
+    "egomotion": ("batch_size=4", "batch_norm=false", "short_side=168"),
+    "motion": ("units=32", "descriptor=16", "batch_size=8", "batch_norm=false", "optimizer=sgd"),
+}
+
+
+RUNS = """
+import json, os
+import torch.distributed as dist
+from cebench.cli import cli
+
+place = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+ranks = {"rank": int(os.environ["RANK"]), "world_size": int(os.environ["WORLD_SIZE"])}
+store, begin = dist.TCPStore(*place, is_master=False), dist.init_process_group
+for number, run in enumerate(json.load(open("runs.json"))):
+    # Each run meets under a name of its own: the store still holds the addresses of the last one.
+    apart = dist.PrefixStore(str(number), store)
+    dist.init_process_group = lambda backend: begin(backend, store=apart, **ranks)
+    cli.main(run, prog_name="cebench", standalone_mode=False)
+"""
+"""A script under torchrun: commands of cebench, one after the other."""
 
 
 @pytest.fixture(scope="module")
@@ -29,69 +52,62 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def pretrain(processes: int, method: str, photos: Path, out: Path, *changes: str) -> list[float]:
-    """The losses of three steps, by the command line."""
-    torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
-    command = ("-m", "cebench", "pretrain", "--method", method, "--data", photos, "--out", out)
-    options = ("--recipe", "smoke", "--device", "cpu", "--set", "steps=3", "--set", "log_every=1")
+def arguments(method: str, data: Path, out: Path, *changes: str) -> list[str]:
+    """Three steps of a method on the command line."""
+    command = ["pretrain", "--method", method, "--data", str(data), "--out", str(out)]
+    options = ["--recipe", "smoke", "--device", "cpu", "--set", "steps=3", "--set", "log_every=1"]
+    return [*command, *options, *(word for change in changes for word in ("--set", change))]
+
+
+def in_two_processes(runs: Sequence[list[str]], folder: Path) -> None:
+    """Run commands of cebench under torchrun, one after the other in the same two processes."""
+    (folder / "runs.json").write_text(json.dumps(runs))
+    (folder / "runs.py").write_text(RUNS)
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     run = subprocess.run(
-        [
-            sys.executable,
-            *(torchrun if processes > 1 else ()),
-            *map(str, command),
-            *options,
-            *(word for change in changes for word in ("--set", change)),
-        ],
+        [sys.executable, *launcher, "runs.py"],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=out.parent,  # In the checkout its folder `cebench` would hide the installed package.
+        cwd=folder,  # In the checkout its folder `cebench` would hide the installed package.
     )
     assert run.returncode == 0, run.stderr
+
+
+def losses(out: Path) -> list[float]:
     lines = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
     return [value for line in lines for name, value in line.items() if name != "seconds"]
 
 
 def test_two_processes_log_the_losses_of_one(photos: Path, tmp_path: Path) -> None:
-    one = pretrain(1, "context", photos, tmp_path / "one", *CONTEXT)
-    two = pretrain(2, "context", photos, tmp_path / "two", *CONTEXT)
-    assert one == pytest.approx(two, abs=1e-5)
-    assert (tmp_path / "two" / "record.json").exists()
+    """Every method in one pair of processes: starting them takes longer than the steps.
 
-
-def test_two_processes_train_the_gan_as_one_does(photos: Path, tmp_path: Path) -> None:
-    """Adam's first step turns rounding errors of tiny gradients into whole steps, which batch
-    statistics of four numbers enlarge: later losses agree less closely.
+    The images of relative-context have different numbers of patches and pairs; each process of
+    motion ranks its own pairs against the patches of both.
     """
-    one = pretrain(1, "context-gan", photos, tmp_path / "one", *GAN)
-    two = pretrain(2, "context-gan", photos, tmp_path / "two", *GAN)
-    assert one[:5] == pytest.approx(two[:5], abs=1e-5)
-    assert one == pytest.approx(two, rel=0.05)
-
-
-def test_two_processes_tell_patches_apart_as_one_does(photos: Path, tmp_path: Path) -> None:
-    """Their images have different numbers of patches and pairs."""
-    one = pretrain(1, "relative-context", photos, tmp_path / "one", *PATCHES)
-    two = pretrain(2, "relative-context", photos, tmp_path / "two", *PATCHES)
-    assert one == pytest.approx(two, abs=1e-4)
-
-
-def test_two_processes_learn_egomotion_as_one_does(photos: Path, tmp_path: Path) -> None:
-    one = pretrain(1, "egomotion", photos, tmp_path / "one", *VIEWS)
-    two = pretrain(2, "egomotion", photos, tmp_path / "two", *VIEWS)
-    assert one == pytest.approx(two, rel=1e-3)
-
-
-def test_two_processes_rank_patches_as_one_does(photos: Path, tmp_path: Path) -> None:
-    """Each ranks its own pairs against the patches of both."""
     names = sorted(path.name for path in photos.iterdir())
-    lines = [f"{names[n // 2 % 5]} {n // 2}\n" for n in range(20)]
-    (photos / "list.txt").write_text("".join(lines))
-    one = pretrain(1, "motion", photos / "list.txt", tmp_path / "one", *TRACKS)
-    two = pretrain(2, "motion", photos / "list.txt", tmp_path / "two", *TRACKS)
-    assert one == pytest.approx(two, abs=1e-4)
+    tracks = photos / "list.txt"
+    tracks.write_text("".join(f"{names[n // 2 % 5]} {n // 2}\n" for n in range(20)))
+    data = {method: tracks if method == "motion" else photos for method in CHANGES}
+    alone, together = (
+        [arguments(m, data[m], tmp_path / m / name, *CHANGES[m]) for m in CHANGES]
+        for name in ("one", "two")
+    )
+    for run in alone:
+        assert CliRunner().invoke(cli, run, catch_exceptions=False).exit_code == 0
+    in_two_processes(together, tmp_path)
+    one, two = ({m: losses(tmp_path / m / name) for m in CHANGES} for name in ("one", "two"))
+    assert one["context"] == pytest.approx(two["context"], abs=1e-5)
+    assert one["relative-context"] == pytest.approx(two["relative-context"], abs=1e-4)
+    assert one["egomotion"] == pytest.approx(two["egomotion"], rel=1e-3)
+    assert one["motion"] == pytest.approx(two["motion"], abs=1e-4)
+    # Adam's first step turns rounding errors of tiny gradients into whole steps, which batch
+    # statistics of four numbers enlarge: later losses of the GAN agree less closely.
+    assert one["context-gan"][:5] == pytest.approx(two["context-gan"][:5], abs=1e-5)
+    assert one["context-gan"] == pytest.approx(two["context-gan"], rel=0.05)
+    assert all((tmp_path / method / "two" / "record.json").exists() for method in CHANGES)
 
 
 def test_a_batch_that_does_not_divide_is_one_line(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="batch_size=3 does not divide among 2 processes"):
-        pretrain(2, "context", photos, tmp_path / "run", "batch_size=3")
+        in_two_processes([arguments("context", photos, tmp_path / "run", "batch_size=3")], tmp_path)

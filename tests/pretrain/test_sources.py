@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cebench.data.photos import Photo
 from cebench.data.store.packing import prepare_store
 from cebench.errors import InputError
 from cebench.pretrain.crops import Crops
@@ -65,6 +66,30 @@ def test_a_store_gives_the_batches_fingerprint_and_labels_of_its_files(
     for step in range(3):
         first, second = (c.batch(step, 8) for c in crops)
         assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_sample_is_all_that_is_decoded_and_has_the_fingerprint_of_the_whole(
+    photos: Path, store: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    data = [store if packed else photos]
+    whole = load_source(data, [], "train", SHORT_SIDE)
+    decoded: list[str] = []
+    resized = Photo.resized
+
+    def noted(photo: Photo, short_side: int | None) -> Image.Image:
+        decoded.append(photo.name)
+        return resized(photo, short_side)
+
+    monkeypatch.setattr(Photo, "resized", noted)
+    sample = load_source(
+        data, [], "train", SHORT_SIDE, sample=lambda count: np.array([count - 1, 0])
+    )
+    assert sorted(decoded) == ([] if packed else ["cat/0.jpg", "dog/5.jpg"])
+    assert sample.fingerprint == whole.fingerprint
+    assert len(sample.images) == 2
+    assert torch.equal(sample.images.image(0), whole.images.image(5))
+    assert torch.equal(sample.images.image(1), whole.images.image(0))
 
 
 def test_exclusion_needs_no_source_once_the_store_is_made(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,8 @@ IMAGES = 60
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("toy") / "world"
-    write_toy_world(out, images=IMAGES, seed=0)
-    return out
+def world(toy_world: Callable[[int], Path]) -> Path:
+    return toy_world(IMAGES)
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,7 @@ def test_protobuf_reads_what_the_writer_wrote(tmp_path: Path) -> None:
     assert torch.equal(torch.tensor(list(weight.data)), tensors["conv4.weight"].flatten())
 
 
+@pytest.mark.slow
 def test_torchvisions_names_and_back(tmp_path: Path) -> None:
     torch.manual_seed(1)
     alexnet = torchvision.models.alexnet()

@@ -62,6 +62,7 @@ def test_caffe_nets_of_the_table_take_bgr_minus_the_mean(name: str, tmp_path: Pa
     assert imported.transformed["conv1.weight"] == "BGR to RGB"
 
 
+@pytest.mark.slow
 def test_the_reference_caffenet_keeps_its_numbers_and_fc6_and_fc7(tmp_path: Path) -> None:
     fc = {"fc6": [torch.rand(4096, 9216), torch.rand(4096)]}
     fc["fc7"] = [torch.rand(4096, 4096), torch.rand(4096)]

@@ -30,6 +30,11 @@ class PackedStore:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def contents_sha256(self) -> Sequence[str]:
+        """SHA-256 of the file that each image was decoded from."""
+        return self.identities.sha256
+
     def select(self, index: Sequence[int]) -> "PackedStore":
         """The store as if it held the images `index` only; nothing is copied."""
         return PackedStore(

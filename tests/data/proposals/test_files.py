@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.io
@@ -8,9 +11,10 @@ from cebench.data.proposals.selective_search import SelectiveSearch, compute_pro
 from cebench.errors import InputError
 
 SEARCH = SelectiveSearch()
+Photographs = Callable[[int], dict[str, Path]]
 
 
-def picture(seed=0):
+def picture(seed: int = 0) -> np.ndarray:
     """Two plain rectangles on plain ground: proposals must include both."""
     image = np.full((80, 120, 3), 40, np.uint8)
     image[10:50, 15:55] = (200, 30, 30)
@@ -18,21 +22,21 @@ def picture(seed=0):
     return image + np.random.default_rng(seed).integers(0, 4, image.shape, dtype=np.uint8)
 
 
-def overlap(box, boxes):
+def overlap(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
     intersection = np.clip(high - low, 0, None).prod(1)
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     return intersection / ((box[2:] - box[:2]).prod() + area - intersection)
 
 
-def test_rectangles_are_proposed_in_half_open_pixels():
+def test_rectangles_are_proposed_in_half_open_pixels() -> None:
     boxes = SEARCH(picture())
     assert boxes.dtype == np.float32
     for box in ([15, 10, 55, 50], [70, 30, 110, 75]):
         assert overlap(np.array(box, float), boxes).max() > 0.9
 
 
-def test_boxes_are_inside_distinct_large_enough_and_in_a_stated_order():
+def test_boxes_are_inside_distinct_large_enough_and_in_a_stated_order() -> None:
     boxes = SelectiveSearch(min_side=25)(picture())
     size = boxes[:, 2:] - boxes[:, :2]
     assert boxes.min() >= 0
@@ -44,16 +48,16 @@ def test_boxes_are_inside_distinct_large_enough_and_in_a_stated_order():
     assert keys == sorted(keys)
 
 
-def test_opencv_shuffles_but_the_result_is_the_same_every_time():
+def test_opencv_shuffles_but_the_result_is_the_same_every_time() -> None:
     np.testing.assert_array_equal(SEARCH(picture()), SEARCH(picture()))
 
 
-def test_an_image_without_large_enough_segments_has_no_boxes():
+def test_an_image_without_large_enough_segments_has_no_boxes() -> None:
     boxes = SEARCH(np.zeros((10, 10, 3), np.uint8))
     assert boxes.shape == (0, 4)
 
 
-def test_channels_are_rgb():
+def test_channels_are_rgb() -> None:
     """Hue differs between RGB and BGR readings of the same array, and so do the boxes."""
     image = np.zeros((64, 64, 3), np.uint8)
     ramp = np.linspace(0, 255, 64).astype(np.uint8)
@@ -64,11 +68,11 @@ def test_channels_are_rgb():
 
 
 @pytest.fixture
-def photographs(tmp_path):
+def photographs(tmp_path: Path) -> Photographs:
     """A function from a number to so many files, the first without any segment."""
     (tmp_path / "photographs").mkdir()
 
-    def files(count):
+    def files(count: int) -> dict[str, Path]:
         paths = {f"{i:06d}": tmp_path / "photographs" / f"{i:06d}.png" for i in range(count)}
         for index, path in enumerate(paths.values()):
             write_png(path, picture(index) if index else np.zeros((10, 10, 3), np.uint8))
@@ -78,11 +82,11 @@ def photographs(tmp_path):
 
 
 @pytest.fixture
-def seen(monkeypatch):
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the photographs that are searched."""
-    names = []
+    names: list[str] = []
 
-    def read(path, **options):
+    def read(path: Path, **options: bool) -> np.ndarray:
         names.append(path.stem)
         return read_image(path, **options)
 
@@ -90,7 +94,9 @@ def seen(monkeypatch):
     return names
 
 
-def test_computed_proposals_are_kept_and_read_back(tmp_path, photographs):
+def test_computed_proposals_are_kept_and_read_back(
+    tmp_path: Path, photographs: Photographs
+) -> None:
     cache = tmp_path / "cache" / "proposals.safetensors"
     reports = []
     made = compute_proposals(
@@ -107,10 +113,12 @@ def test_computed_proposals_are_kept_and_read_back(tmp_path, photographs):
     assert load_proposals(cache).sha256 == made.sha256 != read.sha256
 
 
-def test_an_interrupted_computation_goes_on_where_it_was(tmp_path, photographs, seen):
+def test_an_interrupted_computation_goes_on_where_it_was(
+    tmp_path: Path, photographs: Photographs, seen: list[str]
+) -> None:
     cache = tmp_path / "proposals.safetensors"
 
-    def stop(done, total):
+    def stop(done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
@@ -123,7 +131,9 @@ def test_an_interrupted_computation_goes_on_where_it_was(tmp_path, photographs, 
     assert made.sha256 == compute_proposals(photographs(4), tmp_path / "other", SEARCH).sha256
 
 
-def test_a_finished_cache_is_not_written_again(tmp_path, photographs, seen):
+def test_a_finished_cache_is_not_written_again(
+    tmp_path: Path, photographs: Photographs, seen: list[str]
+) -> None:
     cache = tmp_path / "proposals.safetensors"
     compute_proposals(photographs(2), cache, SEARCH)
     before = cache.stat().st_mtime_ns
@@ -133,21 +143,23 @@ def test_a_finished_cache_is_not_written_again(tmp_path, photographs, seen):
     assert seen == []
 
 
-def test_proposals_of_another_image_set_are_refused(tmp_path):
+def test_proposals_of_another_image_set_are_refused(tmp_path: Path) -> None:
     cache = tmp_path / "proposals.safetensors"
     save_proposals(cache, Proposals("mine", {"000001": np.ones((2, 4), np.float32)}))
     with pytest.raises(InputError, match=r"2 of 3 images \(first: 000007\)"):
         load_proposals(cache, ["000001", "000007", "000009"])
 
 
-def test_a_cache_of_other_settings_is_refused(tmp_path, photographs):
+def test_a_cache_of_other_settings_is_refused(tmp_path: Path, photographs: Photographs) -> None:
     cache = tmp_path / "proposals.safetensors"
     compute_proposals(photographs(1), cache, SelectiveSearch(min_side=10))
     with pytest.raises(InputError, match=r"-min10, expected .*-min20"):
         compute_proposals(photographs(1), cache, SEARCH)
 
 
-def test_the_boxes_of_other_photographs_of_the_same_ids_are_refused(tmp_path, photographs):
+def test_the_boxes_of_other_photographs_of_the_same_ids_are_refused(
+    tmp_path: Path, photographs: Photographs
+) -> None:
     cache = tmp_path / "proposals.safetensors"
     files = photographs(2)
     compute_proposals(files, cache, SEARCH)
@@ -156,7 +168,7 @@ def test_the_boxes_of_other_photographs_of_the_same_ids_are_refused(tmp_path, ph
         compute_proposals(files, cache, SEARCH)
 
 
-def test_damage_is_noticed(tmp_path):
+def test_damage_is_noticed(tmp_path: Path) -> None:
     cache = tmp_path / "proposals.safetensors"
     save_proposals(cache, Proposals("mine", {"000001": np.ones((2, 4), np.float32)}))
     content = bytearray(cache.read_bytes())
@@ -172,7 +184,9 @@ def test_damage_is_noticed(tmp_path):
 
 
 @pytest.mark.shared_data
-def test_real_proposals_are_as_many_as_the_original_ones_and_find_its_boxes(shared_data):
+def test_real_proposals_are_as_many_as_the_original_ones_and_find_its_boxes(
+    shared_data: Path,
+) -> None:
     """Against the MATLAB boxes that come with Fast R-CNN's demo image, which have no least side."""
     folder = shared_data / "eval" / "proposals"
     theirs = scipy.io.loadmat(folder / "000004_boxes.mat")["boxes"].astype(float)

@@ -1,4 +1,6 @@
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +12,12 @@ from cebench.data.store.ragged import RaggedImages, load_ragged
 from cebench.errors import InputError
 
 
-def arrays(*shapes):
+def arrays(*shapes: tuple[int, int]) -> list[np.ndarray]:
     rng = np.random.default_rng(3)
     return [rng.integers(0, 256, (h, w, 3), dtype=np.uint8) for h, w in shapes]
 
 
-def sample(image, x, y):
+def sample(image: np.ndarray, x: float, y: float) -> Any:
     """Bilinear interpolation at one point, written out."""
     height, width = image.shape[:2]
     x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
@@ -28,7 +30,9 @@ def sample(image, x, y):
     return (1 - fy) * upper + fy * lower
 
 
-def test_bilinear_crops_equal_an_explicit_loop_also_beyond_the_border(monkeypatch):
+def test_bilinear_crops_equal_an_explicit_loop_also_beyond_the_border(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     images = arrays((20, 31), (9, 7), (40, 25))
     ragged = RaggedImages.from_arrays(images)
     index = torch.tensor([2, 0, 1, 1])
@@ -52,7 +56,7 @@ def test_bilinear_crops_equal_an_explicit_loop_also_beyond_the_border(monkeypatc
     assert torch.equal(ragged.bilinear_crops(index, x0, y0, scale, flip, size), crops)
 
 
-def test_scale_one_at_whole_pixels_is_the_crop_itself():
+def test_scale_one_at_whole_pixels_is_the_crop_itself() -> None:
     (image,) = arrays((12, 15))
     ragged = RaggedImages.from_arrays([image])
     zero, one = torch.tensor([0]), torch.tensor([1.0])
@@ -60,7 +64,7 @@ def test_scale_one_at_whole_pixels_is_the_crop_itself():
     np.testing.assert_array_equal(crop[0].permute(1, 2, 0).numpy(), image[2:10, 3:11])
 
 
-def test_a_doubled_row_has_the_quarter_points_of_the_half_pixel_convention():
+def test_a_doubled_row_has_the_quarter_points_of_the_half_pixel_convention() -> None:
     # Source 0, 100 upsampled twice: samples at -0.25, 0.25, 0.75, 1.25 -> 0, 25, 75, 100.
     row = np.array([[[0] * 3, [100] * 3]] * 2, dtype=np.uint8)
     ragged = RaggedImages.from_arrays([row])
@@ -71,7 +75,7 @@ def test_a_doubled_row_has_the_quarter_points_of_the_half_pixel_convention():
     assert crop[0, 0, 0].tolist() == [0.0, 25.0, 75.0, 100.0]
 
 
-def test_integer_crops_are_slices_and_flip_mirrors_columns():
+def test_integer_crops_are_slices_and_flip_mirrors_columns() -> None:
     images = arrays((20, 31), (16, 16))
     ragged = RaggedImages.from_arrays(images)
     places = (
@@ -91,14 +95,14 @@ def test_integer_crops_are_slices_and_flip_mirrors_columns():
     assert torch.equal(ragged._gathered_crops(*places), crops)
 
 
-def test_a_crop_that_reaches_out_of_its_image_is_an_error():
+def test_a_crop_that_reaches_out_of_its_image_is_an_error() -> None:
     ragged = RaggedImages.from_arrays(arrays((20, 31)))
     zero = torch.tensor([0])
     with pytest.raises(ValueError, match="reaches out of its image"):
         ragged.integer_crops(zero, zero + 13, zero, torch.tensor([False]), 8)
 
 
-def test_chosen_images_come_in_the_order_asked_for():
+def test_chosen_images_come_in_the_order_asked_for() -> None:
     images = arrays((5, 8), (1, 1), (7, 3))
     chosen = RaggedImages.from_arrays(images).select(np.array([2, 0]))
     assert len(chosen) == 2
@@ -106,7 +110,7 @@ def test_chosen_images_come_in_the_order_asked_for():
         np.testing.assert_array_equal(chosen.image(i).numpy(), image)
 
 
-def test_images_are_kept_exactly_and_counted():
+def test_images_are_kept_exactly_and_counted() -> None:
     images = arrays((5, 8), (1, 1), (7, 3))
     ragged = RaggedImages.from_arrays(images)
     assert len(ragged) == 3
@@ -115,7 +119,7 @@ def test_images_are_kept_exactly_and_counted():
         np.testing.assert_array_equal(ragged.image(i).numpy(), image)
 
 
-def test_loading_keeps_order_and_reports_progress(tmp_path):
+def test_loading_keeps_order_and_reports_progress(tmp_path: Path) -> None:
     paths = []
     for i, image in enumerate(arrays((30, 40), (50, 20), (16, 16))):
         paths.append(tmp_path / f"{9 - i}.png")
@@ -127,7 +131,7 @@ def test_loading_keeps_order_and_reports_progress(tmp_path):
     assert seen == [(0, 3), (1, 3), (2, 3), (3, 3)]
 
 
-def test_short_side_resizes_as_pillow_bilinear_does(tmp_path):
+def test_short_side_resizes_as_pillow_bilinear_does(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     (image,) = arrays((30, 40))
     Image.fromarray(image).save(path)
@@ -136,7 +140,7 @@ def test_short_side_resizes_as_pillow_bilinear_does(tmp_path):
     np.testing.assert_array_equal(ragged.image(0).numpy(), np.asarray(expected))
 
 
-def test_a_damaged_file_is_named(tmp_path):
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (image,) = arrays((64, 64))
     good, bad = tmp_path / "good.jpg", tmp_path / "bad.jpg"
     Image.fromarray(image).save(good)

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torchvision
@@ -11,17 +13,19 @@ DOG, PERSON = VOC_CLASSES.index("dog"), VOC_CLASSES.index("person")
 
 
 @pytest.fixture
-def voc(tiny_voc):
+def voc(tiny_voc: Path) -> VocYear:
     return VocYear(tiny_voc, 2007)
 
 
-def write_xml(voc, objects, size="<size><width>80</width><height>60</height></size>"):
+def write_xml(
+    voc: VocYear, objects: str, size: str = "<size><width>80</width><height>60</height></size>"
+) -> Path:
     path = voc.root / "Annotations" / "000001.xml"
     path.write_text(f"<annotation>{size}{objects}</annotation>")
     return path
 
 
-def one_object(box, name="dog", extra=""):
+def one_object(box: tuple[float | str, ...], name: str = "dog", extra: str = "") -> str:
     corners = "".join(
         f"<{key}>{value}</{key}>"
         for key, value in zip(("xmin", "ymin", "xmax", "ymax"), box, strict=True)
@@ -29,7 +33,7 @@ def one_object(box, name="dog", extra=""):
     return f"<object><name>{name}</name>{extra}<bndbox>{corners}</bndbox></object>"
 
 
-def test_boxes_lose_one_pixel_at_the_upper_left_and_none_at_the_lower_right(voc):
+def test_boxes_lose_one_pixel_at_the_upper_left_and_none_at_the_lower_right(voc: VocYear) -> None:
     """The devkit's 11..30 inclusive are 20 columns, which begin at 10 and end before 30."""
     first = voc.annotation("000001")
     assert (first.width, first.height) == (80, 60)
@@ -39,13 +43,13 @@ def test_boxes_lose_one_pixel_at_the_upper_left_and_none_at_the_lower_right(voc)
     assert first.difficult.tolist() == [False, True]
 
 
-def test_a_box_of_one_pixel_has_area_one(voc):
+def test_a_box_of_one_pixel_has_area_one(voc: VocYear) -> None:
     second = voc.annotation("000002")
     assert second.boxes.tolist() == [[4, 5, 5, 6], [59, 39, 64, 48]]
     assert second.truncated.tolist() == [True, False]
 
 
-def test_an_image_without_objects_has_empty_arrays(voc):
+def test_an_image_without_objects_has_empty_arrays(voc: VocYear) -> None:
     third = voc.annotation("000003")
     assert third.boxes.shape == (0, 4)
     assert third.labels.shape == third.difficult.shape == third.truncated.shape == (0,)
@@ -53,7 +57,7 @@ def test_an_image_without_objects_has_empty_arrays(voc):
     assert third.difficult.dtype == np.bool_
 
 
-def test_the_box_cuts_the_object_out_of_its_label_image(voc):
+def test_the_box_cuts_the_object_out_of_its_label_image(voc: VocYear) -> None:
     x0, y0, x1, y1 = voc.annotation("000001").boxes[0].astype(int)
     labels = voc.segmentation("000001")
     assert (labels[y0:y1, x0:x1] == 1 + DOG).all()
@@ -62,7 +66,7 @@ def test_the_box_cuts_the_object_out_of_its_label_image(voc):
     assert SEGMENTATION_CLASSES[1 + DOG] == "dog"
 
 
-def test_absent_flags_are_0_parts_are_ignored_and_floats_are_kept(voc):
+def test_absent_flags_are_0_parts_are_ignored_and_floats_are_kept(voc: VocYear) -> None:
     part = "<part><name>head</name><bndbox><xmin>1</xmin></bndbox></part>"
     write_xml(voc, one_object(("10.5", " 3 ", "20.25", "44"), "person", extra=part))
     person = voc.annotation("000001")
@@ -83,7 +87,9 @@ def test_absent_flags_are_0_parts_are_ignored_and_floats_are_kept(voc):
         (-3, -3, -1, -1),
     ],
 )
-def test_a_box_that_is_empty_or_outside_names_xml_object_and_size(voc, box):
+def test_a_box_that_is_empty_or_outside_names_xml_object_and_size(
+    voc: VocYear, box: tuple[float | str, ...]
+) -> None:
     path = write_xml(voc, one_object(box))
     with pytest.raises(InputError, match=r"of a dog is empty or outside the 80 x 60") as caught:
         voc.annotation("000001")
@@ -103,13 +109,13 @@ def test_a_box_that_is_empty_or_outside_names_xml_object_and_size(voc, box):
         ),
     ],
 )
-def test_a_bad_field_is_named(voc, xml, message):
+def test_a_bad_field_is_named(voc: VocYear, xml: str, message: str) -> None:
     write_xml(voc, xml)
     with pytest.raises(InputError, match=message):
         voc.annotation("000001")
 
 
-def test_a_bad_image_size_is_named(voc):
+def test_a_bad_image_size_is_named(voc: VocYear) -> None:
     write_xml(voc, "", size="")
     with pytest.raises(InputError, match="size/width is missing"):
         voc.annotation("000001")
@@ -129,7 +135,7 @@ def test_a_bad_image_size_is_named(voc):
     ],
     ids=["empty", "cut off", "text", "entity", "encoding"],
 )
-def test_broken_xml_is_named_in_one_line(voc, text):
+def test_broken_xml_is_named_in_one_line(voc: VocYear, text: str) -> None:
     path = voc.root / "Annotations" / "000001.xml"
     path.write_text(text)
     with pytest.raises(InputError, match="is no readable XML") as caught:
@@ -138,7 +144,7 @@ def test_broken_xml_is_named_in_one_line(voc, text):
     assert "\n" not in str(caught.value)
 
 
-def test_absent_files_are_named_with_their_image(voc):
+def test_absent_files_are_named_with_their_image(voc: VocYear) -> None:
     for suffix, folder, read in (
         (".jpg", "JPEGImages", voc.image),
         (".xml", "Annotations", voc.annotation),
@@ -150,11 +156,11 @@ def test_absent_files_are_named_with_their_image(voc):
 
 
 @pytest.mark.parametrize("up", ["", "..", "VOC2007"])
-def test_the_devkit_its_parent_or_the_year_itself_may_be_given(tiny_voc, up):
+def test_the_devkit_its_parent_or_the_year_itself_may_be_given(tiny_voc: Path, up: str) -> None:
     assert VocYear(tiny_voc / up, 2007).ids("val") == ["000003"]
 
 
-def test_a_missing_year_names_those_that_exist(tiny_voc):
+def test_a_missing_year_names_those_that_exist(tiny_voc: Path) -> None:
     (tiny_voc / "VOC2010").mkdir()
     with pytest.raises(InputError, match="has no VOC2012: it holds VOC2007, VOC2010"):
         VocYear(tiny_voc, 2012)
@@ -164,7 +170,7 @@ def test_a_missing_year_names_those_that_exist(tiny_voc):
         VocYear(tiny_voc / "nowhere", 2007)
 
 
-def test_sets_are_read_in_order_whatever_their_line_ends(voc):
+def test_sets_are_read_in_order_whatever_their_line_ends(voc: VocYear) -> None:
     path = voc.root / "ImageSets" / "Main" / "odd.txt"
     path.write_bytes("\ufeff000003 \r\n\r\n  000001  1\r\n000002".encode())
     assert voc.ids("odd") == voc.ids(path) == voc.ids(str(path)) == ["000003", "000001", "000002"]
@@ -180,7 +186,7 @@ def test_sets_are_read_in_order_whatever_their_line_ends(voc):
         ("\xff\xfe", "is no VOC image id"),
     ],
 )
-def test_a_bad_list_is_named(voc, content, message):
+def test_a_bad_list_is_named(voc: VocYear, content: str, message: str) -> None:
     path = voc.root / "ImageSets" / "Main" / "bad.txt"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=message) as caught:
@@ -188,19 +194,19 @@ def test_a_bad_list_is_named(voc, content, message):
     assert str(path) in str(caught.value)
 
 
-def test_an_unknown_set_names_those_that_exist(voc):
+def test_an_unknown_set_names_those_that_exist(voc: VocYear) -> None:
     with pytest.raises(InputError, match=r"ImageSets/Main: test, train, trainval, val;"):
         voc.ids("validation")
     with pytest.raises(InputError, match=r"ImageSets/Segmentation: train, trainval, val;"):
         voc.ids("test", kind="Segmentation")
 
 
-def test_ids_cannot_leave_the_devkit(voc):
+def test_ids_cannot_leave_the_devkit(voc: VocYear) -> None:
     with pytest.raises(InputError, match="is no VOC image id"):
         voc.image_path("../../secret")
 
 
-def test_class_labels_from_files_and_from_boxes_agree(voc):
+def test_class_labels_from_files_and_from_boxes_agree(voc: VocYear) -> None:
     ids = voc.ids("trainval")
     labels = voc.class_labels("trainval", ids)
     assert labels.shape == (3, 20)
@@ -213,7 +219,7 @@ def test_class_labels_from_files_and_from_boxes_agree(voc):
     np.testing.assert_array_equal(voc.class_labels(list_file, ids), labels)
 
 
-def test_class_labels_are_read_from_the_files_where_these_exist(voc):
+def test_class_labels_are_read_from_the_files_where_these_exist(voc: VocYear) -> None:
     path = voc.root / "ImageSets" / "Main" / "sheep_val.txt"
     path.write_text("000003  1\n")
     assert voc.class_labels("val", ["000003"])[0, VOC_CLASSES.index("sheep")] == 1
@@ -225,13 +231,13 @@ def test_class_labels_are_read_from_the_files_where_these_exist(voc):
         voc.class_labels("val", ["000003"])
 
 
-def test_label_values_outside_voc_are_named(voc):
+def test_label_values_outside_voc_are_named(voc: VocYear) -> None:
     Image.fromarray(np.full((60, 80), 77, np.uint8)).save(voc.segmentation_path("000001"))
     with pytest.raises(InputError, match=r"000001.png: label 77 is none of VOC's"):
         voc.segmentation("000001")
 
 
-def test_sbd_labels_as_png_fill_the_gaps_and_the_devkits_own_come_first(voc):
+def test_sbd_labels_as_png_fill_the_gaps_and_the_devkits_own_come_first(voc: VocYear) -> None:
     folder = voc.root / "SegmentationClassAug"
     folder.mkdir()
     for image_id in ("000001", "000002"):
@@ -240,7 +246,7 @@ def test_sbd_labels_as_png_fill_the_gaps_and_the_devkits_own_come_first(voc):
     assert voc.segmentation("000001").shape == (60, 80)
 
 
-def test_palette_has_the_devkits_colours():
+def test_palette_has_the_devkits_colours() -> None:
     palette = voc_palette()
     assert palette.shape == (256, 3)
     assert palette[0].tolist() == [0, 0, 0]
@@ -250,7 +256,7 @@ def test_palette_has_the_devkits_colours():
     assert palette[255].tolist() == [224, 224, 192]  # void
 
 
-def test_pixels_and_labels_equal_torchvisions_readers(voc):
+def test_pixels_and_labels_equal_torchvisions_readers(voc: VocYear) -> None:
     reader = torchvision.datasets.VOCSegmentation(voc.root.parent.parent, "2007", "train")
     image, labels = reader[0]
     np.testing.assert_array_equal(voc.image("000001"), np.asarray(image.convert("RGB")))
@@ -259,7 +265,9 @@ def test_pixels_and_labels_equal_torchvisions_readers(voc):
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("image_set", ["train", "val", "test"])
-def test_every_real_annotation_loads_and_explains_the_class_files(shared_data, image_set):
+def test_every_real_annotation_loads_and_explains_the_class_files(
+    shared_data: Path, image_set: str
+) -> None:
     voc = VocYear(shared_data / "VOCdevkit", 2007)
     ids = voc.ids(image_set)
     derived = voc.class_labels(voc.root / "ImageSets" / "Main" / f"{image_set}.txt", ids)
@@ -267,7 +275,7 @@ def test_every_real_annotation_loads_and_explains_the_class_files(shared_data, i
 
 
 @pytest.mark.shared_data
-def test_real_boxes_agree_with_torchvisions_reader(shared_data):
+def test_real_boxes_agree_with_torchvisions_reader(shared_data: Path) -> None:
     voc = VocYear(shared_data / "VOCdevkit", 2007)
     reader = torchvision.datasets.VOCDetection(shared_data, "2007", "val")
     for index, image_id in list(enumerate(voc.ids("val")))[::100]:
@@ -281,7 +289,7 @@ def test_real_boxes_agree_with_torchvisions_reader(shared_data):
 
 
 @pytest.mark.shared_data
-def test_the_palette_is_that_of_the_real_label_images(shared_data):
+def test_the_palette_is_that_of_the_real_label_images(shared_data: Path) -> None:
     voc = VocYear(shared_data / "VOCdevkit", 2007)
     path = voc.segmentation_path(voc.ids("val", kind="Segmentation")[0])
     with Image.open(path) as image:

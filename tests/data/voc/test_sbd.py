@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.io
@@ -10,12 +12,12 @@ from cebench.errors import InputError
 LABELS = np.repeat(np.arange(20, dtype=np.uint8), 3).reshape(6, 10)
 
 
-def write_mat(root, content, image_id="2008_000001"):
+def write_mat(root: Path, content: dict[str, object], image_id: str = "2008_000001") -> None:
     scipy.io.savemat(root / "dataset" / "cls" / f"{image_id}.mat", content)
 
 
 @pytest.fixture
-def root(tmp_path):
+def root(tmp_path: Path) -> Path:
     """benchmark_RELEASE with one image in train.txt; nothing else is in the tree."""
     root = tmp_path / "benchmark_RELEASE"
     for folder in ("img", "cls"):
@@ -27,7 +29,7 @@ def root(tmp_path):
 
 
 @pytest.mark.parametrize("place", ["", "dataset", ".."])
-def test_labels_and_photo_from_any_of_three_places(root, place):
+def test_labels_and_photo_from_any_of_three_places(root: Path, place: str) -> None:
     sbd = Sbd(root / place)
     assert sbd.ids("train") == ["2008_000001"]
     assert sbd.ids(root / "dataset" / "train.txt") == ["2008_000001"]
@@ -39,7 +41,7 @@ def test_labels_and_photo_from_any_of_three_places(root, place):
     )
 
 
-def test_missing_things_are_named(root, tmp_path):
+def test_missing_things_are_named(root: Path, tmp_path: Path) -> None:
     sbd = Sbd(root)
     with pytest.raises(InputError, match="SBD has here: train;"):
         sbd.ids("trainval")
@@ -56,10 +58,10 @@ def test_missing_things_are_named(root, tmp_path):
 class Bomb:
     """Unpickled, it would leave a file behind."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path) -> None:
         self.path = path
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[object, ...]:
         return open, (str(self.path), "w")
 
 
@@ -76,14 +78,14 @@ class Bomb:
         {"GTcls": {"Segmentation": np.array([[LABELS, "x"]], dtype=object)}},
     ],
 )
-def test_a_mat_file_of_another_shape_is_refused(root, content):
+def test_a_mat_file_of_another_shape_is_refused(root: Path, content: dict[str, object]) -> None:
     write_mat(root, content)
     with pytest.raises(InputError, match=r"2008_000001\.mat") as caught:
         Sbd(root).segmentation("2008_000001")
     assert "\n" not in str(caught.value)
 
 
-def test_damaged_and_hostile_files_are_refused_and_never_run(root, tmp_path):
+def test_damaged_and_hostile_files_are_refused_and_never_run(root: Path, tmp_path: Path) -> None:
     path = root / "dataset" / "cls" / "2008_000001.mat"
     whole = path.read_bytes()
     np.save(tmp_path / "pickle.npy", np.array([Bomb(tmp_path / "ran")]), allow_pickle=True)
@@ -95,14 +97,14 @@ def test_damaged_and_hostile_files_are_refused_and_never_run(root, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_a_label_outside_the_classes_is_refused(root):
+def test_a_label_outside_the_classes_is_refused(root: Path) -> None:
     write_mat(root, {"GTcls": {"Segmentation": np.full((6, 10), 21, np.uint8)}})
     with pytest.raises(InputError, match=r"2008_000001.mat: label 21"):
         Sbd(root).segmentation("2008_000001")
 
 
 @pytest.mark.shared_data
-def test_every_real_label_file_has_its_photos_size(shared_data):
+def test_every_real_label_file_has_its_photos_size(shared_data: Path) -> None:
     sbd = Sbd(shared_data)
     for image_id in sbd.ids("train") + sbd.ids("val"):
         labels, image = sbd.segmentation(image_id), sbd.image(image_id)

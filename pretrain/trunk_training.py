@@ -1,0 +1,65 @@
+"""The training of a method that makes a trunk: what is measured and kept on the way, the curves."""
+
+from collections.abc import Callable
+
+from cebench.plots.sheets import plot_curves
+from cebench.training.loop import Program, Schedule, seconds_so_far, train
+
+from .health import HealthCheck
+from .run_context import Pretrained, RunContext, TrunkRecipe
+
+
+def train_trunk(
+    program: Program,
+    recipe: TrunkRecipe,
+    run_context: RunContext,
+    *,
+    label: str,
+    data_fingerprint: str,
+    pretrained: Callable[[int, float], Pretrained],
+    measure: Callable[[int], None] | None,
+    prefetch: int = 0,
+    health: HealthCheck | None = None,
+) -> Pretrained:
+    """Train to the last step; leaves curves.png and the trunks of `weights_at` in the run folder.
+
+    Args:
+        program: what trains.
+        recipe: its steps, and at which of them something is measured or kept.
+        run_context: of the run.
+        label: name of the method in messages and above the curves.
+        data_fingerprint: hash of what it learns from.
+        pretrained: what is kept after a number of steps and of seconds.
+        measure: called with the number of finished steps at `samples_at` and at the end, the
+            modules in eval mode; None where nothing is held out.
+        prefetch: threads that make batches ahead.
+        health: looks at the newest losses at its own steps.
+
+    Returns:
+        What is kept after the last step.
+    """
+    measured = {*recipe.samples_at, recipe.steps} if measure else set()
+
+    def at_step(step: int) -> None:
+        if measure and step in measured:
+            measure(step)
+        if step in recipe.weights_at:
+            run_context.keep(pretrained(step, seconds_so_far(run_context.run)))
+        if health:
+            health.check(step)
+
+    seconds = train(
+        program,
+        run_context.run,
+        Schedule.of(
+            recipe,
+            label=label,
+            seed=run_context.seed,
+            data_fingerprint=data_fingerprint,
+            prefetch=prefetch,
+            samples_at={*measured, *recipe.weights_at, *(health.steps if health else ())},
+        ),
+        save_samples=at_step,
+    )
+    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title=label)
+    return pretrained(recipe.steps, seconds)
