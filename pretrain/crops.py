@@ -119,8 +119,8 @@ class HoleBatches:
         own, shape = local_slice(self.count), (self.count, *self.holes.sample_shape)
         generators = [numpy_generator(self.seed, "holes", step) for step in steps]
         uniforms = np.concatenate([g.random(shape, dtype=np.float32)[own] for g in generators])
-        made = self.holes(torch.from_numpy(uniforms).to(self.device)).unsqueeze(1)
-        return made.unflatten(0, (len(steps), -1))
+        made = self.holes(torch.from_numpy(uniforms).to(self.device))
+        return made.view(len(steps), -1, 1, *made.shape[1:])
 
 
 def sample_holes(holes: Holes, seed: int, count: int, device: torch.device) -> Tensor:
