@@ -58,6 +58,11 @@ def _umask() -> int:
     return mask
 
 
+def readable(path: Path | str) -> str:
+    r"""A path as text that can be encoded: bytes that are not UTF-8 appear as \xff."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's content, as 64 hex digits."""
     with path.open("rb") as file:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +14,18 @@ from cebench.data.fingerprint import fingerprint
 from cebench.data.images import image_files
 from cebench.data.overlap import PhotoIdentities, identify, same_identities
 from cebench.data.photos import Photo, find_photos, voc_year
-from cebench.data.store.manifest import PIXELS, is_store
+from cebench.data.store.manifest import IMAGES, PIXELS, is_store
 from cebench.data.store.packed import PackedStore, open_store
 from cebench.data.store.ragged import RaggedImages, join_ragged, load_ragged
 from cebench.errors import InputError
 from cebench.progress import progress
 
+from .run_context import DataOptions, Inputs
+
 logger = logging.getLogger("cebench")
+
+HANDFUL = 100
+"""Fewer images than this are warned about."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,22 @@ class PhotoFiles:
     def identities(self) -> PhotoIdentities:
         """Reads and decodes every photo."""
         return identify(self.photos)
+
+    @property
+    def names(self) -> list[str]:
+        """Names below their sources."""
+        return [photo.name for photo in self.photos]
+
+    @property
+    def categories(self) -> list[str]:
+        """Class of each photo, "" where there is none."""
+        return [photo.category for photo in self.photos]
+
+    @property
+    def contents(self) -> list[str]:
+        """SHA-256 of each photo's file; reads them."""
+        with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock.
+            return list(pool.map(Photo.sha256, self.photos))
 
     def select(self, index: Sequence[int]) -> "PhotoFiles":
         """The photos `index`, in that order."""
@@ -99,17 +121,12 @@ def load_source(
     Image files are decoded into memory; the pixels of a packed store stay on the disk and must
     have that size already. With `more_short_sides` all images follow once more in each size.
     """
-    found, excluded = find_images(data, exclude, voc_image_set)
+    found, excluded = find_source(data, exclude, voc_image_set, short_side, more_short_sides)
     if excluded:
         logger.info(f"{excluded} images left out: they show photos of the excluded lists")
+    labels, classes = labels_of(found.categories)
     if isinstance(found, PackedStore):
-        _require_short_side(found, data[0], short_side)
-        if more_short_sides:
-            raise InputError(
-                f"--data {data[0]}: a packed store has one size; more_short_sides needs the images"
-            )
         images, names, contents = found.images, found.names, found.identities.sha256
-        labels, classes = _labels(found.categories)
     else:
         photos = found.photos
         sizes = []
@@ -117,12 +134,62 @@ def load_source(
             with progress("reading images", "images") as report:
                 sizes.append(load_ragged(photos, short_side=size, report=report))
         images = join_ragged(sizes)
-        with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock.
-            contents = list(pool.map(Photo.sha256, photos))
-        names = [photo.name for photo in photos]
-        labels, classes = _labels([photo.category for photo in photos])
-    bare = [PurePosixPath(name).name for name in names]
-    return Source(images, fingerprint(bare, contents), labels, classes)
+        names, contents = found.names, found.contents
+    return Source(images, _fingerprint(names, contents), labels, classes)
+
+
+def find_source(
+    data: Sequence[Path],
+    exclude: Sequence[Path],
+    voc_image_set: str,
+    short_side: int,
+    more_short_sides: Sequence[int] = (),
+) -> tuple[ImageSource, int]:
+    """`find_images`, with all that `load_source` asks of them before it decodes."""
+    found, excluded = find_images(data, exclude, voc_image_set)
+    if isinstance(found, PackedStore):
+        _require_short_side(found, data[0], short_side)
+        if more_short_sides:
+            raise InputError(
+                f"--data {data[0]}: a packed store has one size; more_short_sides needs the images"
+            )
+    if len(found) < HANDFUL:
+        logger.warning(
+            f"--data: only {len(found)} images; a network learns these by heart and little else, "
+            "thousands are usual"
+        )
+    return found, excluded
+
+
+def inputs_of(recipe: Any, given: DataOptions) -> Inputs:
+    """The images that a method reads whose recipe has `voc_image_set` and `short_side`."""
+    sides = (recipe.short_side, *getattr(recipe, "more_short_sides", ()))
+    found, excluded = find_source(
+        given.data, given.exclude, recipe.voc_image_set, sides[0], sides[1:]
+    )
+    if isinstance(found, PackedStore):
+        files, names, contents = [given.data[0] / IMAGES], found.names, found.identities.sha256
+        return Inputs(
+            files=files,
+            count=len(found),
+            bytes=bytes_of(found),
+            excluded=excluded,
+            fingerprint=lambda: _fingerprint(names, contents),
+        )
+    photos = found
+    return Inputs(
+        files=list(dict.fromkeys(photo.path for photo in found.photos)),
+        count=len(found),
+        bytes=bytes_of(found),
+        excluded=excluded,
+        # Photographs are 4:3 more often than not.
+        decoded_bytes=len(found) * sum(3 * side * side * 4 // 3 for side in sides),
+        fingerprint=lambda: _fingerprint(photos.names, photos.contents),
+    )
+
+
+def _fingerprint(names: Sequence[str], contents: Sequence[str]) -> str:
+    return fingerprint([PurePosixPath(name).name for name in names], contents)
 
 
 def _found(data: Sequence[Path], voc_image_set: str) -> ImageSource:
@@ -148,7 +215,7 @@ def _require_short_side(store: PackedStore, path: Path, short_side: int) -> None
     )
 
 
-def _labels(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def labels_of(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """The class of each image as an index, and the classes; "" is no class."""
     if not all(names):
         return None, ()

@@ -30,6 +30,9 @@ logger = logging.getLogger("cebench")
 
 Identity = Mapping[str, Mapping[str, Any]]
 
+PLACES = {"data", "exclude", "region_shapes", "weights"}
+"""Paths in run.toml. A run may go on with the same files elsewhere: their content has to agree."""
+
 
 class RunDirectory:
     """One run's folder, open for one run at a time (`with RunDirectory(...) as run`).
@@ -58,7 +61,7 @@ class RunDirectory:
 
     def _claim(self, resume: bool) -> None:
         path = self.path
-        self._check_owner()
+        check_owner(path, self._identity)
         self._made_folder = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / "run.lock")
@@ -72,7 +75,7 @@ class RunDirectory:
             self._clear()
         started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         begun = to_toml({"started": started})
-        write_atomically(path / "run.toml", f"{begun}\n{self._toml()}".encode())
+        write_atomically(path / "run.toml", f"{begun}\n{_toml(self._identity)}".encode())
         self._log = logging.FileHandler(path / "log.txt", encoding="utf-8")
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(self._log)
@@ -172,37 +175,39 @@ class RunDirectory:
         text = mark.read_text(encoding="utf-8") if mark.exists() else ""
         return str(tomllib.loads(text).get("started", ""))
 
-    def _toml(self) -> str:
-        tables = (f"[{name}]\n{to_toml(table)}" for name, table in self._identity.items())
-        return "\n".join(tables)
-
-    def _check_owner(self) -> None:
-        path, mark = self.path, self.path / "run.toml"
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path}: is a file; --out must be a folder")
-        if not mark.exists():
-            if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):
-                raise InputError(
-                    f"{path}: holds files but no cebench run; choose an empty or new --out"
-                )
-            return
-        try:
-            theirs = tomllib.loads(mark.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            raise InputError(f"{mark}: unreadable; remove {path} or choose another --out") from None
-        theirs.pop("started", None)
-        difference = _first_difference(theirs, tomllib.loads(self._toml()))
-        if difference:
-            raise InputError(
-                f"{path}: belongs to another run ({difference}); choose another --out or remove it"
-            )
-
     def _clear(self) -> None:
         for entry in self.path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
             elif entry.name != "run.lock":
                 entry.unlink()
+
+
+def check_owner(path: Path, identity: Identity) -> None:
+    """InputError if the run that `identity` describes may not write to `path`."""
+    mark = path / "run.toml"
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file; --out must be a folder")
+    if not mark.exists():
+        if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):
+            raise InputError(
+                f"{path}: holds files but no cebench run; choose an empty or new --out"
+            )
+        return
+    try:
+        theirs = tomllib.loads(mark.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise InputError(f"{mark}: unreadable; remove {path} or choose another --out") from None
+    theirs.pop("started", None)
+    difference = _first_difference(theirs, tomllib.loads(_toml(identity)))
+    if difference:
+        raise InputError(
+            f"{path}: belongs to another run ({difference}); choose another --out or remove it"
+        )
+
+
+def _toml(identity: Identity) -> str:
+    return "\n".join(f"[{name}]\n{to_toml(table)}" for name, table in identity.items())
 
 
 def _event_writers() -> "type[SummaryWriter]":
@@ -218,7 +223,7 @@ def _event_writers() -> "type[SummaryWriter]":
 def _first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     for table in sorted({*theirs, *ours}):
         there, here = theirs.get(table, {}), ours.get(table, {})
-        for key in sorted({*there, *here}):
+        for key in sorted({*there, *here} - PLACES):
             if there.get(key) != here.get(key):
                 return f"{table}.{key} is {there.get(key)!r} there, {here.get(key)!r} here"
     return ""
