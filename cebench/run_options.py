@@ -63,6 +63,11 @@ _OPTIONS = (
 )
 
 
+def examples(*commands: str) -> str:
+    """The end of a command's help: each command on a line of its own, never wrapped."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
+
 def run_options(command: Command) -> Command:
     """Add the options to a click command, in the order above."""
     for option in reversed(_OPTIONS):

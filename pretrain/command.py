@@ -6,10 +6,15 @@ from typing import Any
 
 import click
 
-from cebench.run_options import program_names, run_options
+from cebench.run_options import examples, program_names, run_options
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench pretrain --method context --data photos/ --out runs/context",
+        "cebench pretrain --method context --data photos/ --out runs/c --recipe small --dry-run",
+    )
+)
 @click.option(
     "--method",
     type=click.Choice(program_names("cebench.pretrain")),

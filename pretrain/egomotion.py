@@ -4,9 +4,8 @@ Source: pulkitag/learning-to-see-by-moving.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -16,9 +15,6 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.data.fingerprint import fingerprint
-from cebench.data.kitti import CameraClip, find_camera_clips, is_kitti, split_clips
-from cebench.data.photos import Photo
 from cebench.data.store.ragged import load_ragged
 from cebench.devices import autocast, compiled
 from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
@@ -35,7 +31,14 @@ from cebench.training.options import RateSchedule, SgdOptions
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops
-from .egomotion_pairs import FramePairs, Pairs, ViewPairs
+from .egomotion_pairs import (
+    FramePairs,
+    Pairs,
+    ViewPairs,
+    clips_fingerprint,
+    find_clips,
+    frames_and_files,
+)
 from .held_out import store_accuracy
 from .run_context import DataOptions, Inputs, Pretrained, RunContext, TrunkRecipe
 from .sources import inputs_of, load_source
@@ -246,8 +249,8 @@ def inputs(recipe: EgomotionRecipe, given: DataOptions) -> Inputs:
     """The frames and poses of KITTI, or the images."""
     if recipe.source == "single-images":
         return inputs_of(recipe, given)
-    root, training, held_out = _find_clips(recipe, given)
-    frames, files = _frames_and_files(root, training, held_out)
+    root, training, held_out = find_clips(given, recipe.held_out_share)
+    frames, files = frames_and_files(root, training, held_out)
     return Inputs(
         files=files,
         count=len(frames),
@@ -255,40 +258,13 @@ def inputs(recipe: EgomotionRecipe, given: DataOptions) -> Inputs:
         bytes=sum(file.stat().st_size for file in frames),
         # KITTI's frames are 3.3 times as wide as high.
         decoded_bytes=len(frames) * 10 * recipe.short_side**2,
-        fingerprint=lambda: _fingerprint(root, files),
+        fingerprint=lambda: clips_fingerprint(root, files),
     )
 
 
-def _find_clips(
-    recipe: EgomotionRecipe, given: DataOptions
-) -> tuple[Path, list[CameraClip], list[CameraClip]]:
-    """The folder of --data, the clips to learn from and the held-out ones."""
-    if len(given.data) != 1 or not is_kitti(given.data[0]):
-        raise InputError(
-            "egomotion learns from one --data folder in the layout of KITTI odometry (sequences/, "
-            "poses/); for any images: --set source=single-images"
-        )
-    root = given.data[0]
-    return root, *split_clips(find_camera_clips(root), recipe.held_out_share)
-
-
-def _frames_and_files(
-    root: Path, training: list[CameraClip], held_out: list[CameraClip]
-) -> tuple[list[Path], list[Path]]:
-    """The frames of the clips in turn, and all files with the tables of poses learned from."""
-    frames = [frame for clip in (*training, *held_out) for frame in clip.frames]
-    tables = {root / "poses" / f"{clip.sequence}.txt" for clip in training}
-    return frames, [*frames, *sorted(tables)]
-
-
-def _fingerprint(root: Path, files: Sequence[Path]) -> str:
-    names = [str(file.relative_to(root)) for file in files]
-    return fingerprint(names, [Photo(file).sha256() for file in files])
-
-
 def _frame_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:
-    root, training, held_out = _find_clips(recipe, run_context)
-    frames, files = _frames_and_files(root, training, held_out)
+    root, training, held_out = find_clips(run_context, recipe.held_out_share)
+    frames, files = frames_and_files(root, training, held_out)
     with progress("reading frames", "frames") as report:
         images = load_ragged(frames, short_side=recipe.short_side, report=report)
     pairs = FramePairs(
@@ -301,7 +277,7 @@ def _frame_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pair
         slow=recipe.objective == "slowness",
         device=run_context.device,
     )
-    return pairs, _fingerprint(root, files)
+    return pairs, clips_fingerprint(root, files)
 
 
 def _view_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:

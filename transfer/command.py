@@ -7,10 +7,15 @@ from typing import Any
 
 import click
 
-from cebench.run_options import program_names, run_options
+from cebench.run_options import examples, program_names, run_options
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench transfer --task knn --weights runs/context --data VOCdevkit --out runs/knn",
+        "cebench transfer --task detection --weights random --data VOC --out runs/d --dry-run",
+    )
+)
 @click.option(
     "--task",
     type=click.Choice(program_names("cebench.transfer")),
@@ -58,6 +63,7 @@ def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(record)))
         return
-    for number in record.measurements:
-        shown = f"{number.value:.4f}" + (f" {number.unit}" if number.unit != "fraction" else "")
-        click.echo(f"{number.row:<16} {number.column:<16} {number.metric:<40} {shown}")
+    from cebench.reporting.headlines import headline_lines
+
+    click.echo("\n".join(headline_lines(record)))
+    click.echo(f"all {len(record.measurements)} numbers: {request.out / 'record.json'}", err=True)

@@ -6,8 +6,15 @@ from pathlib import Path
 
 import click
 
+from cebench.run_options import examples
 
-@click.command()
+
+@click.command(
+    epilog=examples(
+        "cebench pack runs --out results.zip",
+        "cebench pack runs/a runs/b --out two.zip",
+    )
+)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -32,7 +39,12 @@ def pack(runs: tuple[Path, ...], out: Path) -> None:
     )
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench verify results.zip",
+        "cebench verify results.zip --quick --json",
+    )
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Leave out the intervals, which are drawn 2,000 times.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

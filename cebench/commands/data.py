@@ -10,13 +10,20 @@ import click
 
 from cebench.commands.groups import SuggestingGroup
 from cebench.commands.proposals import proposals
+from cebench.run_options import examples
 
 if TYPE_CHECKING:
     from cebench.data.motion_windows import Tracker
     from cebench.data.verify import Findings
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "cebench data verify VOCdevkit",
+        "cebench data prepare photos/ --out store",
+    ),
+)
 def data() -> None:
     """Verify and pack data sets; track motion in clips; draw the toy world."""
 
@@ -24,7 +31,12 @@ def data() -> None:
 data.add_command(proposals)
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "cebench data verify VOCdevkit",
+        "cebench data verify store --json",
+    )
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
@@ -69,7 +81,12 @@ class _ShortSide(click.ParamType[int | None]):
         return int(str(value))
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "cebench data prepare photos/ --out store",
+        "cebench data prepare shards/ --out store --short-side 256 --on-bad-image skip",
+    )
+)
 @click.argument(
     "sources", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="SOURCE..."
 )
@@ -135,7 +152,12 @@ def prepare(
         click.echo(f"{out} holds {manifest.images} images")
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "cebench data toy toy",
+        "cebench data toy toy --images 24 --seed 1",
+    )
+)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.option(
     "--images",
@@ -166,7 +188,12 @@ def _of_official(kind: str, image_set: str, count: int) -> str:
     return "" if count == official else f" of the official {official:,}"
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "cebench data motion DAVIS --out pairs",
+        "cebench data motion videos/ --out pairs --frames 10 --tracker csrt",
+    )
+)
 @click.argument(
     "sources", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="SOURCE..."
 )
@@ -199,7 +226,13 @@ def _of_official(kind: str, image_set: str, count: int) -> str:
     show_default=True,
     help="Least share of points that move against the camera.",
 )
-@click.option("--most-moving", type=click.FloatRange(0, 1), default=0.75, show_default=True)
+@click.option(
+    "--most-moving",
+    type=click.FloatRange(0, 1),
+    default=0.75,
+    show_default=True,
+    help="Largest such share: beyond it the estimate of the camera's motion is not trusted.",
+)
 @click.option(
     "--tracker",
     type=click.Choice(["kcf", "csrt"]),

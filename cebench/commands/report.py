@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cebench.run_options import examples
+
 if TYPE_CHECKING:
     from cebench.reporting.records import RecordFile
     from cebench.reporting.tables import Table
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench report runs",
+        "cebench report runs --format html --out report.html",
+        "cebench report runs --compare context random --column classification",
+    )
+)
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--format",
