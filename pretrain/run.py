@@ -238,7 +238,7 @@ def _record(
         seed=request.seed,
         recipe=ResolvedRecipe.of(recipe_name, recipe),
         data=DataSource(name=_data_name(request), fingerprint=pretrained.data_fingerprint),
-        weights=WeightsOrigin.of(f"{run.path.name}/{path.stem}", read_sidecar(path)),
+        weights=WeightsOrigin.of(readable(f"{run.path.name}/{path.stem}"), read_sidecar(path)),
         started=run.started,
         seconds=pretrained.seconds,
         measurements=(time,) if pretrained.trunk is not None else (),

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from cebench.errors import InputError
+from cebench.files import naming
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
@@ -175,7 +176,8 @@ def files_below(root: Path) -> Iterator[Path]:
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write (H, W, 3) or (H, W) uint8 as a lossless PNG, making its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, format="PNG")
+    with naming(path):
+        Image.fromarray(image).save(path, format="PNG")
 
 
 def is_hidden(relative: PurePath) -> bool:

@@ -11,11 +11,9 @@ _UNITS = {"fraction": " %", "db": " dB"}
 _NAMES = {
     "mean_ap_sklearn": "mean AP (scikit-learn's)",
     "mean_ap_voc07_11pt": "mean AP (VOC2007's, 11 points)",
+    "mean_ap_area": "mean AP",
     "mean_iou": "mean IoU",
     "psnr_per_image_mean_db": "PSNR, mean of the images'",
-    "mean_l1": "mean L1 error",
-    "mean_l2": "mean L2 error",
-    "pretraining_seconds": "pretraining time",
 }
 """Metric -> what a person calls it."""
 
@@ -33,10 +31,10 @@ def headline_lines(record: Record) -> list[str]:
 
 
 def _line(number: Measurement, column: Column) -> str:
-    name = _NAMES.get(number.metric, number.metric)
+    name = f"{column.label}, {_NAMES[number.metric]}" if number.metric in _NAMES else column.label
     value = duration_text(number.value) if number.unit == "s" else text_of(number.value, column)
     interval = interval_text(number.value, number.interval, column) if number.interval else ""
-    return f"{number.row:<28} {name:<32} {value:>10}{interval}   {number.count:,} images"
+    return f"{number.row:<28} {name:<46} {value:>10}{interval}   {number.count:,} images"
 
 
 def text_of(value: float, column: Column) -> str:

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from cebench.config import to_toml
 from cebench.distributed import barrier, is_main_process
 from cebench.errors import InputError
-from cebench.files import write_atomically
+from cebench.files import naming, remove_temporaries, write_atomically
 from cebench.reporting.metrics_log import FILE_NAME as METRICS
 from cebench.reporting.metrics_log import read_metrics
 from cebench.reporting.records import Record, load_record, write_record
@@ -71,12 +71,15 @@ class RunDirectory:
             raise InputError(
                 f"{path}: another process is writing this run; wait for it or choose another --out"
             ) from None
+        remove_temporaries(path)
         if not resume:
             self._clear()
         started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         begun = to_toml({"started": started})
         write_atomically(path / "run.toml", f"{begun}\n{_toml(self._identity)}".encode())
-        self._log = logging.FileHandler(path / "log.txt", encoding="utf-8")
+        self._log = logging.FileHandler(
+            path / "log.txt", encoding="utf-8", errors="backslashreplace"
+        )
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(self._log)
 
@@ -127,7 +130,8 @@ class RunDirectory:
         """Append one line to metrics.jsonl: the number of finished steps and the values."""
         if not self._is_main_process:
             return
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+        path = self.path / METRICS
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         if self._writer:
             for name, value in values.items():

@@ -41,7 +41,7 @@ from cebench.data.store.manifest import (
     read_manifest,
 )
 from cebench.errors import CebenchError, InputError
-from cebench.files import sha256_of, write_atomically, write_csv
+from cebench.files import naming, readable, sha256_of, write_atomically, write_csv
 
 _PHOTOS_PER_COMMIT = 128
 _SIGNATURE_BYTES = 2 * SIGNATURE_VALUES
@@ -85,7 +85,7 @@ def prepare_store(
         InputError: a source or a photo is bad, or `out` holds something else.
         CebenchError: the disk is full or `out` cannot be written.
     """
-    paths = tuple(str(source.resolve()) for source in sources)
+    paths = tuple(readable(source.resolve()) for source in sources)
     origin = Origin(sources=paths, short_side=short_side, voc_image_set=voc_image_set)
     if (out / MANIFEST).is_file():
         manifest = read_manifest(out)
@@ -191,6 +191,7 @@ def _checked(decoded: Iterable[Packed], skip_bad: bool) -> Iterator[Packed]:
 
 def _append(out: Path, decoded: Iterable[Packed], done: int, total: int, report: Report) -> None:
     with (
+        naming(out),
         (out / PIXELS).open("ab") as pixels,
         (out / SIGNATURES).open("ab") as signatures,
         (out / IMAGES).open("ab") as images,
