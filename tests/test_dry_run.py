@@ -129,3 +129,29 @@ def test_the_estimate_is_work_over_speed() -> None:
     assert small["estimated_memory_bytes"] == int(1.7 * 2**30)
     searched = estimate(Work(more_seconds=100.0 * torch.get_num_threads()), cpu)
     assert searched["estimated_seconds"] == pytest.approx(100)
+
+
+def test_preparing_counts_and_checks_the_folder(
+    photos: Path, invoke: Invoke, tmp_path: Path
+) -> None:
+    found = json.loads(invoke("data", "prepare", str(photos), "--json").stdout)
+    assert (found["images_found"], found["out"]) == (12, "run")
+    # 256 x 256 x 4 / 3 pixels of 3 bytes each.
+    assert found["estimated_store_bytes"] == 12 * 4 * 256**2
+    assert "would pack 12 images" in invoke("data", "prepare", str(photos)).stdout
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "mine").write_text("")
+    assert "holds files but no store" in str(invoke("data", "prepare", str(photos)).exception)
+
+
+def test_proposals_are_counted(tiny_voc: Path, invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("data", "proposals", str(tiny_voc))
+    assert result.stdout == "would search 3 images into run\n"
+    (tmp_path / "run").mkdir()
+    assert "is a folder" in str(invoke("data", "proposals", str(tiny_voc)).exception)
+
+
+def test_inpainting_lists_its_files(photos: Path, invoke: Invoke) -> None:
+    given = ["inpaint", str(photos / "00.png"), "--fill", "telea", "--json"]
+    found = json.loads(invoke(*given).stdout)
+    assert found == {"images": 1, "outputs": ["run/00.png", "run/00-comparison.png"]}

@@ -23,7 +23,8 @@ from cebench.run_options import examples
     metavar="BUNDLE.zip",
     help="The bundle to write.",
 )
-def pack(runs: tuple[Path, ...], out: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def pack(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Pack the records of finished runs with what they were scored from into one small file.
 
     RUNS are run directories, folders that hold some, or bundles. Each number is scored again before
@@ -32,6 +33,9 @@ def pack(runs: tuple[Path, ...], out: Path) -> None:
     from cebench.reporting.packing import pack_runs
 
     found = pack_runs(runs, out)
+    if as_json:
+        click.echo(json.dumps({"bundle": str(out), **asdict(found)}, indent=2))
+        return
     size = out.stat().st_size / 2**20
     click.echo(
         f"{out}: {found.records} records, {found.numbers} numbers that can be scored again, "

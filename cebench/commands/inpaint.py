@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cebench.run_options import DEVICES, Command, examples
+from cebench.run_options import DEVICES, Command, dry_run_option, examples
 
 if TYPE_CHECKING:
     from cebench.inpainting.photo_holes import HoleOf
@@ -116,6 +116,7 @@ def _hole_options(command: Command) -> Command:
     show_default=True,
     help="auto: a CUDA GPU if there is one, else the processor.",
 )
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inpaint(
     *,
@@ -130,6 +131,7 @@ def inpaint(
     sheet: Path | None,
     no_comparison: bool,
     device: str,
+    dry_run: bool,
     as_json: bool,
     **hole: Any,
 ) -> None:
@@ -143,7 +145,7 @@ def inpaint(
     _require_one_hole(**hole)
     from cebench.data.images import image_files
     from cebench.inpainting.fillers import load_fillers
-    from cebench.inpainting.photos import Work, inpaint_photos
+    from cebench.inpainting.photos import Work, check_work, inpaint_photos
 
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
     if gallery is not None:
@@ -160,7 +162,16 @@ def inpaint(
         comparisons=not no_comparison,
         sheet=sheet,
     )
-    report = inpaint_photos(work, inputs=image_files(hole["mask"]) if hole["mask"] else [])
+    inputs = image_files(hole["mask"]) if hole["mask"] else []
+    if dry_run:
+        check_work(work, inputs)
+        planned = [str(path) for file in files for path in work.outputs(file)]
+        planned += [str(sheet)] if sheet else []
+        ways = ", ".join(work.fillers)
+        text = f"would fill {len(files):,} images by {ways} and write:\n" + "\n".join(planned)
+        click.echo(json.dumps({"images": len(files), "outputs": planned}) if as_json else text)
+        return
+    report = inpaint_photos(work, inputs)
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_paths(report)))
 
 

@@ -101,11 +101,17 @@ def prepare_store(
     return manifest
 
 
+def check_out(out: Path) -> None:
+    """InputError where `out` holds other files than a store, or one that was begun."""
+    taken = out.is_file() or (out.is_dir() and any(entry.name != _LOCK for entry in out.iterdir()))
+    if taken and not (out / IMAGES).exists():
+        raise InputError(f"{out}: holds files but no store; choose an empty or new --out")
+
+
 def _locked(out: Path, work: Callable[[], Manifest]) -> Manifest:
     try:
+        check_out(out)
         out.mkdir(parents=True, exist_ok=True)
-        if not (out / IMAGES).exists() and any(entry.name != _LOCK for entry in out.iterdir()):
-            raise InputError(f"{out}: holds files but no store; choose an empty or new --out")
         with FileLock(out / _LOCK, blocking=False):
             manifest = work()
             (out / _LOCK).unlink(missing_ok=True)
