@@ -1,6 +1,8 @@
 """The command line. Commands are named as strings and imported on use, so that --help is light."""
 
+import errno
 import importlib
+import io
 import os
 import signal
 import sys
@@ -64,6 +66,9 @@ def cli() -> None:
 def main() -> None:
     """Entry point: every known error becomes one line on stderr and an exit status."""
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files that are not UTF-8 leave as they are, for the next program to take.
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         status = cli.main(prog_name="cebench", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
@@ -80,7 +85,9 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 1
     except OSError as error:
-        status = _fail(f"{error.filename or 'files'}: {error.strerror or error}", 1)
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "; free disk space and run the command again" if full else ""
+        status = _fail(f"{error.filename or 'files'}: {error.strerror or error}{advice}", 1)
     sys.exit(status if isinstance(status, int) else 0)
 
 

@@ -4,7 +4,8 @@ import contextlib
 import csv
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,10 @@ def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
+        with naming(path):
+            write(temporary)
         temporary.chmod(0o666 & ~_umask())  # safetensors would leave it to its owner alone
-        with temporary.open("rb") as file:
+        with naming(path), temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
@@ -52,10 +54,46 @@ def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         os.close(folder)
 
 
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Errors of the operating system within it name `path`: a full disk alone names no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
+
+
+@contextlib.contextmanager
+def readable_by_name(path: Path) -> Iterator[str]:
+    """A name of the file for libraries that take UTF-8 alone; its own wherever that is UTF-8."""
+    try:
+        yield os.fspath(path).encode("utf-8").decode()
+    except UnicodeEncodeError:
+        with path.open("rb") as file:
+            yield f"/dev/fd/{file.fileno()}"
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what `replace_atomically` left in and below a folder when it was killed.
+
+    The caller must be the only one who writes there.
+    """
+    for path in folder.rglob(".*.tmp"):
+        if path.is_file() and re.fullmatch(r"\..+\.\d+\.tmp", path.name):
+            path.unlink(missing_ok=True)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def readable(path: Path | str) -> str:
+    r"""A path as text that can be encoded: bytes that are not UTF-8 appear as \xff."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def sha256_of(path: Path) -> str:

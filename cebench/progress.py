@@ -37,7 +37,7 @@ class _Lines:
         since, first = self.started
         rate = (done - first) / (now - since) if now > since else 0.0
         left = f", {_clock((total - done) / rate)} left" if rate and done < total else ""
-        speed = f", {rate:.3g} {self.unit}/s" if rate else ""
+        speed = f", {spoken_rate(rate, self.unit)}" if rate else ""
         text = f"{self.label}: {done}/{total} {self.unit}{speed}{left}{_spaced(note)}"
         print(text, file=sys.stderr, flush=True)
 
@@ -66,10 +66,48 @@ def _bar(label: str, unit: str) -> Iterator[Report]:
 
         def report(done: int, total: int, note: str = "") -> None:
             speed = bar.tasks[0].speed
-            rate = f"{speed:.3g} {unit}/s" if speed else ""
+            rate = spoken_rate(speed, unit) if speed else ""
             bar.update(task, completed=done, total=total, rate=rate, note=note)
 
         yield report
+
+
+def spoken_rate(per_second: float, unit: str) -> str:
+    """A rate in whole numbers where there are many, and slow ones the other way round.
+
+    `1,234 images/s`, `3.4 steps/s`, `5.1 s per step`, `2:10 min per image`.
+    """
+    if per_second >= 0.995:
+        digits = 0 if per_second >= 99.95 else 1
+        return f"{per_second:,.{digits}f} {unit}/s"
+    seconds, one = 1 / per_second, unit.removesuffix("es" if unit.endswith("ches") else "s")
+    if seconds < 119.5:
+        return f"{seconds:.1f} s per {one}" if seconds < 9.95 else f"{seconds:.0f} s per {one}"
+    return f"{_clock(seconds)} {'h' if seconds >= 3599.5 else 'min'} per {one}"
+
+
+def spoken_duration(seconds: float) -> str:
+    """A length of time as one says it: `under a minute`, `about 12 minutes`, `about 3 days`."""
+    if seconds < 55:
+        return "under a minute"
+    for name, length, most in (("minute", 60, 90), ("hour", 3600, 48), ("day", 86400, 1e9)):
+        if seconds / length < most:
+            number = max(1, round(seconds / length))
+            return f"about {number:,} {name}{'s' if number > 1 else ''}"
+    return "for ever"
+
+
+def spoken_bytes(count: float) -> str:
+    """A size in the unit that leaves one to three digits before the point: `16.4 MiB`."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if count < 1000:
+            return (
+                f"{count:.0f} {unit}"
+                if unit == "bytes" or count >= 99.95
+                else (f"{count:.1f} {unit}")
+            )
+        count /= 1024
+    return f"{count:,.1f} TiB"
 
 
 def _clock(seconds: float) -> str:

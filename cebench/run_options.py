@@ -63,6 +63,17 @@ _OPTIONS = (
 )
 
 
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Make every check, print what would be done, and do nothing."
+)
+"""The option --dry-run of verbs that write files."""
+
+
+def examples(*commands: str) -> str:
+    """The end of a command's help: each command on a line of its own, never wrapped."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
+
+
 def run_options(command: Command) -> Command:
     """Add the options to a click command, in the order above."""
     for option in reversed(_OPTIONS):

@@ -2,17 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from cebench.run_options import program_names, run_options
-
-if TYPE_CHECKING:
-    from .run import Request
+from cebench.run_options import examples, program_names, run_options
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench pretrain --method context --data photos/ --out runs/context",
+        "cebench pretrain --method context --data photos/ --out runs/c --recipe small --dry-run",
+    )
+)
 @click.option(
     "--method",
     type=click.Choice(program_names("cebench.pretrain")),
@@ -51,33 +53,10 @@ def pretrain(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
     show_log()
     request = Request(**given, resume=not no_resume)
     if dry_run:
-        plan = _plan(request)
-        lines = (f"{key}: {value}" for key, value in plan.items())
-        click.echo(json.dumps(plan, indent=2) if as_json else "\n".join(lines))
+        from .dry_run import in_words, plan
+
+        found = plan(request)
+        click.echo(json.dumps(found, indent=2) if as_json else in_words(request, found))
         return
     weights = run_pretraining(request)
     click.echo(json.dumps({"weights": str(weights)}) if as_json else weights)
-
-
-def _plan(request: "Request") -> dict[str, Any]:
-    """The resolved recipe, the data found, and the steps and images it would take."""
-    from cebench.data.tracked_patches import read_pairs
-
-    from .sources import bytes_of, find_images
-
-    recipe, name = request.resolve()
-    values = recipe.model_dump(mode="json")
-    plan = {"method": request.method, "recipe": name, **values, "seed": request.seed}
-    if request.method == "motion":
-        pairs = [pair for path in request.data for pair in read_pairs(path)[0]]
-        seen = values["steps"] * values["batch_size"]
-        plan |= {"pairs_found": len(pairs), "images_seen": seen}
-    elif "voc_image_set" in values:
-        found, excluded = find_images(request.data, request.exclude, values["voc_image_set"])
-        plan |= {
-            "images_found": len(found),
-            "images_excluded": excluded,
-            "bytes_found": bytes_of(found),
-            "images_seen": values["steps"] * values["batch_size"],
-        }
-    return plan

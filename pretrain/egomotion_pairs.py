@@ -1,20 +1,24 @@
 """The pairs of images that `egomotion` learns from: frames of KITTI, or views of single images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cebench.data.kitti import CameraClip
+from cebench.data.fingerprint import fingerprint
+from cebench.data.kitti import CameraClip, find_camera_clips, is_kitti, split_clips
+from cebench.data.photos import Photo
 from cebench.data.poses import MOTION_CLASSES, MOTION_LABELS, MotionClasses, relative_motion
 from cebench.data.store.ragged import RaggedImages
 from cebench.data.views import shifted_and_turned, window_side
 from cebench.errors import InputError
 
 from .crops import Crops
+from .run_context import DataOptions
 
 
 @dataclass(frozen=True)
@@ -202,3 +206,31 @@ class ViewPairs:
         parts = np.floor((seen / self.most + 1) / 2 * counts).astype(np.int64)
         clipped: np.ndarray = parts.clip(0, counts - 1)
         return clipped
+
+
+def find_clips(
+    given: DataOptions, held_out_share: float
+) -> tuple[Path, list[CameraClip], list[CameraClip]]:
+    """The folder of --data, the clips to learn from and the held-out ones."""
+    if len(given.data) != 1 or not is_kitti(given.data[0]):
+        raise InputError(
+            "egomotion learns from one --data folder in the layout of KITTI odometry (sequences/, "
+            "poses/); for any images: --set source=single-images"
+        )
+    root = given.data[0]
+    return root, *split_clips(find_camera_clips(root), held_out_share)
+
+
+def frames_and_files(
+    root: Path, training: list[CameraClip], held_out: list[CameraClip]
+) -> tuple[list[Path], list[Path]]:
+    """The frames of the clips in turn, and all files with the tables of poses learned from."""
+    frames = [frame for clip in (*training, *held_out) for frame in clip.frames]
+    tables = {root / "poses" / f"{clip.sequence}.txt" for clip in training}
+    return frames, [*frames, *sorted(tables)]
+
+
+def clips_fingerprint(root: Path, files: Sequence[Path]) -> str:
+    """Hash of files below `root`, by their names there and their content."""
+    names = [str(file.relative_to(root)) for file in files]
+    return fingerprint(names, [Photo(file).sha256() for file in files])

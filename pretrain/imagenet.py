@@ -5,7 +5,7 @@ Source: BVLC/caffe, models/bvlc_reference_caffenet (solver.prototxt, train_val.p
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -30,8 +30,8 @@ from cebench.training.options import RateSchedule, SgdOptions
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops
-from .run_context import Pretrained, RunContext, TrunkRecipe
-from .sources import Source, load_source
+from .run_context import DataOptions, Inputs, Pretrained, RunContext, TrunkRecipe
+from .sources import Source, find_images, inputs_of, labels_of, load_source
 from .trunk_training import train_trunk
 
 logger = logging.getLogger("cebench")
@@ -184,7 +184,7 @@ def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
     source = load_source(
         run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
     )
-    labels = check_labels(source)
+    labels = check_labels(source.labels, source.classes)
     crops = Crops(
         source.images, recipe.side, recipe.held_out_images, run_context.seed, run_context.device
     )
@@ -201,20 +201,27 @@ def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
     )
 
 
-def check_labels(source: Source) -> np.ndarray:
+def inputs(recipe: ImagenetRecipe, given: DataOptions) -> Inputs:
+    """The images in their class folders; InputError where the classes cannot be learned."""
+    found, _ = find_images(given.data, given.exclude, recipe.voc_image_set)
+    check_labels(*labels_of(found.categories))
+    return inputs_of(recipe, given)
+
+
+def check_labels(labels: np.ndarray | None, classes: Sequence[str]) -> np.ndarray:
     """The label of each image, (N,) int64; InputError where they cannot be learned."""
-    if source.labels is None or len(source.classes) < 2:
+    if labels is None or len(classes) < 2:
         raise InputError(
             "imagenet learns labels: every image of --data must lie in a class folder "
             "(DATA/CLASS/IMAGE), and there must be at least two classes"
         )
-    counts = np.bincount(source.labels)
+    counts = np.bincount(labels)
     if counts.min() < 2:
         raise InputError(
-            f"--data: class folder {source.classes[counts.argmin()]!r} has one image; a class "
+            f"--data: class folder {classes[int(counts.argmin())]!r} has one image; a class "
             "needs two, one to learn from and one to measure; add images or remove the folder"
         )
-    return source.labels
+    return labels
 
 
 def _pretrained(

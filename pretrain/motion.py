@@ -3,9 +3,10 @@
 Source: xiaolonw/caffe-video_triplet.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -37,7 +38,7 @@ from cebench.training.options import RateSchedule, SgdOptions
 from cebench.weights.files import Preprocessing
 
 from .held_out import store_accuracy
-from .run_context import Pretrained, RunContext, TrunkRecipe
+from .run_context import DataOptions, Inputs, Pretrained, RunContext, TrunkRecipe
 from .trunk_training import train_trunk
 
 TEST_BATCH = 64
@@ -206,26 +207,50 @@ def gathered(rows: Tensor) -> Tensor:
     return all_reduce_sum_with_grad(torch.cat((whole[: own.start], rows, whole[own.stop :])))
 
 
-def load_patches(
-    recipe: MotionRecipe, run_context: RunContext
-) -> tuple[RaggedImages, np.ndarray, str]:
-    """The patches of --data pair by pair, the track of each pair, and the hash of the files."""
-    if len(run_context.data) != 1:
+def find_patches(given: DataOptions) -> tuple[list[Path], np.ndarray]:
+    """The files of --data pair by pair, and the track of each pair."""
+    if len(given.data) != 1:
         raise InputError(
             "motion learns from one --data: a list of tracked pairs, or the folder that "
             "`cebench data motion` made"
         )
-    pairs, tracks = read_pairs(run_context.data[0])
+    pairs, tracks = read_pairs(given.data[0])
     if len(np.unique(tracks)) < 3:
         raise InputError(
-            f"--data {run_context.data[0]}: {len(pairs)} pairs of {len(np.unique(tracks))} tracks; "
+            f"--data {given.data[0]}: {len(pairs)} pairs of {len(np.unique(tracks))} tracks; "
             "at least three tracks are needed, one of them to hold out"
         )
-    files = [file for pair in pairs for file in pair]
+    return [file for pair in pairs for file in pair], tracks
+
+
+def inputs(recipe: MotionRecipe, given: DataOptions) -> Inputs:
+    """The patches; InputError where they are too few, or one is absent."""
+    files, tracks = find_patches(given)
+    absent = [file for file in files if not file.is_file()]
+    if absent:
+        raise InputError(f"{absent[0]}: no such patch, but the list of --data names it")
+    return Inputs(
+        files=files,
+        count=len(tracks),
+        unit="pairs",
+        bytes=sum(file.stat().st_size for file in files),
+        decoded_bytes=len(files) * 3 * recipe.side**2,
+        fingerprint=lambda: _fingerprint(files),
+    )
+
+
+def _fingerprint(files: Sequence[Path]) -> str:
+    return fingerprint([file.name for file in files], [Photo(file).sha256() for file in files])
+
+
+def load_patches(
+    recipe: MotionRecipe, run_context: RunContext
+) -> tuple[RaggedImages, np.ndarray, str]:
+    """The patches of --data pair by pair, the track of each pair, and the hash of the files."""
+    files, tracks = find_patches(run_context)
     with progress("reading patches", "patches") as report:
         patches = load_ragged(files, short_side=recipe.side, report=report)
-    names = [file.name for file in files]
-    return patches, tracks, fingerprint(names, [Photo(file).sha256() for file in files])
+    return patches, tracks, _fingerprint(files)
 
 
 def pretrain(recipe: MotionRecipe, run_context: RunContext) -> Pretrained:

@@ -15,11 +15,16 @@ from cebench.models.caffenet import he_weights
 from cebench.randomness import torch_seed
 from cebench.weights.files import random_weights
 
-from .run_context import Pretrained, RunContext
+from .run_context import DataOptions, Inputs, Pretrained, RunContext
 
 
 class RandomRecipe(Recipe):
     """No options: the seed alone determines the trunk."""
+
+
+def inputs(recipe: RandomRecipe, given: DataOptions) -> Inputs:
+    """Nothing is read."""
+    return Inputs(files=(), count=0, bytes=0, fingerprint=lambda: "none")
 
 
 def pretrain(recipe: RandomRecipe, run_context: RunContext) -> Pretrained:

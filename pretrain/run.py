@@ -9,8 +9,11 @@ from typing import Any
 import torch
 
 from cebench.config import Recipe, load_recipe
+from cebench.data.fingerprint import fingerprint_files
 from cebench.devices import choose_device, provenance
 from cebench.distributed import barrier, is_main_process, processes
+from cebench.files import readable
+from cebench.progress import spoken_duration
 from cebench.reporting.records import (
     DataSource,
     Measurement,
@@ -18,7 +21,8 @@ from cebench.reporting.records import (
     ResolvedRecipe,
     WeightsOrigin,
 )
-from cebench.training.run_directory import RunDirectory
+from cebench.training.data_state import check_data_of_finished, log_start, remember_data
+from cebench.training.run_directory import Identity, RunDirectory
 from cebench.weights.files import Sidecar, read_sidecar, save_weights
 
 from . import (
@@ -33,7 +37,9 @@ from . import (
     random,
     relative_context,
 )
-from .run_context import Pretrained, RunContext
+from .holes import find_shapes, inputs_with_holes
+from .run_context import DataOptions, Inputs, Pretrained, RunContext
+from .sources import inputs_of
 
 logger = logging.getLogger("cebench")
 
@@ -46,32 +52,31 @@ class Method:
 
     recipe: type[Recipe]
     pretrain: Callable[[Any, RunContext], Pretrained]
+    inputs: Callable[[Any, DataOptions], Inputs] = inputs_of
+    """Finds and checks what `pretrain` will read."""
 
 
 METHODS = {
-    "context": Method(context.ContextRecipe, context.pretrain),
-    "context-gan": Method(context_gan.ContextGanRecipe, context_gan.pretrain),
+    "context": Method(context.ContextRecipe, context.pretrain, inputs_with_holes),
+    "context-gan": Method(context_gan.ContextGanRecipe, context_gan.pretrain, inputs_with_holes),
     "autoencoder": Method(autoencoder.AutoencoderRecipe, autoencoder.pretrain),
     "denoising-autoencoder": Method(denoising.DenoisingRecipe, denoising.pretrain),
-    "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain),
+    "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain, imagenet.inputs),
     "relative-context": Method(relative_context.RelativeContextRecipe, relative_context.pretrain),
-    "motion": Method(motion.MotionRecipe, motion.pretrain),
-    "egomotion": Method(egomotion.EgomotionRecipe, egomotion.pretrain),
+    "motion": Method(motion.MotionRecipe, motion.pretrain, motion.inputs),
+    "egomotion": Method(egomotion.EgomotionRecipe, egomotion.pretrain, egomotion.inputs),
     "kmeans-init": Method(kmeans_init.KmeansInitRecipe, kmeans_init.pretrain),
-    "random": Method(random.RandomRecipe, random.pretrain),
-    "random-he": Method(random.RandomRecipe, random.pretrain_he),
+    "random": Method(random.RandomRecipe, random.pretrain, random.inputs),
+    "random-he": Method(random.RandomRecipe, random.pretrain_he, random.inputs),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(DataOptions):
     """What `cebench pretrain` was asked for."""
 
     method: str
-    data: tuple[Path, ...]
     out: Path
-    exclude: tuple[Path, ...] = ()
-    region_shapes: Path | None = None
     recipe: str = "short"
     changes: tuple[str, ...] = ()
     seed: int = 0
@@ -92,17 +97,8 @@ def run_pretraining(request: Request) -> Path:
     """
     recipe, recipe_name = request.resolve()
     device = choose_device(request.device)
-    run_table = {
-        "verb": "pretrain",
-        "method": request.method,
-        "recipe": recipe_name,
-        "data": [str(path.resolve()) for path in request.data],
-        "exclude": [str(path.resolve()) for path in request.exclude],
-        "region_shapes": str(request.region_shapes.resolve()) if request.region_shapes else "",
-        "seed": request.seed,
-        "device": device.type,
-    }
-    identity = {"run": run_table, "recipe": recipe.model_dump(mode="json")}
+    identity = identity_of(request, recipe, recipe_name, device)
+    read = [*request.data, *request.exclude]
     with (
         processes(device),
         RunDirectory(
@@ -110,8 +106,16 @@ def run_pretraining(request: Request) -> Path:
         ) as run,
     ):
         if run.finished:
+            check_data_of_finished(
+                run,
+                read,
+                run.record().data.fingerprint,
+                lambda: METHODS[request.method].inputs(recipe, request).fingerprint(),
+            )
             logger.info(f"{run.path}: finished before, nothing to do")
             return _weights_in(run.path)
+        remember_data(run, read)
+        log_start(recipe_name, request.seed, device, request.data)
 
         def keep(pretrained: Pretrained) -> None:
             # Stopped before the schedule's end, a trunk is no longer of the recipe's tier.
@@ -133,8 +137,37 @@ def run_pretraining(request: Request) -> Path:
         if is_main_process():
             _save(pretrained, _sidecar(request, recipe, recipe_name, pretrained), run.path)
             run.finish(_record(request, recipe, recipe_name, pretrained, run, device))
+            took = spoken_duration(pretrained.seconds)
+            logger.info(f"finished after {took} of training: {_weights_in(run.path)}")
         barrier()
         return _weights_in(run.path)
+
+
+def identity_of(
+    request: Request, recipe: Recipe, recipe_name: str, device: torch.device
+) -> Identity:
+    """The tables of run.toml."""
+    run_table = {
+        "verb": "pretrain",
+        "method": request.method,
+        "recipe": recipe_name,
+        "data": [readable(path.resolve()) for path in request.data],
+        "exclude": [readable(path.resolve()) for path in request.exclude],
+        "region_shapes": readable(request.region_shapes.resolve()) if request.region_shapes else "",
+        "region_shapes_sha256": _shapes_sha256(recipe, request),
+        "seed": request.seed,
+        "device": device.type,
+    }
+    return {"run": run_table, "recipe": recipe.model_dump(mode="json")}
+
+
+def _shapes_sha256(recipe: Recipe, request: Request) -> str:
+    """Hash of the label images whose objects shape the holes, which no fingerprint knows; or ""."""
+    image_set = getattr(recipe, "region_image_set", None)
+    if request.region_shapes is None or image_set is None:
+        return ""
+    voc, files = find_shapes(image_set, request)
+    return fingerprint_files(files, voc.root)
 
 
 def _save(pretrained: Pretrained, sidecar: Sidecar, folder: Path) -> None:
@@ -173,7 +206,8 @@ def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pre
 
 
 def _data_name(request: Request) -> str:
-    return " + ".join("/".join(path.resolve().parts[-2:]) for path in request.data) or "none"
+    names = (readable("/".join(path.resolve().parts[-2:])) for path in request.data)
+    return " + ".join(names) or "none"
 
 
 def _record(
@@ -204,7 +238,7 @@ def _record(
         seed=request.seed,
         recipe=ResolvedRecipe.of(recipe_name, recipe),
         data=DataSource(name=_data_name(request), fingerprint=pretrained.data_fingerprint),
-        weights=WeightsOrigin.of(f"{run.path.name}/{path.stem}", read_sidecar(path)),
+        weights=WeightsOrigin.of(readable(f"{run.path.name}/{path.stem}"), read_sidecar(path)),
         started=run.started,
         seconds=pretrained.seconds,
         measurements=(time,) if pretrained.trunk is not None else (),

@@ -1,6 +1,6 @@
 """What a pretext method is given and what it hands back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
@@ -51,16 +51,40 @@ class TrunkRecipe(PretrainingRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunContext:
+class DataOptions:
+    """Where what is learned from lies."""
+
+    data: tuple[Path, ...]
+    """Folders of images, VOC year folders or packed stores."""
+    exclude: tuple[Path, ...] = ()
+    """Image lists or folders whose photos must not be learned from."""
+    region_shapes: Path | None = None
+    """VOC year folder whose object silhouettes shape random regions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """The files that a pretraining reads: found and checked, not decoded."""
+
+    files: Sequence[Path]
+    """All of them, each once."""
+    count: int
+    unit: str = "images"
+    """What is counted."""
+    bytes: int
+    excluded: int = 0
+    """Images left out because --exclude shows them."""
+    decoded_bytes: int = 0
+    """About what they take in memory; 0 where they stay on the disk."""
+    fingerprint: Callable[[], str]
+    """Reads the files; the hash that the pretraining stores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContext(DataOptions):
     """Everything besides the recipe."""
 
     run: RunDirectory
-    data: tuple[Path, ...]
-    """Folders of images, VOC year folders or packed stores."""
-    exclude: tuple[Path, ...]
-    """Image lists or folders whose photos must not be learned from."""
-    region_shapes: Path | None
-    """VOC year folder whose object silhouettes shape random regions."""
     seed: int
     device: torch.device
     keep: Callable[["Pretrained"], None]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +14,18 @@ from cebench.data.fingerprint import fingerprint
 from cebench.data.images import image_files
 from cebench.data.overlap import PhotoIdentities, identify, same_identities
 from cebench.data.photos import Photo, find_photos, voc_year
-from cebench.data.store.manifest import PIXELS, is_store
+from cebench.data.store.manifest import IMAGES, PIXELS, is_store
 from cebench.data.store.packed import PackedStore, open_store
 from cebench.data.store.ragged import RaggedImages, join_ragged, load_ragged
 from cebench.errors import InputError
 from cebench.progress import progress
 
+from .run_context import DataOptions, Inputs
+
 logger = logging.getLogger("cebench")
+
+HANDFUL = 100
+"""Fewer images than this are warned about."""
 
 
 @dataclass(frozen=True)
@@ -117,23 +123,64 @@ def load_source(
     have that size already. With `more_short_sides` all images follow once more in each size.
     Given their number, `sample` says which ones are taken, in its order; the hash is of all.
     """
-    found, excluded = find_images(data, exclude, voc_image_set)
+    found, excluded = find_source(data, exclude, voc_image_set, short_side, more_short_sides)
     if excluded:
         logger.info(f"{excluded} images left out: they show photos of the excluded lists")
     taken = found if sample is None else found.select(sample(len(found)).tolist())
     if isinstance(taken, PackedStore):
-        _check_one_size(taken, data[0], short_side, more_short_sides)
         images = taken.images
     else:
         images = join_ragged([_decoded(taken, side) for side in (short_side, *more_short_sides)])
-    labels, classes = _labels(taken.categories)
-    bare = [PurePosixPath(name).name for name in found.names]
-    return Source(images, fingerprint(bare, found.contents_sha256), labels, classes)
+    labels, classes = labels_of(taken.categories)
+    return Source(images, _fingerprint(found.names, found.contents_sha256), labels, classes)
 
 
 def _decoded(files: PhotoFiles, short_side: int) -> RaggedImages:
     with progress("reading images", "images") as report:
         return load_ragged(files.photos, short_side=short_side, report=report)
+
+
+def find_source(
+    data: Sequence[Path],
+    exclude: Sequence[Path],
+    voc_image_set: str,
+    short_side: int,
+    more_short_sides: Sequence[int] = (),
+) -> tuple[ImageSource, int]:
+    """`find_images`, with all that `load_source` asks of them before it decodes."""
+    found, excluded = find_images(data, exclude, voc_image_set)
+    if isinstance(found, PackedStore):
+        _check_one_size(found, data[0], short_side, more_short_sides)
+    if len(found) < HANDFUL:
+        logger.warning(
+            f"--data: only {len(found)} images; a network learns these by heart and little else, "
+            "thousands are usual"
+        )
+    return found, excluded
+
+
+def inputs_of(recipe: Any, given: DataOptions) -> Inputs:
+    """The images that a method reads whose recipe has `voc_image_set` and `short_side`."""
+    sides = (recipe.short_side, *getattr(recipe, "more_short_sides", ()))
+    found, excluded = find_source(
+        given.data, given.exclude, recipe.voc_image_set, sides[0], sides[1:]
+    )
+    in_store = isinstance(found, PackedStore)
+    return Inputs(
+        files=[given.data[0] / IMAGES]
+        if isinstance(found, PackedStore)
+        else list(dict.fromkeys(photo.path for photo in found.photos)),
+        count=len(found),
+        bytes=bytes_of(found),
+        excluded=excluded,
+        # Photographs are 4:3 more often than not.
+        decoded_bytes=0 if in_store else len(found) * sum(4 * side * side for side in sides),
+        fingerprint=lambda: _fingerprint(found.names, found.contents_sha256),
+    )
+
+
+def _fingerprint(names: Sequence[str], contents: Sequence[str]) -> str:
+    return fingerprint([PurePosixPath(name).name for name in names], contents)
 
 
 def _found(data: Sequence[Path], voc_image_set: str) -> ImageSource:
@@ -166,7 +213,7 @@ def _check_one_size(
     )
 
 
-def _labels(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def labels_of(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """The class of each image as an index, and the classes; "" is no class."""
     if not all(names):
         return None, ()

@@ -161,9 +161,10 @@ def test_a_dry_run_of_a_transfer_says_what_it_found(
     tiny_voc: Path, tmp_path: Path, in_process: Callable[..., Ended]
 ) -> None:
     arguments = ["--task", "classification", "--weights", "random", "--data", str(tiny_voc)]
-    result = in_process("transfer", *arguments, "--out", "run", "--dry-run", "--json")
+    sets = ["--set", "train_set=val", "--set", "test_set=train"]
+    result = in_process("transfer", *arguments, *sets, "--out", "run", "--dry-run", "--json")
     plan = json.loads(result.stdout)
-    assert (plan["train_images_found"], plan["test_images_found"]) == (2, 1)
+    assert (plan["train_images_found"], plan["test_images_found"]) == (1, 2)
     assert plan["train_bytes_found"] > 0
     assert plan["protocol"] == "voc-classification-10-crops"
     assert not (tmp_path / "run").exists()

@@ -3,17 +3,19 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from cebench.run_options import program_names, run_options
-
-if TYPE_CHECKING:
-    from .run import Request
+from cebench.run_options import examples, program_names, run_options
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench transfer --task knn --weights runs/context --data VOCdevkit --out runs/knn",
+        "cebench transfer --task detection --weights random --data VOC --out runs/d --dry-run",
+    )
+)
 @click.option(
     "--task",
     type=click.Choice(program_names("cebench.transfer")),
@@ -52,34 +54,16 @@ def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
     show_log()
     request = Request(**given, resume=not no_resume)
     if dry_run:
-        plan = _plan(request)
-        lines = "\n".join(f"{key}: {value}" for key, value in plan.items())
-        click.echo(json.dumps(plan, indent=2) if as_json else lines)
+        from .dry_run import in_words, plan
+
+        found = plan(request)
+        click.echo(json.dumps(found, indent=2) if as_json else in_words(request, found))
         return
     record = run_transfer(request)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(record)))
         return
-    for number in record.measurements:
-        shown = f"{number.value:.4f}" + (f" {number.unit}" if number.unit != "fraction" else "")
-        click.echo(f"{number.row:<16} {number.column:<16} {number.metric:<40} {shown}")
+    from cebench.reporting.headlines import headline_lines
 
-
-def _plan(request: "Request") -> dict[str, Any]:
-    """The resolved recipe, the weights, and the images and bytes that would be read."""
-    from .run import TASKS as PROGRAMS
-
-    task, (recipe, name) = PROGRAMS[request.task], request.resolve()
-    sidecar = request.load_weights().sidecar
-    plan = {
-        "task": request.task,
-        "protocol": task.protocol_name(recipe, request.engine),
-        "weights": f"{request.weights} ({sidecar.method}, {sidecar.recipe})",
-        "recipe": name,
-        **recipe.model_dump(mode="json"),
-        "seed": request.seed,
-    }
-    for part, paths in task.find_images(recipe, request.data).items():
-        plan[f"{part}_images_found"] = len(paths)
-        plan[f"{part}_bytes_found"] = sum(path.stat().st_size for path in paths)
-    return plan
+    click.echo("\n".join(headline_lines(record)))
+    click.echo(f"all {len(record.measurements)} numbers: {request.out / 'record.json'}", err=True)

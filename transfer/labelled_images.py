@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -64,9 +65,10 @@ class TrainAndTest:
 
 
 def find_images(recipe: ImageSetsRecipe, data: Path) -> dict[str, list[Path]]:
-    """Photographs that `read_sets` would read."""
+    """Photographs that `read_sets` would read; InputError where their labels do not do."""
     voc = VocYear(data, recipe.year)
     train_ids, test_ids = _ids(recipe, voc)
+    _warn_of_absent_classes(recipe, *_labels(recipe, voc, train_ids, test_ids))
     return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
 
 
@@ -84,10 +86,7 @@ def read_sets(
     """
     voc = VocYear(data, recipe.year)
     train_ids, test_ids = _ids(recipe, voc)
-    labels = [
-        voc.class_labels(name, ids)
-        for name, ids in ((recipe.train_set, train_ids), (recipe.test_set, test_ids))
-    ]
+    labels = _labels(recipe, voc, train_ids, test_ids)
     _warn_of_absent_classes(recipe, *labels)
     parts = []
     for part, ids, values in zip(("train", "test"), (train_ids, test_ids), labels, strict=True):
@@ -97,7 +96,23 @@ def read_sets(
             )
         parts.append(LabelledImages(ids, images, values))
     train, test = parts
-    return TrainAndTest(train, test, _fingerprint(voc, train, test))
+    return TrainAndTest(train, test, _fingerprint(voc, (train_ids, test_ids), labels))
+
+
+def data_fingerprint(recipe: ImageSetsRecipe, data: Path, proposals: str) -> str:
+    """That of `read_sets`, without decoding."""
+    voc = VocYear(data, recipe.year)
+    sets = _ids(recipe, voc)
+    return _fingerprint(voc, sets, _labels(recipe, voc, *sets))
+
+
+def _labels(
+    recipe: ImageSetsRecipe, voc: VocYear, train_ids: list[str], test_ids: list[str]
+) -> list[np.ndarray]:
+    return [
+        voc.class_labels(name, ids)
+        for name, ids in ((recipe.train_set, train_ids), (recipe.test_set, test_ids))
+    ]
 
 
 def _ids(recipe: ImageSetsRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
@@ -120,9 +135,11 @@ def _warn_of_absent_classes(recipe: ImageSetsRecipe, train: np.ndarray, test: np
             logger.warning(f"{name}: no image shows {', '.join(absent)}; {what}")
 
 
-def _fingerprint(voc: VocYear, train: LabelledImages, test: LabelledImages) -> str:
-    paths = photographs(voc, [*train.ids, *test.ids])
+def _fingerprint(
+    voc: VocYear, sets: tuple[list[str], list[str]], labels: Sequence[np.ndarray]
+) -> str:
+    paths = photographs(voc, [image_id for ids in sets for image_id in ids])
     digest = hashlib.sha256(fingerprint_files(paths, voc.root).encode())
-    for part in (train, test):
-        digest.update(" ".join(part.ids).encode() + part.labels.tobytes())
+    for ids, values in zip(sets, labels, strict=True):
+        digest.update(" ".join(ids).encode() + values.tobytes())
     return digest.hexdigest()

@@ -11,7 +11,9 @@ from cebench.config import Recipe, load_recipe
 from cebench.devices import choose_device, provenance
 from cebench.distributed import check_single_process
 from cebench.errors import InputError
+from cebench.files import readable
 from cebench.models.backbones import is_foreign
+from cebench.progress import spoken_duration
 from cebench.reporting.outcomes import FILE_NAME, with_intervals, write_outcome
 from cebench.reporting.records import (
     DataSource,
@@ -20,7 +22,14 @@ from cebench.reporting.records import (
     ResolvedRecipe,
     WeightsOrigin,
 )
-from cebench.training.run_directory import RunDirectory
+from cebench.training.data_state import (
+    check_data_of_finished,
+    files_named_in,
+    log_start,
+    remember_data,
+)
+from cebench.training.run_directory import Identity, RunDirectory
+from cebench.training.run_status import check_is_finished
 from cebench.weights.files import Weights, load_weights, random_weights
 
 from .classification.task import TASK as CLASSIFICATION
@@ -75,6 +84,7 @@ class Request:
         if self.weights == "random":
             return random_weights(self.seed)
         task = TASKS[self.task]
+        check_is_finished(Path(self.weights))
         weights = load_weights(task.weights_file(Path(self.weights)))
         if not task.any_backbone and is_foreign(weights.sidecar.architecture):
             takers = ", ".join(name for name, known in TASKS.items() if known.any_backbone)
@@ -92,14 +102,24 @@ def run_transfer(request: Request) -> Record:
     recipe, recipe_name = request.resolve()
     device = choose_device(request.device)
     weights = request.load_weights()
-    run_table = _run_table(request, recipe_name, weights, device)
-    identity = {"run": run_table, "recipe": recipe.model_dump(mode="json")}
+    identity = identity_of(request, recipe, recipe_name, weights, device)
+    read = [request.data, *files_named_in(recipe.model_dump())]
     with RunDirectory(
         request.out, identity, resume=request.resume, tensorboard=request.tensorboard
     ) as run:
         if run.finished:
+            record = run.record()
+            proposals = record.proposals.rpartition(" ")[2]
+            check_data_of_finished(
+                run,
+                read,
+                record.data.fingerprint,
+                lambda: task.data_fingerprint(recipe, request.data, proposals),
+            )
             logger.info(f"{run.path}: finished before, nothing to do")
-            return run.record()
+            return record
+        remember_data(run, read)
+        log_start(recipe_name, request.seed, device, [request.data])
         began = monotonic()
         run_context = RunContext(
             run=run,
@@ -115,6 +135,7 @@ def run_transfer(request: Request) -> Record:
         record = _record(request, recipe, recipe_name, run_context, outcome, seconds)
         record = replace(record, outcome_sha256=outcome_sha256)
         run.finish(record)
+        logger.info(f"finished in {spoken_duration(seconds)}: {run.path / 'record.json'}")
         return record
 
 
@@ -128,7 +149,7 @@ def _record(
 ) -> Record:
     """What the run measured, with all that determines it."""
     task, weights = TASKS[request.task], run_context.weights
-    data = "/".join(request.data.resolve().parts[-2:])
+    data = readable("/".join(request.data.resolve().parts[-2:]))
     return Record(
         table=task.table,
         task=request.task,
@@ -147,21 +168,22 @@ def _record(
     )
 
 
-def _run_table(
-    request: Request, recipe_name: str, weights: Weights, device: torch.device
-) -> dict[str, str | int]:
-    """What run.toml says of the run, besides its recipe."""
-    return {
+def identity_of(
+    request: Request, recipe: Recipe, recipe_name: str, weights: Weights, device: torch.device
+) -> Identity:
+    """The tables of run.toml."""
+    run_table = {
         "verb": "transfer",
         "task": request.task,
         "recipe": recipe_name,
         "weights": weights.name,
         "weights_sha256": weights.sidecar.sha256,
-        "data": str(request.data.resolve()),
+        "data": readable(request.data.resolve()),
         "seed": request.seed,
         "device": device.type,
         "engine": request.engine,
     }
+    return {"run": run_table, "recipe": recipe.model_dump(mode="json")}
 
 
 def _measurements(outcome: Outcome, method: str) -> tuple[Measurement, ...]:

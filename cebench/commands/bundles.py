@@ -6,8 +6,15 @@ from pathlib import Path
 
 import click
 
+from cebench.run_options import examples
 
-@click.command()
+
+@click.command(
+    epilog=examples(
+        "cebench pack runs --out results.zip",
+        "cebench pack runs/a runs/b --out two.zip",
+    )
+)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -16,7 +23,8 @@ import click
     metavar="BUNDLE.zip",
     help="The bundle to write.",
 )
-def pack(runs: tuple[Path, ...], out: Path) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def pack(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Pack the records of finished runs with what they were scored from into one small file.
 
     RUNS are run directories, folders that hold some, or bundles. Each number is scored again before
@@ -25,6 +33,9 @@ def pack(runs: tuple[Path, ...], out: Path) -> None:
     from cebench.reporting.packing import pack_runs
 
     found = pack_runs(runs, out)
+    if as_json:
+        click.echo(json.dumps({"bundle": str(out), **asdict(found)}, indent=2))
+        return
     size = out.stat().st_size / 2**20
     click.echo(
         f"{out}: {found.records} records, {found.numbers} numbers that can be scored again, "
@@ -32,7 +43,12 @@ def pack(runs: tuple[Path, ...], out: Path) -> None:
     )
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench verify results.zip",
+        "cebench verify results.zip --quick --json",
+    )
+)
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Leave out the intervals, which are drawn 2,000 times.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

@@ -4,19 +4,26 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cebench.commands.groups import SuggestingGroup
 from cebench.commands.proposals import proposals
+from cebench.run_options import dry_run_option, examples
 
 if TYPE_CHECKING:
     from cebench.data.motion_windows import Tracker
     from cebench.data.verify import Findings
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "cebench data verify VOCdevkit",
+        "cebench data prepare photos/ --out store",
+    ),
+)
 def data() -> None:
     """Verify and pack data sets; track motion in clips; draw the toy world."""
 
@@ -24,7 +31,12 @@ def data() -> None:
 data.add_command(proposals)
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "cebench data verify VOCdevkit",
+        "cebench data verify store --json",
+    )
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
@@ -69,7 +81,12 @@ class _ShortSide(click.ParamType[int | None]):
         return int(str(value))
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "cebench data prepare photos/ --out store",
+        "cebench data prepare shards/ --out store --short-side 256 --on-bad-image skip",
+    )
+)
 @click.argument(
     "sources", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="SOURCE..."
 )
@@ -96,6 +113,7 @@ class _ShortSide(click.ParamType[int | None]):
     show_default="all processors",
     help="Processes that decode; their number changes no byte.",
 )
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def prepare(
     sources: tuple[Path, ...],
@@ -104,6 +122,7 @@ def prepare(
     on_bad_image: str,
     voc_image_set: str,
     workers: int,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Decode the images of every SOURCE once, into one packed store for `cebench pretrain`.
@@ -111,6 +130,9 @@ def prepare(
     A SOURCE is a folder of images, a VOC year folder or tar shards (a .tar file, or a folder of
     them). The same command continues an interrupted one and returns at once from a finished store.
     """
+    if dry_run:
+        _show_packing(sources, out, short_side, voc_image_set, workers, as_json)
+        return
     from cebench.data.store.manifest import PIXELS, SKIPPED
     from cebench.data.store.packing import prepare_store
     from cebench.progress import progress
@@ -135,7 +157,47 @@ def prepare(
         click.echo(f"{out} holds {manifest.images} images")
 
 
-@data.command()
+def _show_packing(
+    sources: tuple[Path, ...],
+    out: Path,
+    short_side: int | None,
+    voc_image_set: str,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """What `prepare` would do; the photographs are found, not read."""
+    from cebench.data.photos import find_photos
+    from cebench.data.store.packing import check_out
+    from cebench.progress import spoken_bytes, spoken_duration
+
+    photos = find_photos(sources, voc_image_set)
+    check_out(out)
+    found: dict[str, Any] = {
+        "images_found": len(photos),
+        "bytes_found": sum(photo.file_size for photo in photos),
+        # Of photographs that are 4:3, and 500 pixels wide where the size is kept.
+        "estimated_store_bytes": len(photos) * 4 * (short_side or 375) ** 2,
+        "estimated_seconds": round(len(photos) * 0.015 / workers, 1),
+        "workers": workers,
+        "out": str(out),
+    }
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(
+        f"would pack {len(photos):,} images ({spoken_bytes(found['bytes_found'])}) into {out}: "
+        f"about {spoken_bytes(found['estimated_store_bytes'])}, "
+        f"{spoken_duration(found['estimated_seconds'])} with {workers} processes, within a factor "
+        "of three"
+    )
+
+
+@data.command(
+    epilog=examples(
+        "cebench data toy toy",
+        "cebench data toy toy --images 24 --seed 1",
+    )
+)
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
 @click.option(
     "--images",
@@ -145,7 +207,8 @@ def prepare(
     help="Images of each VOC year; the other parts follow from it.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
-def toy(folder: Path, images: int, seed: int) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def toy(folder: Path, images: int, seed: int, as_json: bool) -> None:
     """Draw a small synthetic world into DIR, in the layouts of the real data sets.
 
     DIR then holds VOCdevkit/VOC2007 and VOC2012, benchmark_RELEASE (SBD), unlabeled images,
@@ -156,7 +219,10 @@ def toy(folder: Path, images: int, seed: int) -> None:
 
     with progress("drawing", "images") as report:
         write_toy_world(folder, images=images, seed=seed, report=report)
-    click.echo(f"{folder} holds the toy world of {images} images, seed {seed}")
+    if as_json:
+        click.echo(json.dumps({"folder": str(folder), "images": images, "seed": seed}))
+    else:
+        click.echo(f"{folder} holds the toy world of {images} images, seed {seed}")
 
 
 def _of_official(kind: str, image_set: str, count: int) -> str:
@@ -166,7 +232,12 @@ def _of_official(kind: str, image_set: str, count: int) -> str:
     return "" if count == official else f" of the official {official:,}"
 
 
-@data.command()
+@data.command(
+    epilog=examples(
+        "cebench data motion DAVIS --out pairs",
+        "cebench data motion videos/ --out pairs --frames 10 --tracker csrt",
+    )
+)
 @click.argument(
     "sources", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="SOURCE..."
 )
@@ -199,7 +270,13 @@ def _of_official(kind: str, image_set: str, count: int) -> str:
     show_default=True,
     help="Least share of points that move against the camera.",
 )
-@click.option("--most-moving", type=click.FloatRange(0, 1), default=0.75, show_default=True)
+@click.option(
+    "--most-moving",
+    type=click.FloatRange(0, 1),
+    default=0.75,
+    show_default=True,
+    help="Largest such share: beyond it the estimate of the camera's motion is not trusted.",
+)
 @click.option(
     "--tracker",
     type=click.Choice(["kcf", "csrt"]),
@@ -207,6 +284,7 @@ def _of_official(kind: str, image_set: str, count: int) -> str:
     show_default=True,
     help="CSRT is slower and follows changes of size better.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def motion(
     sources: tuple[Path, ...],
     out: Path,
@@ -216,6 +294,7 @@ def motion(
     least_moving: float,
     most_moving: float,
     tracker: "Tracker",
+    as_json: bool,
 ) -> None:
     """Track what moves in the clips of every SOURCE; the patches are what `motion` learns from.
 
@@ -231,7 +310,8 @@ def motion(
         pairs = mine_pairs(
             sources, out, search, frames=frames, short_side=short_side, report=report
         )
-    click.echo(f"{out} holds {pairs} pairs of tracked patches")
+    shown = json.dumps({"out": str(out), "pairs": pairs})
+    click.echo(shown if as_json else f"{out} holds {pairs} pairs of tracked patches")
 
 
 def _as_text(findings: "Findings") -> str:

@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cebench.run_options import examples
+
 if TYPE_CHECKING:
     from cebench.reporting.published import Column, Layout
 
 COLUMNS = 80
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        'cebench explain "context detection"',
+        'cebench explain "context detection" --json',
+    )
+)
 @click.argument("cell", metavar="CELL")
 @click.option(
     "--results",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cebench.run_options import DEVICES, Command
+from cebench.run_options import DEVICES, Command, dry_run_option, examples
 
 if TYPE_CHECKING:
     from cebench.inpainting.photo_holes import HoleOf
@@ -62,7 +62,9 @@ def _hole_options(command: Command) -> Command:
             help="Paper, section 3.3.",
         ),
         click.option("--region-shapes", type=_EXISTING, help="VOC year folder: --random region."),
-        click.option("--seed", type=click.IntRange(min=0), default=0, help="Of --random."),
+        click.option(
+            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --random."
+        ),
         click.option(
             "--view",
             type=click.Choice(("window", "whole")),
@@ -79,7 +81,12 @@ def _hole_options(command: Command) -> Command:
     return command
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench inpaint photo.jpg --mask mask.png --weights runs/gan --out filled",
+        "cebench inpaint photos/ --fill telea --fill patch-match --out filled --sheet sheet.png",
+    )
+)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True, type=_EXISTING)
 @click.option(
     "--weights",
@@ -102,7 +109,14 @@ def _hole_options(command: Command) -> Command:
 @click.option("--out", type=_PATH, required=True, help="The folder to write to.")
 @click.option("--sheet", type=_PATH, help="Also write one picture of all images, a .png.")
 @click.option("--no-comparison", is_flag=True, help="Write no picture beside each result.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default="auto",
+    show_default=True,
+    help="auto: a CUDA GPU if there is one, else the processor.",
+)
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def inpaint(
     *,
@@ -117,6 +131,7 @@ def inpaint(
     sheet: Path | None,
     no_comparison: bool,
     device: str,
+    dry_run: bool,
     as_json: bool,
     **hole: Any,
 ) -> None:
@@ -130,9 +145,11 @@ def inpaint(
     _require_one_hole(**hole)
     from cebench.data.images import image_files
     from cebench.inpainting.fillers import load_fillers
-    from cebench.inpainting.photos import Work, inpaint_photos
+    from cebench.inpainting.photos import Work, check_work, inpaint_photos
 
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
+    if gallery is not None:
+        _check_not_in_gallery(files, image_files(gallery))
     central = not (hole["mask"] or hole["rectangles"] or hole["kind"])
     work = Work(
         files=files,
@@ -145,8 +162,31 @@ def inpaint(
         comparisons=not no_comparison,
         sheet=sheet,
     )
-    report = inpaint_photos(work, inputs=image_files(hole["mask"]) if hole["mask"] else [])
+    inputs = image_files(hole["mask"]) if hole["mask"] else []
+    if dry_run:
+        check_work(work, inputs)
+        planned = [str(path) for file in files for path in work.outputs(file)]
+        planned += [str(sheet)] if sheet else []
+        ways = ", ".join(work.fillers)
+        text = f"would fill {len(files):,} images by {ways} and write:\n" + "\n".join(planned)
+        click.echo(json.dumps({"images": len(files), "outputs": planned}) if as_json else text)
+        return
+    report = inpaint_photos(work, inputs)
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_paths(report)))
+
+
+def _check_not_in_gallery(files: Sequence[Path], gallery: Sequence[Path]) -> None:
+    """InputError if the gallery shows an image that is to be filled: it would paste the answer."""
+    from cebench.data.overlap import same_photos
+    from cebench.errors import InputError
+
+    shared = same_photos(files, gallery)
+    if shared:
+        path, copy = next(iter(shared.items()))
+        raise InputError(
+            f"--gallery: {copy} shows the photo {path}, so the answer would be pasted "
+            f"({len(shared)} of {len(files)} images); take it out of the gallery"
+        )
 
 
 def _require_one_way(

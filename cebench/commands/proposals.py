@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cebench.commands.json_output import json_option, print_result
+from cebench.run_options import dry_run_option, examples
 
 if TYPE_CHECKING:
     from cebench.data.proposals.files import Proposals
@@ -23,7 +24,12 @@ _OF_SEARCH = ("mode", "min_side", "max_side")
 _OF_IMPORT = ("columns", "first_pixel")
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench data proposals VOCdevkit --out boxes.safetensors",
+        "cebench data proposals VOCdevkit --import voc_2007.mat --out boxes.safetensors",
+    )
+)
 @click.argument("devkit", type=_PATH)
 @click.option("--year", default=2007, show_default=True, help="Year of the devkit.")
 @click.option(
@@ -35,7 +41,13 @@ _OF_IMPORT = ("columns", "first_pixel")
     help="Name of a set of the devkit, or a list file; may be repeated.",
 )
 @click.option("--out", type=_PATH, required=True, help="The .safetensors file.")
-@click.option("--mode", type=click.Choice(["fast", "quality"]), default="fast", show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(["fast", "quality"]),
+    default="fast",
+    show_default=True,
+    help="Of Selective Search: about 2,000 boxes of an image, or 10,000 in four times the time.",
+)
 @click.option(
     "--min-side",
     type=click.IntRange(min=1),
@@ -59,6 +71,7 @@ _OF_IMPORT = ("columns", "first_pixel")
 )
 @click.option("--columns", type=click.Choice(["xyxy", "yxyx"]), help="Of --import; else detected.")
 @click.option("--first-pixel", type=click.IntRange(0, 1), help="Of --import; else detected.")
+@dry_run_option
 @json_option
 def proposals(
     devkit: Path,
@@ -71,6 +84,7 @@ def proposals(
     imported: tuple[Path, ...],
     columns: "Columns | None",
     first_pixel: int | None,
+    dry_run: bool,
     as_json: bool,
 ) -> None:
     """Selective Search over image sets of DEVKIT, into one file with a name and a SHA-256.
@@ -88,6 +102,12 @@ def proposals(
     for image_id in ids:
         voc.image_path(image_id)  # What is absent is said before the search.
     annotations, without = _annotations(voc, dict(zip(image_sets, sets, strict=True)))
+    if dry_run:
+        _check_out(out)
+        what = "take the boxes of files for" if imported else "search"
+        result = {"images": len(ids), "mode": mode, "out": str(out), "imports": len(imported)}
+        print_result(result, as_json, lambda shown: f"would {what} {len(ids):,} images into {out}")
+        return
     _make_room(out)
     facts: list[tuple[str, Imported]] = []
     if imported:
@@ -128,14 +148,21 @@ def _annotations(
     return {image_id: voc.annotation(image_id) for image_id in dict.fromkeys(known)}, without
 
 
-def _make_room(out: Path) -> None:
-    """Make the folder of `out`; InputError where the file could not be written at the end."""
+def _check_out(out: Path) -> None:
+    """InputError if `out` is no name for a file."""
     from cebench.errors import InputError
 
     if out.is_dir():
         raise InputError(
             f"--out {out} is a folder; name a file, such as {out / 'boxes.safetensors'}"
         )
+
+
+def _make_room(out: Path) -> None:
+    """Make the folder of `out`; InputError where the file could not be written at the end."""
+    from cebench.errors import InputError
+
+    _check_out(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

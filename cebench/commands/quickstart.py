@@ -4,8 +4,15 @@ from pathlib import Path
 
 import click
 
+from cebench.run_options import examples
 
-@click.command()
+
+@click.command(
+    epilog=examples(
+        "cebench quickstart",
+        "cebench quickstart --out demo --seed 1",
+    )
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -13,7 +20,13 @@ import click
     show_default=True,
     help="Folder for everything it makes.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the toy world and of all training.",
+)
 def quickstart(out: Path, seed: int) -> None:
     """Run the whole paper small, offline, in minutes.
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cebench.run_options import examples
+
 if TYPE_CHECKING:
     from cebench.reporting.recipe_options import RecipeOption
 
@@ -16,7 +18,13 @@ if TYPE_CHECKING:
 PLAIN_COLUMNS = 80
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    epilog=examples(
+        "cebench recipe list",
+        "cebench recipe show context paper",
+    ),
+)
 @click.pass_context
 def recipe(context: click.Context) -> None:
     """List the recipes of every method and task, or show the options of one.
@@ -27,7 +35,13 @@ def recipe(context: click.Context) -> None:
         context.invoke(list_recipes)
 
 
-@recipe.command("list")
+@recipe.command(
+    "list",
+    epilog=examples(
+        "cebench recipe list",
+        "cebench recipe list --json",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 def list_recipes(*, as_json: bool = False) -> None:
     """List every method and task with the recipes that ship with it."""
@@ -46,7 +60,13 @@ def list_recipes(*, as_json: bool = False) -> None:
     click.echo("Options: cebench recipe show METHOD|TASK [RECIPE]")
 
 
-@recipe.command("show")
+@recipe.command(
+    "show",
+    epilog=examples(
+        "cebench recipe show context",
+        "cebench recipe show detection paper --json",
+    ),
+)
 @click.argument("program_name", metavar="METHOD|TASK")
 @click.argument("recipe_name", metavar="[RECIPE]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")

@@ -1,17 +1,26 @@
 """`cebench report`: the measured numbers beside the published ones."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from cebench.run_options import examples
+
 if TYPE_CHECKING:
     from cebench.reporting.records import RecordFile
     from cebench.reporting.tables import Table
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench report runs",
+        "cebench report runs --format html --out report.html",
+        "cebench report runs --compare context random --column classification",
+    )
+)
 @click.argument("results", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--format",
@@ -161,7 +170,7 @@ def _emit(text: str, out: Path | None) -> None:
 
 
 def _collect(found: "Sequence[RecordFile]", folder: Path) -> None:
-    """Write each record under its name; one that is there already stays as it is."""
+    """Write each record under its name, all or none; one that is there stays as it is."""
     from cebench.errors import InputError
     from cebench.reporting.records import load_record, record_name, write_record
 
@@ -173,6 +182,12 @@ def _collect(found: "Sequence[RecordFile]", folder: Path) -> None:
                 "elsewhere"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    for target, (_, record) in targets.items():
-        if not target.exists():
-            write_record(target, record)
+    with tempfile.TemporaryDirectory(prefix=".collecting-", dir=folder) as parts:
+        # Where a disk is full, it is here: nothing has been collected yet.
+        new = [
+            (write_record(Path(parts, target.name), record), target)
+            for target, (_, record) in targets.items()
+            if not target.exists()
+        ]
+        for part, target in new:
+            part.replace(target)

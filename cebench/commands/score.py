@@ -10,6 +10,7 @@ from cebench.commands.groups import SuggestingGroup
 from cebench.commands.json_output import json_option, print_result
 from cebench.commands.score_inpainting import inpainting
 from cebench.commands.score_tables import per_class_table
+from cebench.run_options import examples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from cebench.metrics.detection import Objects
 
 _PATH = click.Path(path_type=Path)
+_PAPER_SEGMENTATION = ((2012, "val"), (2012, "seg11valid"), (2011, "val"))
+"""Year and set of Table 2's third column, as the paper and the code that it uses name them."""
 
 
 def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -38,7 +41,15 @@ def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], C
     return decorate
 
 
-@click.group(cls=SuggestingGroup, invoke_without_command=True, no_args_is_help=True)
+@click.group(
+    cls=SuggestingGroup,
+    invoke_without_command=True,
+    no_args_is_help=True,
+    epilog=examples(
+        "cebench score detection --detections results/ --data VOCdevkit",
+        "cebench score --all runs/",
+    ),
+)
 @click.option(
     "--all",
     "stored",
@@ -72,7 +83,12 @@ def score(ctx: click.Context, stored: tuple[Path, ...], as_json: bool) -> None:
 score.add_command(inpainting)
 
 
-@score.command()
+@score.command(
+    epilog=examples(
+        "cebench score detection --detections results/ --data VOCdevkit",
+        "cebench score detection --detections results/ --data VOCdevkit --image-set val --json",
+    )
+)
 @click.option("--detections", type=_PATH, required=True, help="Folder of *_det_<set>_<class>.txt.")
 @click.option(
     "--iou",
@@ -116,6 +132,7 @@ def detection(
         "images": len(ids),
     }
     print_result(result, as_json, per_class_table)
+    _show_published("detection", as_json or (year, image_set, iou) != (2007, "test", 0.5))
 
 
 def _objects(voc: "VocYear", ids: list[str]) -> "Objects":
@@ -125,7 +142,12 @@ def _objects(voc: "VocYear", ids: list[str]) -> "Objects":
     return stack_objects((a.boxes, a.labels, a.difficult) for a in annotations)
 
 
-@score.command()
+@score.command(
+    epilog=examples(
+        "cebench score segmentation --predictions labels/ --data VOCdevkit",
+        "cebench score segmentation --predictions labels/ --data VOCdevkit --image-set ids.txt",
+    )
+)
 @click.option("--predictions", type=_PATH, required=True, help="Folder of <id>.png label images.")
 @_voc_options(2012, "val")
 @json_option
@@ -166,6 +188,7 @@ def segmentation(predictions: Path, data: Path, year: int, image_set: str, as_js
         "images": len(ids),
     }
     print_result(result, as_json, per_class_table)
+    _show_published("segmentation", as_json or (year, image_set) not in _PAPER_SEGMENTATION)
 
 
 def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
@@ -191,7 +214,12 @@ def _label_pairs(truth: "np.ndarray", path: Path) -> "np.ndarray":
         raise InputError(f"{path}: {error}; write class indices of the devkit") from error
 
 
-@score.command()
+@score.command(
+    epilog=examples(
+        "cebench score classification --scores scores.csv --data VOCdevkit",
+        "cebench score classification --scores scores.csv --data VOCdevkit --image-set val --json",
+    )
+)
 @click.option("--scores", type=_PATH, required=True, help="CSV: `image` and a column per class.")
 @_voc_options(2007, "test")
 @json_option
@@ -213,6 +241,16 @@ def classification(scores: Path, data: Path, year: int, image_set: str, as_json:
     summary = classification_summary(values, labels, VOC_CLASSES)
     _warn_of_small_scores(values, labels, summary["mean_ap_sklearn"])
     print_result(summary, as_json, per_class_table)
+    _show_published("classification", as_json or (year, image_set) != (2007, "test"))
+
+
+def _show_published(column: str, elsewhere: bool) -> None:
+    """Print the paper's numbers where the same images were scored."""
+    if elsewhere:
+        return
+    from cebench.reporting.headlines import published_lines
+
+    click.echo("\n" + "\n".join(published_lines("2", (column,))))
 
 
 def _warn_of_small_scores(scores: "np.ndarray", labels: "np.ndarray", mean_ap: float) -> None:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cebench.commands.json_output import json_option, print_result
+from cebench.commands.score_records import TABLE_1_HOLE, check_record, write_scores
 from cebench.commands.score_tables import inpainting_table
+from cebench.run_options import examples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +19,13 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench score inpainting --predictions lama/ --targets photos/ --masks masks/",
+        "cebench score inpainting --predictions lama/ --targets runs/t1/targets "
+        "--hole center:56 --size 128 --record runs/lama --row lama",
+    )
+)
 @click.option("--predictions", type=_PATH, required=True, help="Folder of predicted images.")
 @click.option("--targets", type=_PATH, required=True, help="Folder of true images, same stems.")
 @click.option("--hole", metavar="center:SIDE", help="A centred square hole of SIDE pixels.")
@@ -35,6 +43,14 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="uniform: scikit-image's default; gaussian: that of Wang et al., 2004.",
 )
+@click.option(
+    "--record",
+    type=_PATH,
+    metavar="DIR",
+    help="Also write the scores as a record into the new folder DIR: `cebench report DIR` prints "
+    "them in Table 1 (--hole center:56 --size 128).",
+)
+@click.option("--row", metavar="NAME", help="The line of --record in the table, such as lama.")
 @json_option
 def inpainting(
     predictions: Path,
@@ -44,25 +60,36 @@ def inpainting(
     mask_threshold: int | None,
     size: int | None,
     ssim_window: "SsimWindow",
+    record: Path | None,
+    row: str | None,
     as_json: bool,
 ) -> None:
     """L1, L2, PSNR and SSIM of predicted images, in the hole and over the whole image.
 
     Predictions are scored as they are: nothing is pasted. Pixels are scaled to [0, 1]. SIDE counts
     pixels after --size, which averages areas (masks: nearest pixel). With --masks the errors are
-    also given by the share of the image that is missing, in tenths.
+    also given by the share of the image that is missing, in tenths. With --record, targets that
+    a finished `cebench transfer --task inpainting` left in RUN/targets put the row into one table
+    with that run's.
     """
     from collections import defaultdict
     from dataclasses import asdict
 
     from cebench.inpainting.pairs import read_inpainting_pairs
     from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
+    from cebench.reporting.headlines import published_lines
 
     region = _region(hole, masks)
+    if record is not None:
+        row = check_record(record, row, region, size, ssim_window)
     by_tenth: dict[int, InpaintingSums] = defaultdict(InpaintingSums)
+    by_stem: dict[str, InpaintingSums] = {}
+    files: dict[str, Path] = {}
     for pair in read_inpainting_pairs(predictions, targets, region, size, mask_threshold):
-        _warn_of_inverted_mask(pair)
-        by_tenth[_tenth(pair.hole)] += _pair_sums(pair, ssim_window)
+        _warn_of_no_difference(pair)
+        stem = pair.path.stem
+        files[stem], by_stem[stem] = pair.path, _pair_sums(pair, ssim_window)
+        by_tenth[_tenth(pair.hole)] += by_stem[stem]
     result = asdict(inpainting_scores(sum(by_tenth.values(), InpaintingSums())))
     if masks is not None:
         result["by_missing_share"] = [
@@ -70,6 +97,11 @@ def inpainting(
             for tenth, sums in sorted(by_tenth.items())
         ]
     print_result(result, as_json, inpainting_table)
+    if (region, size) == (TABLE_1_HOLE, 128) and not as_json:
+        click.echo("\n" + "\n".join(published_lines("1", ("mean_l1", "mean_l2", "psnr"))))
+    if record is not None and row is not None:
+        path = write_scores(record, row, by_stem, files, targets)
+        click.echo(f"wrote {path}; `cebench report {record}` prints it", err=True)
 
 
 def _region(hole: str | None, masks: Path | None) -> Path | int:
@@ -88,10 +120,16 @@ def _tenth(hole: "np.ndarray") -> int:
     return (10 * int(hole.sum()) - 1) // hole.size
 
 
-def _warn_of_inverted_mask(pair: "InpaintingPair") -> None:
-    """One line on stderr where the prediction is perfect in the hole and wrong around it."""
+def _warn_of_no_difference(pair: "InpaintingPair") -> None:
+    """One line on stderr where nothing differs in the hole, which no prediction achieves."""
     differs = (pair.prediction != pair.target).any(axis=2)
-    if differs.any() and not differs[pair.hole].any():
+    if not differs.any():
+        click.echo(
+            f"warning: {pair.path} is its target, pixel for pixel: was the true image stored as "
+            "the prediction?",
+            err=True,
+        )
+    elif not differs[pair.hole].any():
         click.echo(
             f"warning: {pair.path} differs from its target outside the hole only; is the mask "
             "inverted? White is missing",

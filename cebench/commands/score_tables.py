@@ -6,27 +6,30 @@ from typing import Any
 
 
 def per_class_table(result: Mapping[str, Any]) -> str:
-    """A line for each class, then the means."""
+    """The means, the headline first, then a line for each class."""
     rows: dict[str, dict[str, Any]] = result["per_class"]
     keys = [key for key, value in next(iter(rows.values())).items() if not isinstance(value, list)]
-    lines = ["".join([f"{'class':<14}", *(f"{_heading(key):>17}" for key in keys)])]
+    # The means are the result's other fractions.
+    means = {key: value for key, value in result.items() if isinstance(value, float)}
+    lines = [
+        f"{_heading(key):<28}{_cell(value):>7}{_interval(value, result.get(f'{key}_ci95'))}"
+        for key, value in means.items()
+    ]
+    lines += [f"{'images':<28}{result['images']:>7}", ""]
+    lines.append("".join([f"{'class':<14}", *(f"{_heading(key):>17}" for key in keys)]))
     lines += [
         "".join([f"{name:<14}", *(f"{_cell(row[key]):>17}" for key in keys)])
         for name, row in rows.items()
     ]
-    lines.append("")  # The means are the result's other fractions.
-    means = {key: value for key, value in result.items() if isinstance(value, float)}
-    lines += [
-        f"{_heading(key):<28}{_cell(value):>7}{_interval(result.get(f'{key}_ci95'))}"
-        for key, value in means.items()
-    ]
-    return "\n".join([*lines, f"{'images':<28}{result['images']:>7}"])
+    return "\n".join(lines)
 
 
-def _interval(ends: list[float] | None) -> str:
+def _interval(value: float, ends: list[float] | None) -> str:
+    from cebench.metrics.image_intervals import outside_word
+
     if ends is None or math.isnan(ends[0]):
         return ""
-    return f"   95 %: {_cell(ends[0])} to {_cell(ends[1])}"
+    return f"   95 %: {_cell(ends[0])} to {_cell(ends[1])}{outside_word(value, *ends)}"
 
 
 def _heading(key: str) -> str:

@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cebench.run_options import examples
+
 if TYPE_CHECKING:
     from cebench.training.run_status import RunStatus
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "cebench status runs",
+        "cebench status runs --json | jq '.runs[] | select(.state == \"stopped\") | .path'",
+    )
+)
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def status(folder: Path, as_json: bool) -> None:
-    r"""Say of every run below FOLDER whether it is finished, running, stopped or failed.
+    """Say of every run below FOLDER whether it is finished, running, stopped or failed.
 
-    A stopped run goes on when its command is given again. Examples:
-
-    \b
-      cebench status runs
-      cebench status runs --json | jq '.runs[] | select(.state == "stopped") | .path'
+    A stopped run goes on when its command is given again.
     """
     from cebench.errors import InputError
     from cebench.training.run_status import runs_below

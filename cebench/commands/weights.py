@@ -7,16 +7,28 @@ from typing import Any
 import click
 
 from cebench.commands.groups import SuggestingGroup
+from cebench.run_options import examples
 
 _PATH = click.Path(path_type=Path)
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "cebench weights inspect runs/context/weights.safetensors",
+        "cebench weights import moco.pth --as torchvision/resnet50 --method moco --out moco",
+    ),
+)
 def weights() -> None:
     """Inspect weights files, and make them of other programs' files."""
 
 
-@weights.command()
+@weights.command(
+    epilog=examples(
+        "cebench weights inspect runs/context/weights.safetensors",
+        "cebench weights inspect runs/context/weights.safetensors --on photos/ --json",
+    )
+)
 @click.argument("file", type=_PATH)
 @click.option(
     "--on",
@@ -63,7 +75,13 @@ def inspect(file: Path, images: Path | None, as_json: bool) -> None:
     click.echo(json.dumps(summary, indent=2) if as_json else text)
 
 
-@weights.command("import")
+@weights.command(
+    "import",
+    epilog=examples(
+        "cebench weights import features.caffemodel --like context-encoder --out context",
+        "cebench weights import moco.pth --as torchvision/resnet50 --method moco --out moco",
+    ),
+)
 @click.argument("file", type=_PATH)
 @click.option(
     "--like",
@@ -85,16 +103,11 @@ def inspect(file: Path, images: Path | None, as_json: bool) -> None:
 @click.option("--prefix", default="", help="What the names in FILE begin with, such as module.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def import_(*, as_json: bool, **given: Any) -> None:
-    r"""Make a weights file of FILE, from another program.
+    """Make a weights file of FILE, from another program.
 
     FILE is a state dict (.pth, .safetensors), a Caffe net (.caffemodel) or a Torch7 network (.t7).
     Prints which tensors were matched, transformed and left out; refuses what does not cover the
     whole trunk. Nothing is downloaded, and no code in FILE is run.
-
-    \b
-    cebench weights import ce_features.caffemodel --like context-encoder --out weights/context
-    cebench weights import resnet.pth --as torchvision/resnet50 --method moco \
-    --prefix module.encoder_q. --out weights/moco
     """
     from dataclasses import asdict
 
@@ -105,7 +118,12 @@ def import_(*, as_json: bool, **given: Any) -> None:
     click.echo(json.dumps(shown, indent=2) if as_json else str(imported))
 
 
-@weights.command()
+@weights.command(
+    epilog=examples(
+        "cebench weights export runs/context --to caffe --out context.caffemodel",
+        "cebench weights export weights/alexnet --to torchvision --out alexnet.safetensors",
+    )
+)
 @click.argument("file", type=_PATH)
 @click.option(
     "--to",
@@ -116,13 +134,9 @@ def import_(*, as_json: bool, **given: Any) -> None:
 @click.option("--out", type=_PATH, required=True, help="File to write: .safetensors, .caffemodel.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def export(file: Path, to: str, out: Path, as_json: bool) -> None:
-    r"""Write FILE, a weights file or a run directory, for another program, bit for bit.
+    """Write FILE, a weights file or a run directory, for another program, bit for bit.
 
     Says what the network takes, and which tensors torchvision's AlexNet has in other shapes.
-
-    \b
-    cebench weights export runs/context --to caffe --out context.caffemodel
-    cebench weights export weights/alexnet --to torchvision --out alexnet.safetensors
     """
     from dataclasses import asdict
 
@@ -133,7 +147,12 @@ def export(file: Path, to: str, out: Path, as_json: bool) -> None:
     click.echo(json.dumps(shown, indent=2) if as_json else str(exported))
 
 
-@weights.command()
+@weights.command(
+    epilog=examples(
+        "cebench weights rescale doersch --on VOCdevkit/VOC2007 --out doersch-rescaled",
+        "cebench weights rescale runs/context --on photos --images 32 --out runs/context-rescaled",
+    )
+)
 @click.argument("file", type=_PATH)
 @click.option(
     "--on",
@@ -147,13 +166,9 @@ def export(file: Path, to: str, out: Path, as_json: bool) -> None:
 @click.option("--seed", default=0, show_default=True, help="Of the images' choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def rescale(*, as_json: bool, **given: Any) -> None:
-    r"""Scale the layers of FILE until their gradients have one relative size (row ROW-rescaled).
+    """Scale the layers of FILE until their gradients have one relative size (row ROW-rescaled).
 
     FILE is a weights file or a run directory, its trunk without normalisation layers.
-
-    \b
-    cebench weights rescale weights/doersch --on VOCdevkit/VOC2007 --out weights/doersch-rescaled
-    cebench weights rescale runs/context --on photos --images 32 --out runs/context-rescaled
     """
     from dataclasses import asdict
 

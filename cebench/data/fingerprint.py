@@ -1,6 +1,7 @@
 """One hash for the content of many files."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,4 +33,4 @@ def fingerprint_files(paths: Sequence[Path], root: Path | None = None) -> str:
 def fingerprint(names: Sequence[str], contents: Sequence[str]) -> str:
     """SHA-256 over sorted (name, SHA-256 of content) pairs, as `fingerprint_files` makes it."""
     lines = sorted(f"{name}\0{content}\n" for name, content in zip(names, contents, strict=True))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()

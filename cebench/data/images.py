@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from cebench.errors import InputError
+from cebench.files import naming
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm",
@@ -91,7 +92,7 @@ def open_resized(
     """
     with _opened(path, content) as image:
         orientation = _orientation(image, path) if upright else 1
-        size = _resized_size(_upright_size(image, orientation), short_side)
+        size = resized_size(_upright_size(image, orientation), short_side)
         rgb = _rgb(image, path, orientation, None if short_side is None else 2 * short_side)
     return rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR)
 
@@ -110,7 +111,7 @@ def image_size(
     """
     with _opened(path, content) as image:
         orientation = _orientation(image, path) if upright else 1
-        return _resized_size(_upright_size(image, orientation), short_side)
+        return resized_size(_upright_size(image, orientation), short_side)
 
 
 def decode(path: Path, content: bytes | None = None) -> Image.Image:
@@ -175,7 +176,8 @@ def files_below(root: Path) -> Iterator[Path]:
 def write_png(path: Path, image: np.ndarray) -> None:
     """Write (H, W, 3) or (H, W) uint8 as a lossless PNG, making its folder if need be."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image).save(path, format="PNG")
+    with naming(path):
+        Image.fromarray(image).save(path, format="PNG")
 
 
 def is_hidden(relative: PurePath) -> bool:
@@ -208,7 +210,8 @@ def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
     return (height, width) if orientation >= 5 else (width, height)
 
 
-def _resized_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+def resized_size(size: tuple[int, int], short_side: int | None) -> tuple[int, int]:
+    """(width, height) `size` with the shorter side at `short_side` pixels, aspect kept."""
     if short_side is None:
         return size
     factor = short_side / min(size)

@@ -18,7 +18,7 @@ from PIL import Image
 from cebench.data.clips import Clip, find_clips, segments
 from cebench.data.motion_windows import MotionSearch, tracked_pair
 from cebench.errors import InputError
-from cebench.files import write_atomically
+from cebench.files import naming, write_atomically
 
 PAIRS, MANIFEST = "pairs.txt", "motion.json"
 _LOCK = "motion.lock"
@@ -168,5 +168,6 @@ def _mine_clip(
         (out / "patches" / number).mkdir(exist_ok=True)
         for place, patch in zip(("first", "last"), pair, strict=True):
             names.append(f"patches/{number}/{index:05d}-{place}.jpg")
-            Image.fromarray(patch).save(out / names[-1], quality=95, subsampling=0)
+            with naming(out / names[-1]):
+                Image.fromarray(patch).save(out / names[-1], quality=95, subsampling=0)
     return names

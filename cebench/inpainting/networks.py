@@ -88,6 +88,8 @@ def load_inpainter(weights: Weights, device: torch.device) -> Inpainter:
         generator = InpaintingGenerator(values["side"], values["region"], values["bottleneck"])
         load_module(generator, weights, "inpainting-generator")
         return GeneratorInpainter(generator.eval().to(device), values["overlap"])
+    if weights.sidecar.architecture not in FILLING_ARCHITECTURES:
+        raise InputError(_no_decoder(weights))
     network = ContextEncoder(
         values.get("mixing_kernel", 1),
         up_kernel=values.get("up_kernel", 5),
@@ -97,6 +99,19 @@ def load_inpainter(weights: Weights, device: torch.device) -> Inpainter:
     )
     load_module(network, weights, "context-encoder")
     return ContextEncoderInpainter(network.eval().to(device))
+
+
+def _no_decoder(weights: Weights) -> str:
+    sidecar = weights.sidecar
+    message = f"{weights.name}: holds a {sidecar.architecture} of method {sidecar.method}, which "
+    if sidecar.method in ("context", "autoencoder", "denoising-autoencoder"):
+        return message + (
+            "has no decoder; name the run directory, or its model.safetensors, which has one"
+        )
+    return message + (
+        "has no decoder and fills no holes: context, autoencoder and context-gan make networks "
+        "that do"
+    )
 
 
 def load_context_features(weights: Weights, device: torch.device) -> ContextFeatures:

@@ -85,7 +85,7 @@ def inpaint_photos(work: Work, inputs: Sequence[Path]) -> dict[str, Any]:
 
     inputs: files that nothing may be written over, besides the images.
     """
-    _check(work, [*work.files, *inputs])
+    check_work(work, inputs)
     rows, images = [], []
     work.out.mkdir(parents=True, exist_ok=True)
     with progress("inpainting", "images") as report:
@@ -117,15 +117,15 @@ def hole_errors(truth: Image, filled: Image, hole: Hole) -> dict[str, float]:
     }
 
 
-def _check(work: Work, inputs: Sequence[Path]) -> None:
-    """Every image has a header; no output is an input or the output for another image."""
+def check_work(work: Work, inputs: Sequence[Path]) -> None:
+    """InputError unless every image has a header and no output is an input or another's output."""
     if work.sheet is not None and len(work.files) > MOST_ROWS:
         raise InputError(
             f"--sheet: {len(work.files)} images; one sheet takes at most {MOST_ROWS}: give fewer"
         )
     if work.sheet is not None and work.sheet.suffix.lower() != ".png":
         raise InputError(f"--sheet {work.sheet}: the sheet is a PNG; name it .png")
-    taken = {path.resolve(): "is an input" for path in inputs}
+    taken = {path.resolve(): "is an input" for path in (*work.files, *inputs)}
     planned = [(file, output) for file in work.files for output in work.outputs(file)]
     planned += [(work.sheet, work.sheet)] if work.sheet is not None else []
     for file, output in planned:

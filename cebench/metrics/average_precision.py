@@ -40,6 +40,18 @@ def precision_recall(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarr
     return hits / (last_of_score + 1), hits / hits[-1]
 
 
+def curve_steps(precision: np.ndarray, recall: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Each recall that is reached, ascending, and the precision when it was: corners to draw.
+
+    precision, recall: (T,) from the highest score down. A precision holds from the recall before;
+    the area under these steps is `average_precision_stepwise`.
+    """
+    last = np.flatnonzero(np.diff(recall, append=np.inf))
+    reached = recall[last[recall[last] > 0]]
+    # The greatest precision at a recall is that of the first detection which reaches it.
+    return reached, precision[np.searchsorted(recall, reached)]
+
+
 def average_precision_stepwise(precision: np.ndarray, recall: np.ndarray) -> float:
     """Sum of (R_n - R_n-1) P_n without interpolation: scikit-learn's average_precision_score.
 

@@ -152,6 +152,14 @@ def image_interval(
     return ImageInterval(error, (estimate - bias - reach, estimate - bias + reach))
 
 
+def outside_word(value: float, low: float, high: float) -> str:
+    """What is said of an estimate outside its own interval; empty inside."""
+    if low <= value <= high:
+        return ""
+    side = "high" if value > high else "low"
+    return f" (the value lies outside: by the bootstrap it is biased, too {side})"
+
+
 def _refusal(images: int, rarest_images: int, rule: CoverageRule) -> str:
     if rule.never:
         return rule.never

@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cebench.files import replace_atomically
+from cebench.metrics.average_precision import curve_steps
 
 Curve = tuple[np.ndarray, np.ndarray]
 """Precision and recall, each (T,)."""
@@ -44,13 +45,14 @@ def plot_precision_recall(
         panel.axis("off")
     for panel, (name, curve) in zip(axes.flat, curves.items(), strict=False):
         value = average_precision[name]
-        shown = "no positive" if np.isnan(value) else f"{100 * value:.1f}"
+        shown = "no positive" if np.isnan(value) else f"AP {100 * value:.1f} %"
         panel.set(xlim=(0, 1), ylim=(0, 1.02), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         panel.set_title(f"{name}  {shown}", fontsize=9)
         panel.grid(alpha=0.3)
         if curve is not None:
-            precision, recall = curve
-            panel.step(recall, precision, where="pre", linewidth=1.2)
+            reached, best = curve_steps(*curve)
+            if len(reached):
+                panel.step([0, *reached], [best[0], *best], where="pre", linewidth=1.2)
             if chance is not None:
                 panel.axhline(chance[name], color="grey", linewidth=0.8, linestyle=":")
     figure.supxlabel("recall" + ("" if chance is None else " (dotted: precision of chance)"))

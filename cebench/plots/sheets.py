@@ -1,5 +1,6 @@
 """Pictures of a run: sheets of images with column titles, and curves of logged values."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +26,10 @@ def save_sheet(
     font = ImageFont.load_default(13)
     rows = len(next(iter(columns.values())))
     caption = _TITLE if captions else 0
-    widths = [max(image.shape[1] for image in images) for images in columns.values()]
+    widths = [
+        max(math.ceil(font.getlength(title)), *(image.shape[1] for image in images))
+        for title, images in columns.items()
+    ]
     heights = [max(images[row].shape[0] for images in columns.values()) for row in range(rows)]
     size = (
         sum(widths) + _GAP * (len(widths) + 1),
@@ -90,6 +94,16 @@ def save_contact_sheet(
     replace_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
 
 
+def enlarged(image: np.ndarray, side: int, resample: Image.Resampling) -> np.ndarray:
+    """The image a whole number of times as large, so that its longer side has about `side` pixels.
+
+    Larger images stay as they are.
+    """
+    factor = max(1, round(side / max(image.shape[:2])))
+    size = (image.shape[1] * factor, image.shape[0] * factor)
+    return image if factor == 1 else np.asarray(Image.fromarray(image).resize(size, resample))
+
+
 def thumbnail(image: np.ndarray, side: int) -> np.ndarray:
     """The image at the size that fits a square of `side` pixels, its aspect kept."""
     height, width = (max(1, round(n * side / max(image.shape[:2]))) for n in image.shape[:2])
@@ -134,8 +148,11 @@ def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path, title: str) ->
     axes = figure.add_subplot()
     for name in (key for key in metrics[-1] if key not in ("step", "seconds")):
         points = [(line["step"], line[name]) for line in metrics if name in line]
-        axes.plot(*zip(*points, strict=True), label=name, marker="." if len(points) < 30 else "")
-    axes.set_xlabel("step")
+        label, marker = name.replace("_", " "), "." if len(points) < 30 else ""
+        axes.plot(*zip(*points, strict=True), label=label, marker=marker)
+    names = [name.replace("_", " ") for name in metrics[-1] if name not in ("step", "seconds")]
+    axes.set_xlabel("finished steps")
+    axes.set_ylabel(names[0] if len(names) == 1 else "value (no unit)")
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

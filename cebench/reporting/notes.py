@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from cebench.config import RecipeTier
+from cebench.metrics.image_intervals import outside_word
 from cebench.reporting.cells import Number, grouped
 from cebench.reporting.comparison import PublishedVerdict
 from cebench.reporting.published import Column, Layout
@@ -128,7 +129,8 @@ def _interval_notes(table: Table, column: Column) -> list[str]:
 
     def text(cell: dict[Any, Any]) -> str:
         low, high = (f"{factor * cell[f'interval_{end}']:.{decimals}f}" for end in ("low", "high"))
-        return f"{cell['row']} {low} to {high}"
+        word = outside_word(cell["mean"], cell["interval_low"], cell["interval_high"])
+        return f"{cell['row']} {low} to {high}{word}"
 
     return [
         f"{column.label}, {100 * level:g} % interval ({method}, mean over runs): "

@@ -1,7 +1,9 @@
 """The toy world on disk: drawn from a seed, in the trees of the real data sets."""
 
+import glob
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,7 +63,8 @@ def write_toy_world(
     if _is_complete(out, manifest):
         return
     total = sum(sum(splits.values()) for splits in counts.values())
-    partial = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    _remove_abandoned(out)
+    partial = out.with_name(f".{out.name}.partial-{platform.node()}-{os.getpid()}")
     try:
         partial.mkdir(parents=True)
         for done, _ in enumerate(_write_sets(partial, counts, seed), start=1):
@@ -73,6 +76,25 @@ def write_toy_world(
         raise CebenchError(f"{out}: cannot write the toy world: {error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _remove_abandoned(out: Path) -> None:
+    """Remove what processes of this machine left beside `out` that were killed."""
+    start = f".{out.name}.partial-{platform.node()}-"
+    for path in out.parent.glob(f"{glob.escape(start)}*"):
+        number = path.name.removeprefix(start)
+        if number.isdecimal() and not _is_alive(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # Somebody else's.
+    return True
 
 
 def set_sizes(images: int) -> Counts:

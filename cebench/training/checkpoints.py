@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cebench.errors import InputError
-from cebench.files import sha256_of, write_atomically
+from cebench.files import readable_by_name, sha256_of, write_atomically
 from cebench.weights.tensor_files import save_tensors
 
 logger = logging.getLogger("cebench")
@@ -78,7 +78,9 @@ def load_checkpoint(
                 f"{folder.parent}: the data changed since this run began; restore them, or use "
                 "--no-resume or another --out"
             )
-        _restore(load_file(path), modules, optimizers)
+        with readable_by_name(path) as name:
+            tensors = load_file(name)
+        _restore(tensors, modules, optimizers)
         return entry.step
     if entries:
         raise InputError(f"{folder}: every checkpoint is damaged; start over with --no-resume")

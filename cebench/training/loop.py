@@ -96,8 +96,11 @@ def train(
     state = (program.modules, program.optimizers, schedule.data_fingerprint)
     step = load_checkpoint(run.checkpoints, *state)
     run.truncate_metrics(step)
-    if step:
-        logger.info(f"{label}: continuing after step {step}")
+    if is_main_process():
+        logger.info(
+            f"{label}: {f'continuing after step {step:,}' if step else 'starting'}, "
+            f"{steps:,} steps in all"
+        )
     _set_training(program, True)
     unread = _Losses()
     began = time.monotonic() - seconds_so_far(run)
@@ -122,6 +125,9 @@ def train(
             if stopping:
                 _stop(run, step, steps, received)
     _set_training(program, False)
+    if is_main_process():
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in unread.newest.items())
+        logger.info(f"{label}: step {steps:,} of {steps:,} done, {losses}")
     return seconds_so_far(run)
 
 

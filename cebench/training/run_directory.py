@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from cebench.config import to_toml
 from cebench.distributed import barrier, is_main_process
 from cebench.errors import InputError
-from cebench.files import write_atomically
+from cebench.files import naming, remove_temporaries, write_atomically
 from cebench.reporting.metrics_log import FILE_NAME as METRICS
 from cebench.reporting.metrics_log import read_metrics
 from cebench.reporting.records import Record, load_record, write_record
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("cebench")
 
 Identity = Mapping[str, Mapping[str, Any]]
+
+PLACES = {"data", "exclude", "region_shapes", "weights"}
+"""Paths in run.toml. A run may go on with the same files elsewhere: their content has to agree."""
 
 
 class RunDirectory:
@@ -58,7 +61,7 @@ class RunDirectory:
 
     def _claim(self, resume: bool) -> None:
         path = self.path
-        self._check_owner()
+        check_owner(path, self._identity)
         self._made_folder = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / "run.lock")
@@ -68,12 +71,15 @@ class RunDirectory:
             raise InputError(
                 f"{path}: another process is writing this run; wait for it or choose another --out"
             ) from None
+        remove_temporaries(path)
         if not resume:
             self._clear()
         started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         begun = to_toml({"started": started})
-        write_atomically(path / "run.toml", f"{begun}\n{self._toml()}".encode())
-        self._log = logging.FileHandler(path / "log.txt", encoding="utf-8")
+        write_atomically(path / "run.toml", f"{begun}\n{_toml(self._identity)}".encode())
+        self._log = logging.FileHandler(
+            path / "log.txt", encoding="utf-8", errors="backslashreplace"
+        )
         self._log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         logger.addHandler(self._log)
 
@@ -124,7 +130,8 @@ class RunDirectory:
         """Append one line to metrics.jsonl: the number of finished steps and the values."""
         if not self._is_main_process:
             return
-        with (self.path / METRICS).open("a", encoding="utf-8") as file:
+        path = self.path / METRICS
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         if self._writer:
             for name, value in values.items():
@@ -172,37 +179,39 @@ class RunDirectory:
         text = mark.read_text(encoding="utf-8") if mark.exists() else ""
         return str(tomllib.loads(text).get("started", ""))
 
-    def _toml(self) -> str:
-        tables = (f"[{name}]\n{to_toml(table)}" for name, table in self._identity.items())
-        return "\n".join(tables)
-
-    def _check_owner(self) -> None:
-        path, mark = self.path, self.path / "run.toml"
-        if path.exists() and not path.is_dir():
-            raise InputError(f"{path}: is a file; --out must be a folder")
-        if not mark.exists():
-            if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):
-                raise InputError(
-                    f"{path}: holds files but no cebench run; choose an empty or new --out"
-                )
-            return
-        try:
-            theirs = tomllib.loads(mark.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            raise InputError(f"{mark}: unreadable; remove {path} or choose another --out") from None
-        theirs.pop("started", None)
-        difference = _first_difference(theirs, tomllib.loads(self._toml()))
-        if difference:
-            raise InputError(
-                f"{path}: belongs to another run ({difference}); choose another --out or remove it"
-            )
-
     def _clear(self) -> None:
         for entry in self.path.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
             elif entry.name != "run.lock":
                 entry.unlink()
+
+
+def check_owner(path: Path, identity: Identity) -> None:
+    """InputError if the run that `identity` describes may not write to `path`."""
+    mark = path / "run.toml"
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file; --out must be a folder")
+    if not mark.exists():
+        if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):
+            raise InputError(
+                f"{path}: holds files but no cebench run; choose an empty or new --out"
+            )
+        return
+    try:
+        theirs = tomllib.loads(mark.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise InputError(f"{mark}: unreadable; remove {path} or choose another --out") from None
+    theirs.pop("started", None)
+    difference = _first_difference(theirs, tomllib.loads(_toml(identity)))
+    if difference:
+        raise InputError(
+            f"{path}: belongs to another run ({difference}); choose another --out or remove it"
+        )
+
+
+def _toml(identity: Identity) -> str:
+    return "\n".join(f"[{name}]\n{to_toml(table)}" for name, table in identity.items())
 
 
 def _event_writers() -> "type[SummaryWriter]":
@@ -218,7 +227,7 @@ def _event_writers() -> "type[SummaryWriter]":
 def _first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     for table in sorted({*theirs, *ours}):
         there, here = theirs.get(table, {}), ours.get(table, {})
-        for key in sorted({*there, *here}):
+        for key in sorted({*there, *here} - PLACES):
             if there.get(key) != here.get(key):
                 return f"{table}.{key} is {there.get(key)!r} there, {here.get(key)!r} here"
     return ""

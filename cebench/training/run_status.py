@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from cebench.errors import InputError
+
 State = Literal["finished", "running", "failed", "stopped", "unreadable"]
 
 
@@ -60,6 +62,31 @@ def run_status(path: Path) -> RunStatus:
         state = "failed"
     step = steps or 0 if state == "finished" else _saved_step(path / "checkpoints" / "index.json")
     return RunStatus(path, state, program, run.get("seed"), step, steps, error)
+
+
+def state_of_out(path: Path) -> str:
+    """What --out is: `new`, or the state of its run, such as `stopped after step 20 of 40`."""
+    if not (path / "run.toml").is_file():
+        return "new"
+    run = run_status(path)
+    if run.state == "finished":
+        return "finished: nothing would be done"
+    return f"{run.state} after step {run.step:,} of {run.steps:,}" if run.steps else run.state
+
+
+def check_is_finished(path: Path) -> None:
+    """InputError if `path` is the directory of a run that is not finished, saying how far it is."""
+    if not (path / "run.toml").is_file():
+        return
+    run = run_status(path)
+    if run.state in ("finished", "unreadable"):
+        return
+    done = f" after step {run.step:,} of {run.steps:,}" if run.steps else ""
+    raise InputError(
+        f"{path}: this run ({run.program}) is {run.state}{done}; "
+        + ("wait for it" if run.state == "running" else "give its command again to finish it")
+        + ", or name a file that it has written"
+    )
 
 
 def _saved_step(index: Path) -> int:

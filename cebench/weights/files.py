@@ -20,7 +20,7 @@ from torch import Tensor
 from cebench import __version__
 from cebench.config import Tier, values_sha256
 from cebench.errors import InputError
-from cebench.files import sha256_of, write_atomically
+from cebench.files import readable, readable_by_name, sha256_of, write_atomically
 from cebench.models.backbones import CAFFENET, build_trunk
 from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.randomness import torch_seed
@@ -132,10 +132,13 @@ def load_weights(path: Path) -> Weights:
             "restore the file or pretrain again"
         )
     try:
-        tensors = load_file(path)
+        with readable_by_name(path) as name:
+            tensors = load_file(name)
     except SafetensorError as error:
         raise InputError(f"{path}: not a safetensors file: {error}") from None
-    return Weights(name=f"{path.parent.name}/{path.stem}", tensors=tensors, sidecar=sidecar)
+    return Weights(
+        name=readable(f"{path.parent.name}/{path.stem}"), tensors=tensors, sidecar=sidecar
+    )
 
 
 def read_sidecar(path: Path) -> Sidecar:

@@ -299,8 +299,10 @@ def test_the_neighbour_is_the_gallery_image_with_the_same_surroundings(
     found = report(photo, *options, "--out", tmp_path / "out")
     filled = Path(found["images"][0]["fillings"][method]["path"])
     np.testing.assert_array_equal(pixels(filled), noise(128, 128, seed=1))
-    whole = report(tmp_path / "gallery" / "1.png", *options, "--out", tmp_path / "whole")
-    assert whole["images"][0]["fillings"][method]["psnr_db"] is None
+    answer = tmp_path / "gallery" / "1.png"
+    text = refusal(answer, *options, "--out", tmp_path / "whole")
+    assert "so the answer would be pasted (1 of 1 images)" in text
+    assert not (tmp_path / "whole").exists()
 
 
 def test_a_method_that_cannot_fill_an_image_names_both(tmp_path: Path) -> None:

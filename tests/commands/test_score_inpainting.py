@@ -8,6 +8,11 @@ from scoring import mistake_of, scores_of
 from skimage.metrics import peak_signal_noise_ratio
 
 from cebench.commands.score import score
+from cebench.reporting.outcomes import rescored
+from cebench.reporting.records import load_record, read_records
+from cebench.reporting.results import find_outcome
+from cebench.reporting.tables import build_tables
+from cebench.transfer.run import Request, run_transfer
 
 
 def _write_pair(tmp_path: Path, size: int = 20) -> tuple[np.ndarray, np.ndarray]:
@@ -143,3 +148,80 @@ def test_hole_must_be_given_once_and_be_understood(
     result = runner.invoke(score, [*map(str, _inpainting(tmp_path)), *options])
     assert result.exit_code == 2
     assert "center:SIDE" in result.stderr
+
+
+def test_inpaintings_of_another_program_stand_in_table_1(runner: CliRunner, tmp_path: Path) -> None:
+    prediction, target = _write_pair(tmp_path, size=128)
+    given = [*_inpainting(tmp_path), "--hole", "center:56", "--size", 128]
+    found = scores_of(runner, *given, "--record", tmp_path / "runs" / "lama", "--row", "lama")
+    inside = np.s_[36:92, 36:92]
+    error = (prediction[inside].astype(np.float64) - target[inside]) / 255
+    assert found["hole"]["mean_l1"] == pytest.approx(np.abs(error).mean(), abs=1e-14)
+    (table,) = build_tables(read_records(tmp_path / "runs"))
+    cells = table.cells[(table.cells["column"] == "mean_l1") & table.cells["headline"]]
+    by_row = {row.split(" ")[0]: cell for row, cell in cells.set_index("row").iterrows()}
+    assert by_row["lama"]["mean"] == pytest.approx(np.abs(error).mean())
+    assert by_row["context-gan"]["published"] == 0.0937
+    # What is stored scores to the same numbers.
+    ((path, record),) = read_records(tmp_path / "runs")
+    values = rescored(find_outcome(path, record), record)
+    assert len(values) == len(record.measurements) == 10
+
+
+def test_a_record_takes_the_data_of_the_run_whose_targets_were_filled(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    _, target = _write_pair(tmp_path, size=128)
+    data = tmp_path / "data"
+    for folder, seed in (("train", 5), ("test", None)):
+        (data / folder).mkdir(parents=True)
+        rng = np.random.default_rng(seed)
+        image = target if seed is None else rng.integers(0, 256, target.shape, dtype=np.uint8)
+        Image.fromarray(image).save(data / folder / "a.png")
+    ours = run_transfer(
+        Request(
+            task="inpainting",
+            weights="random",
+            data=data,
+            out=tmp_path / "runs" / "t1",
+            recipe="smoke",
+            changes=('rows=["mean-of-context"]',),
+        )
+    )
+    given = ["inpainting", "--predictions", tmp_path / "found", "--targets"]
+    given += [tmp_path / "runs" / "t1" / "targets", "--hole", "center:56", "--size", 128]
+    scores_of(runner, *given, "--record", tmp_path / "runs" / "lama", "--row", "lama")
+    theirs = load_record(tmp_path / "runs" / "lama" / "record.json")
+    assert theirs.data == ours.data
+    (table,) = build_tables(read_records(tmp_path / "runs"))  # Else refused: other data.
+    assert {"mean-of-context", "lama (scored-files)"} <= set(table.cells["row"])
+
+
+def test_a_record_is_of_table_1_alone(runner: CliRunner, tmp_path: Path) -> None:
+    _write_pair(tmp_path, size=128)
+    taken = ["--record", tmp_path / "found", "--row", "lama"]
+    new = ["--record", tmp_path / "new"]
+    table_1 = ["--hole", "center:56", "--size", 128]
+    for given, message in (
+        ([*table_1, *new], "--record needs --row"),
+        ([*table_1, *new, "--row", "context-gan"], "a row of the paper"),
+        ([*table_1, *taken], "exists and is not empty"),
+        (["--hole", "center:50", "--size", 128, *new, "--row", "x"], "Table 1 is about"),
+    ):
+        assert message in mistake_of(runner, *_inpainting(tmp_path), *given)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_prediction_that_is_its_target_is_warned_about(runner: CliRunner, tmp_path: Path) -> None:
+    _, target = _write_pair(tmp_path)
+    Image.fromarray(target).save(tmp_path / "found" / "a.png")
+    given = map(str, [*_inpainting(tmp_path), "--hole", "center:8"])
+    assert "a.png is its target, pixel for pixel" in runner.invoke(score, [*given]).stderr
+
+
+def test_the_paper_stands_beside_what_table_1_scores(runner: CliRunner, tmp_path: Path) -> None:
+    _write_pair(tmp_path, size=128)
+    given = [str(a) for a in (*_inpainting(tmp_path), "--hole", "center:56", "--size", 128)]
+    lines = runner.invoke(score, given).stdout.splitlines()
+    (row,) = [line.split() for line in lines if line.strip().startswith("context-gan")]
+    assert row == ["context-gan", "9.37", "%", "1.96", "%", "18.58", "dB"]

@@ -11,6 +11,7 @@ from cebench.metrics.image_intervals import (
     average_precision_intervals,
     image_interval,
     image_intervals,
+    outside_word,
 )
 from cebench.metrics.image_weights import bootstrap_weights, equal_weights
 from cebench.metrics.weighted_average_precision import DEFINITIONS, WeightedAveragePrecision
@@ -121,3 +122,9 @@ def test_intervals_of_inpainting_cover_what_they_say() -> None:
     found = measure_coverage(scene, images=100, trials=300, draws=200, seed=0)
     assert (found.covered[2:] * 300 >= 268).all()
     assert (found.given == 1).all()
+
+
+def test_a_word_for_an_estimate_outside_its_interval() -> None:
+    assert outside_word(0.5, 0.4, 0.6) == outside_word(0.5, 0.5, 0.5) == ""
+    assert "too high" in outside_word(0.7, 0.4, 0.6)
+    assert "too low" in outside_word(0.3, 0.4, 0.6)

@@ -1,6 +1,9 @@
-import numpy as np
+from pathlib import Path
 
-from cebench.plots.sheets import best_median_worst
+import numpy as np
+from PIL import Image
+
+from cebench.plots.sheets import best_median_worst, enlarged, save_sheet
 
 
 def test_three_of_the_best_median_and_worst_come_once_each() -> None:
@@ -20,3 +23,22 @@ def test_few_values_are_chosen_once_and_undefined_ones_not_at_all() -> None:
         *[("best", 0), ("median", 1), ("worst", 2)],
     ]
     assert best_median_worst(np.array([np.nan]), 9) == []
+
+
+def test_columns_are_as_wide_as_their_titles(tmp_path: Path) -> None:
+    tiny = [np.zeros((8, 8, 3), np.uint8)]
+    save_sheet({"a title of many words": tiny, "another": tiny}, tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 120
+        grey = np.asarray(sheet.convert("L"))
+    # Between the two titles runs a white gutter.
+    ink = (grey[:20] < 128).any(axis=0)
+    gaps = np.diff(np.flatnonzero(ink))
+    assert gaps.max() >= 6
+
+
+def test_small_images_are_enlarged_by_whole_factors() -> None:
+    labels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    large = enlarged(labels, 7, Image.Resampling.NEAREST)
+    np.testing.assert_array_equal(large, labels.repeat(4, 0).repeat(4, 1))
+    assert enlarged(large, 7, Image.Resampling.NEAREST) is large

@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 from filelock import FileLock
 
 from cebench.commands.status import status
-from cebench.training.run_status import runs_below
+from cebench.errors import InputError
+from cebench.training.run_status import check_is_finished, runs_below
 
 
 def write_run(folder: Path, verb: str = "pretrain", steps: int | None = 100, log: str = "") -> Path:
@@ -78,3 +80,19 @@ def test_status_prints_a_line_for_each_run(runner: CliRunner, tmp_path: Path) ->
     found = json.loads(runner.invoke(status, [str(tmp_path), "--json"]).stdout)
     assert [run["state"] for run in found["runs"]][:2] == ["finished", "stopped"]
     assert "no such folder" in str(runner.invoke(status, [str(tmp_path / "x")]).exception)
+
+
+def test_weights_of_a_run_that_is_not_finished_are_refused_with_its_state(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    check_is_finished(run)  # No run: nothing to say.
+    (run / "run.toml").write_text(
+        '[run]\nverb = "pretrain"\nmethod = "context"\nseed = 0\n[recipe]\nsteps = 30\n'
+    )
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "index.json").write_text('[{"step": 8}]')
+    message = r"\(pretrain context\) is stopped after step 8 of 30; give its command again"
+    with pytest.raises(InputError, match=message):
+        check_is_finished(run)
+    (run / "record.json").write_text("{}")
+    check_is_finished(run)

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from cebench.commands.weights import weights as weights_command
 from cebench.errors import InputError
+from cebench.inpainting.networks import load_inpainter
 from cebench.models.caffenet import TRUNK_TENSORS, CaffeNetTrunk
 from cebench.weights.files import TRUNK_ARCHITECTURE, load_weights, random_weights, save_weights
 from cebench.weights.loading import load_module, load_trunk
@@ -60,6 +61,8 @@ def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
         load_trunk(CaffeNetTrunk(), replace(weights, tensors=wider))
     with pytest.raises(InputError, match="holds a caffenet-trunk, needed is a context-encoder"):
         load_module(CaffeNetTrunk(), weights, "context-encoder")
+    with pytest.raises(InputError, match="of method context, which has no decoder; name the run"):
+        load_inpainter(weights, torch.device("cpu"))
 
 
 def test_a_flipped_bit_a_missing_file_and_a_strange_sidecar_are_named(saved: Path) -> None:

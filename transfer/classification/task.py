@@ -23,7 +23,7 @@ from cebench.training.loop import Schedule, train
 from cebench.weights.files import Preprocessing, Weights
 from cebench.weights.loading import load_backbone, load_fc6_and_fc7
 
-from ..labelled_images import LabelledImages, find_images, read_sets
+from ..labelled_images import LabelledImages, data_fingerprint, find_images, read_sets
 from ..run_context import Outcome, RunContext
 from ..task import Task
 from .data import crops_at, image_sizes, sample_places
@@ -162,6 +162,7 @@ def measure(recipe: ClassificationRecipe, run_context: RunContext) -> Outcome:
 TASK = Task(
     recipe=ClassificationRecipe,
     find_images=find_images,
+    data_fingerprint=data_fingerprint,
     measure=measure,
     table="2",
     protocol="voc-classification",

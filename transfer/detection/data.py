@@ -64,9 +64,22 @@ def find_images(recipe: DetectionRecipe, data: Path) -> dict[str, list[Path]]:
     """Photographs that would be learned from and scored; a file of proposals must fit them."""
     voc = VocYear(data, recipe.year)
     train_ids, test_ids = _ids(recipe, voc)
+    for image_set, ids in ((recipe.train_set, train_ids), (recipe.test_set, test_ids)):
+        read_set(voc, image_set, ids)
     if recipe.proposals not in get_args(Mode):
         proposals_of_file(voc, [*train_ids, *test_ids], recipe.proposals)
     return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
+
+
+def data_fingerprint(recipe: DetectionRecipe, data: Path, proposals: str) -> str:
+    """That of `read_data`; `proposals` is the SHA-256 of those that Selective Search found."""
+    voc = VocYear(data, recipe.year)
+    ids = [image_id for part in _ids(recipe, voc) for image_id in part]
+    if recipe.proposals not in get_args(Mode):
+        found = proposals_of_file(voc, ids, recipe.proposals)
+        limit = recipe.max_proposals
+        proposals = (found.first(limit) if limit else found).sha256
+    return fingerprint(voc, ids, proposals)
 
 
 def read_data(recipe: DetectionRecipe, data: Path, folder: Path) -> DetectionData:
@@ -84,7 +97,7 @@ def read_data(recipe: DetectionRecipe, data: Path, folder: Path) -> DetectionDat
         search=_search(recipe),
         limit=recipe.max_proposals,
     )
-    return DetectionData(train, test, proposals, fingerprint(voc, ids, proposals))
+    return DetectionData(train, test, proposals, fingerprint(voc, ids, proposals.sha256))
 
 
 def _ids(recipe: DetectionRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
@@ -213,12 +226,12 @@ def _searched(voc: VocYear, ids: Sequence[str], folder: Path, search: SelectiveS
         return compute_proposals(photographs, path, search, report=report)
 
 
-def fingerprint(voc: VocYear, ids: Sequence[str], proposals: Proposals) -> str:
+def fingerprint(voc: VocYear, ids: Sequence[str], proposals_sha256: str) -> str:
     """Hash of the photographs, the annotations and the proposals of the images."""
     photographs = [voc.image_path(image_id) for image_id in ids]
     annotations = [voc.root / "Annotations" / f"{image_id}.xml" for image_id in ids]
     files = fingerprint_files([*photographs, *annotations], voc.root)
-    return hashlib.sha256(f"{files} {proposals.sha256}".encode()).hexdigest()
+    return hashlib.sha256(f"{files} {proposals_sha256}".encode()).hexdigest()
 
 
 def network_image(pixels: np.ndarray, short_side: int, max_side: int) -> tuple[Tensor, float]:

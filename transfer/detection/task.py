@@ -31,7 +31,15 @@ from cebench.weights.loading import has_fc6_and_fc7, load_fc6_and_fc7, load_trun
 
 from ..run_context import Outcome, RunContext
 from ..task import Task
-from .data import DetectionSet, find_images, flip_boxes, network_image, read_data, stack_images
+from .data import (
+    DetectionSet,
+    data_fingerprint,
+    find_images,
+    flip_boxes,
+    network_image,
+    read_data,
+    stack_images,
+)
 from .prediction import predict, store
 from .recipe import DetectionRecipe
 from .report import measurements, scored_from, write_report
@@ -242,6 +250,7 @@ def build(
 TASK = Task(
     recipe=DetectionRecipe,
     find_images=find_images,
+    data_fingerprint=data_fingerprint,
     measure=measure,
     table="2",
     protocol="voc-fast-rcnn-selective-search",

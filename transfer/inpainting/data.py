@@ -1,11 +1,13 @@
 """What inpainting is scored on: a folder to paste from and a folder to fill, as squares."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from cebench.data.fingerprint import fingerprint_files
 from cebench.data.images import image_files
 from cebench.data.overlap import same_photos
 from cebench.errors import InputError
@@ -31,11 +33,15 @@ class InpaintingImages:
 
 
 def find_images(recipe: InpaintingRecipe, data: Path) -> dict[str, list[Path]]:
-    """Images that would be searched and filled."""
-    return {
-        "gallery": images_in(data, recipe.gallery, "gallery"),
-        "test": images_in(data, recipe.test, "test"),
-    }
+    """Images that would be searched and filled; InputError for two test images of one stem."""
+    gallery, test = images_in(data, recipe.gallery, "gallery"), images_in(data, recipe.test, "test")
+    _unique_stems(test)
+    return {"gallery": gallery, "test": test}
+
+
+def data_fingerprint(recipe: InpaintingRecipe, data: Path, proposals: str) -> str:
+    """Hash of the images that would be searched and filled."""
+    return fingerprint_files([*itertools.chain(*find_images(recipe, data).values())], data)
 
 
 def read_images(gallery: Sequence[Path], test: Sequence[Path], mirrored: bool) -> InpaintingImages:

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from cebench import __version__
-from cebench.files import replace_atomically
+from cebench.files import readable_by_name, replace_atomically
 from cebench.inpainting.networks import Hole, Images
 from cebench.inpainting.retrieval import nearest_neighbours
 from cebench.progress import progress
@@ -102,7 +102,7 @@ def _cached(path: Path, compute: Callable[[], NDArray[Any]]) -> NDArray[Any]:
     """The features in `path`; computed and written if it is absent, damaged or another's."""
     if path.is_file():
         try:
-            with safe_open(path, framework="numpy") as file:
+            with readable_by_name(path) as name, safe_open(name, framework="numpy") as file:
                 features: NDArray[Any] = file.get_tensor("features")
                 if (file.metadata() or {}).get("sha256") == _sha256(features):
                     return features

@@ -70,16 +70,15 @@ def scored_from(
     sums: Mapping[str, Sequence[InpaintingSums]], images: InpaintingImages
 ) -> RunOutcome:
     """What the measurements are scored from: each row's sums of errors, by region."""
-    parts = (
-        OutcomePart(
-            scored=FillErrors.from_sums([getattr(one, region) for one in found]),
-            row=row,
-            prefix=prefix,
-        )
-        for row, found in sums.items()
-        for prefix, region in (("", "hole"), ("image_", "image"))
-    )
+    parts = (part for row, found in sums.items() for part in parts_of(row, found))
     return RunOutcome(tuple(images.stems), tuple(parts))
+
+
+def parts_of(row: str, sums: Sequence[InpaintingSums]) -> Iterator[OutcomePart]:
+    """What a row's measurements are scored from, inside the hole and over the image."""
+    for prefix, region in (("", "hole"), ("image_", "image")):
+        scored = FillErrors.from_sums([getattr(one, region) for one in sums])
+        yield OutcomePart(scored=scored, row=row, prefix=prefix)
 
 
 def write_table(

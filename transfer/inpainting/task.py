@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from cebench.data.fingerprint import fingerprint_files
@@ -11,10 +12,11 @@ from cebench.inpainting.networks import Images, load_context_features, model_fil
 from cebench.inpainting.photo_holes import central_hole
 from cebench.inpainting.squares import SIDE
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores, inpainting_sums
+from cebench.weights.files import Weights
 
 from ..run_context import Outcome, RunContext
 from ..task import Task
-from .data import InpaintingImages, find_images, read_images
+from .data import InpaintingImages, data_fingerprint, find_images, read_images
 from .features import nearest_images
 from .prediction import (
     describe_contexts,
@@ -88,12 +90,19 @@ def _check_errors(sums: Mapping[str, Sequence[InpaintingSums]], stems: Sequence[
                 )
 
 
+def check_weights(recipe: InpaintingRecipe, weights: Weights) -> None:
+    """InputError if the weights fill no holes."""
+    load_context_features(weights, torch.device("cpu"))
+
+
 TASK = Task(
     recipe=InpaintingRecipe,
     find_images=find_images,
+    data_fingerprint=data_fingerprint,
     measure=measure,
     table="1",
     protocol="central-hole-56-of-128",
     protocol_version=2,
+    check_weights=check_weights,
     weights_file=model_file,
 )

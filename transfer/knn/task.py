@@ -14,7 +14,7 @@ from cebench.metrics.classification import classification_summary
 from cebench.weights.loading import load_backbone
 
 from ..frozen_features import check_layers, read_images
-from ..labelled_images import find_images
+from ..labelled_images import data_fingerprint, find_images
 from ..linear_svm.report import scored_from
 from ..run_context import Outcome, RunContext
 from ..task import Task
@@ -60,6 +60,7 @@ def train(cosines: np.ndarray, labels: np.ndarray, recipe: KnnRecipe) -> dict[Ch
 TASK = Task(
     recipe=KnnRecipe,
     find_images=find_images,
+    data_fingerprint=data_fingerprint,
     measure=measure,
     table="knn",
     protocol="voc-knn",

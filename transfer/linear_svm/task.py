@@ -15,7 +15,7 @@ from cebench.weights.loading import load_backbone
 
 from ..frozen_features import check_layers, learnable, predictions_file, read_images
 from ..kernel_svm import TrainSpan
-from ..labelled_images import find_images
+from ..labelled_images import data_fingerprint, find_images
 from ..run_context import Outcome, RunContext
 from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
@@ -81,6 +81,7 @@ def train(
 TASK = Task(
     recipe=LinearSvmRecipe,
     find_images=find_images,
+    data_fingerprint=data_fingerprint,
     measure=measure,
     table="linear",
     protocol="voc-linear-svm",

@@ -16,7 +16,7 @@ from cebench.weights.loading import load_backbone
 
 from ..frozen_features import check_layers, read_images
 from ..kernel_svm import TrainSpan
-from ..labelled_images import find_images
+from ..labelled_images import data_fingerprint, find_images
 from ..run_context import Outcome, RunContext
 from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
@@ -124,6 +124,7 @@ def _warn_of_few_positives(recipe: LowShotSvmRecipe, labels: np.ndarray) -> None
 TASK = Task(
     recipe=LowShotSvmRecipe,
     find_images=find_images,
+    data_fingerprint=data_fingerprint,
     measure=measure,
     table="low-shot",
     protocol="voc-low-shot-svm",

@@ -89,6 +89,11 @@ def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]
     return {"train": train.photographs(), "test": test.photographs()}
 
 
+def data_fingerprint(recipe: SegmentationRecipe, data: Path, proposals: str) -> str:
+    """That of `read_data`, without decoding."""
+    return fingerprint(*_sets(recipe, data))
+
+
 def read_data(recipe: SegmentationRecipe, data: Path) -> SegmentationData:
     """Both sets, decoded; InputError where an image of the train set is too small for a crop."""
     sets = _sets(recipe, data)

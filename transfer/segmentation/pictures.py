@@ -14,12 +14,15 @@ from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.palette import voc_palette
 from cebench.files import replace_atomically
 from cebench.metrics.segmentation import segmentation_scores
-from cebench.plots.sheets import best_median_worst, save_sheet
+from cebench.plots.sheets import best_median_worst, enlarged, save_sheet
 
 from .data import SegmentationImages
 
 PICTURED_IMAGES = 9
+SHOWN_SIDE = 400
+"""Smaller images are enlarged to about this many pixels, so that their classes can be made out."""
 _LINE, _SWATCH = 18, 12
+_SMOOTH, _SHARP = Image.Resampling.BICUBIC, Image.Resampling.NEAREST
 
 
 def save_samples(per_image: np.ndarray, test: SegmentationImages, run: Path) -> None:
@@ -38,9 +41,12 @@ def save_samples(per_image: np.ndarray, test: SegmentationImages, run: Path) -> 
     (run / "samples").mkdir(exist_ok=True)
     save_sheet(
         {
-            "image": [read_image(photographs[i], upright=False) for _, i in chosen],
-            "truth": [palette[truth] for truth in truths],
-            "prediction": [palette[guess] for guess in guesses],
+            "image": [
+                enlarged(read_image(photographs[i], upright=False), SHOWN_SIDE, _SMOOTH)
+                for _, i in chosen
+            ],
+            "truth": [enlarged(palette[truth], SHOWN_SIDE, _SHARP) for truth in truths],
+            "prediction": [enlarged(palette[guess], SHOWN_SIDE, _SHARP) for guess in guesses],
             "share of truth, prediction": [
                 legend(*pair) for pair in zip(truths, guesses, strict=True)
             ],

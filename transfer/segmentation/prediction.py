@@ -13,6 +13,7 @@ from torch import Tensor
 from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.palette import voc_palette
 from cebench.devices import Precision, autocast
+from cebench.files import naming
 from cebench.models.caffenet import preprocess
 from cebench.progress import progress
 
@@ -70,4 +71,5 @@ def write_label_png(path: Path, labels: np.ndarray) -> None:
     """Write (H, W) uint8 labels as a PNG with VOC's palette, as the devkit stores them."""
     image = Image.fromarray(labels)
     image.putpalette(voc_palette().tobytes())
-    image.save(path, format="PNG")
+    with naming(path):
+        image.save(path, format="PNG")

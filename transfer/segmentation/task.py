@@ -34,6 +34,7 @@ from .data import (
     SegmentationData,
     SegmentationImages,
     as_batch,
+    data_fingerprint,
     find_images,
     margin_of,
     read_data,
@@ -197,6 +198,7 @@ def build(recipe: SegmentationRecipe, run_context: RunContext, data: Segmentatio
 TASK = Task(
     recipe=SegmentationRecipe,
     find_images=find_images,
+    data_fingerprint=data_fingerprint,
     measure=measure,
     table="2",
     protocol="voc-fcn",

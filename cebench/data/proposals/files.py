@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from cebench.errors import InputError
-from cebench.files import replace_atomically
+from cebench.files import readable_by_name, replace_atomically
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def load_proposals(path: Path, ids: Sequence[str] | None = None) -> Proposals:
     if not path.is_file():
         raise InputError(f"{path} does not exist; expected a file of proposals")
     try:
-        with safe_open(path, framework="numpy") as file:
+        with readable_by_name(path) as name, safe_open(name, framework="numpy") as file:
             metadata = file.metadata() or {}
             boxes, counts = file.get_tensor("boxes"), file.get_tensor("counts")
         ids_held = json.loads(metadata["ids"])

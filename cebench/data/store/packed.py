@@ -12,7 +12,7 @@ from cebench.data.overlap import SIGNATURE_VALUES, PhotoIdentities
 from cebench.data.store.manifest import IMAGES, PIXELS, SIGNATURES, Manifest, read_manifest
 from cebench.data.store.ragged import RaggedImages, ragged_layout
 from cebench.errors import InputError
-from cebench.files import sha256_of
+from cebench.files import readable_by_name, sha256_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def open_store(path: Path) -> PackedStore:
     rows = [row for row in map(json.loads, lines) if "problem" not in row]
     shapes = [(row["height"], row["width"]) for row in rows]
     size = manifest.files[PIXELS].bytes
-    pixels = torch.from_file(str(path / PIXELS), size=size, dtype=torch.uint8)
+    with readable_by_name(path / PIXELS) as name:
+        pixels = torch.from_file(name, size=size, dtype=torch.uint8)
     signatures = np.fromfile(path / SIGNATURES, dtype=np.float16)
     return PackedStore(
         manifest=manifest,

@@ -41,7 +41,7 @@ from cebench.data.store.manifest import (
     read_manifest,
 )
 from cebench.errors import CebenchError, InputError
-from cebench.files import sha256_of, write_atomically, write_csv
+from cebench.files import naming, readable, sha256_of, write_atomically, write_csv
 
 _PHOTOS_PER_COMMIT = 128
 _SIGNATURE_BYTES = 2 * SIGNATURE_VALUES
@@ -85,7 +85,7 @@ def prepare_store(
         InputError: a source or a photo is bad, or `out` holds something else.
         CebenchError: the disk is full or `out` cannot be written.
     """
-    paths = tuple(str(source.resolve()) for source in sources)
+    paths = tuple(readable(source.resolve()) for source in sources)
     origin = Origin(sources=paths, short_side=short_side, voc_image_set=voc_image_set)
     if (out / MANIFEST).is_file():
         manifest = read_manifest(out)
@@ -101,11 +101,17 @@ def prepare_store(
     return manifest
 
 
+def check_out(out: Path) -> None:
+    """InputError where `out` holds other files than a store, or one that was begun."""
+    taken = out.is_file() or (out.is_dir() and any(entry.name != _LOCK for entry in out.iterdir()))
+    if taken and not (out / IMAGES).exists():
+        raise InputError(f"{out}: holds files but no store; choose an empty or new --out")
+
+
 def _locked(out: Path, work: Callable[[], Manifest]) -> Manifest:
     try:
+        check_out(out)
         out.mkdir(parents=True, exist_ok=True)
-        if not (out / IMAGES).exists() and any(entry.name != _LOCK for entry in out.iterdir()):
-            raise InputError(f"{out}: holds files but no store; choose an empty or new --out")
         with FileLock(out / _LOCK, blocking=False):
             manifest = work()
             (out / _LOCK).unlink(missing_ok=True)
@@ -191,6 +197,7 @@ def _checked(decoded: Iterable[Packed], skip_bad: bool) -> Iterator[Packed]:
 
 def _append(out: Path, decoded: Iterable[Packed], done: int, total: int, report: Report) -> None:
     with (
+        naming(out),
         (out / PIXELS).open("ab") as pixels,
         (out / SIGNATURES).open("ab") as signatures,
         (out / IMAGES).open("ab") as images,

@@ -4,6 +4,7 @@ A decoded data set is read once (or lies in a packed store) and then cropped on 
 fits there, else on the processor, faster than a network can take the crops.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,9 +14,14 @@ import cv2
 import numpy as np
 import torch
 
+from cebench.data.images import resized_size
 from cebench.data.photos import Photo
 
+LARGEST_FACTOR = 8
+"""Images that would be enlarged more than this are warned about."""
 _SHARE_OF_FREE_MEMORY = 0.6
+
+logger = logging.getLogger("cebench")
 
 _Neighbours = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 """For each sample the pixel at or before it, the next one, the fraction between; each (B, size)."""
@@ -226,7 +232,9 @@ def load_ragged(
     if square:
         ragged = _allocate([(square, square)] * len(files))
     else:
-        sizes = [photo.dimensions(short_side) for photo in files]
+        stored = [photo.dimensions() for photo in files]
+        _warn_of_specks(files, stored, short_side)
+        sizes = [resized_size(size, short_side) for size in stored]
         ragged = _allocate([(height, width) for width, height in sizes])
 
     def decode(index: int) -> None:
@@ -243,6 +251,22 @@ def load_ragged(
     finally:
         pool.shutdown(cancel_futures=True)
     return ragged
+
+
+def _warn_of_specks(
+    files: Sequence[Photo], sizes: Sequence[tuple[int, int]], short_side: int | None
+) -> None:
+    """A line in the log where images would be enlarged to blurs."""
+    if short_side is None:
+        return
+    specks = [i for i, size in enumerate(sizes) if LARGEST_FACTOR * min(size) < short_side]
+    if specks:
+        width, height = sizes[specks[0]]
+        logger.warning(
+            f"{len(specks)} of {len(files)} images are enlarged more than {LARGEST_FACTOR} times, "
+            f"to a shorter side of {short_side}: {files[specks[0]].shown} has {width} x {height} "
+            "pixels; leave them out"
+        )
 
 
 def join_ragged(parts: Sequence[RaggedImages]) -> RaggedImages:

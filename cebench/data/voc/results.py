@@ -17,7 +17,7 @@ import numpy as np
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.errors import InputError
-from cebench.files import write_csv
+from cebench.files import naming, write_csv
 
 LARGEST_COORDINATE = 1e6
 """Pixels; a corner further out is a mistake of the writer, and squares of more would overflow."""
@@ -67,7 +67,8 @@ def write_detection_files(
             for image, numbers in zip(rows.images[mine], table[mine].tolist(), strict=True)
         )
         path = folder / f"{competition}_det_{image_set}_{name}.txt"
-        path.write_text("".join(lines), encoding="utf-8")
+        with naming(path):
+            path.write_text("".join(lines), encoding="utf-8")
 
 
 def read_detection_files(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cebench.metrics.average_precision import curve_steps
 from cebench.reporting.cell_texts import headline_numbers
 from cebench.reporting.cells import Number, grouped
 from cebench.reporting.metrics_log import read_metrics
@@ -107,13 +108,11 @@ def _class_charts(title: str, found: Mapping[str, Curves]) -> ChartGroup:
 
 def steps(precision: np.ndarray, recall: np.ndarray) -> Points:
     """The curve's corners at no more than MOST_POINTS values of recall."""
-    last = np.flatnonzero(np.diff(recall, append=np.inf))
-    last = last[recall[last] > 0]
-    if len(last) > MOST_POINTS // 2:
-        last = last[np.linspace(0, len(last) - 1, MOST_POINTS // 2).astype(int)]
-    # The greatest precision at a recall is that of the first detection which reaches it.
-    first = np.searchsorted(recall, recall[last])
-    return step_points(recall[last].tolist(), precision[first].tolist())
+    reached, best = curve_steps(precision, recall)
+    if len(reached) > MOST_POINTS // 2:
+        kept = np.linspace(0, len(reached) - 1, MOST_POINTS // 2).astype(int)
+        reached, best = reached[kept], best[kept]
+    return step_points(reached.tolist(), best.tolist())
 
 
 def _left_out(what: str, count: int) -> str:

@@ -24,7 +24,7 @@ CAPTIONS = {
     "retrieval.png": "Retrieval: the gallery images whose surroundings of the frame are most like "
     "a test image's, by each description",
     "detections.png": "Detections, from the best to the worst of the test images: the 5 boxes of "
-    "highest score (left) and the truth (right, * difficult)",
+    "highest score (left; green right, red wrong) and the truth (right, * difficult)",
     "segmentation.png": "Segmentations of the best, the middle and the worst test images: image, "
     "truth, prediction",
     "mistakes.png": "Mistakes: for each class the images without it that score highest",

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cebench.errors import InputError
+from cebench.files import readable_by_name
 
 _SCALAR: Any = np.float64(0).__reduce__()[0]
 _SAFE_CLASSES: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
@@ -54,7 +55,8 @@ def open_torch_file(file: Path) -> Any:
 def open_safetensors(file: Path) -> dict[str, Tensor]:
     """The tensors of a .safetensors file by name."""
     try:
-        return load_file(file)
+        with readable_by_name(file) as name:
+            return load_file(name)
     except SafetensorError as error:
         raise InputError(f"{file}: not a safetensors file: {error}") from None
 

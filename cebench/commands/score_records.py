@@ -1,0 +1,136 @@
+"""Records of inpaintings that another program made: they stand in Table 1 beside the paper's."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+TABLE_1_HOLE = 56
+"""Side of Table 1's central hole in images of 128 pixels."""
+
+if TYPE_CHECKING:
+    from cebench.metrics.inpainting import InpaintingSums
+    from cebench.reporting.records import DataSource, Record, ResolvedRecipe, WeightsOrigin
+
+
+def check_record(
+    folder: Path, row: str | None, hole: "Path | int", size: int | None, ssim_window: str
+) -> str:
+    """The row's name; InputError if the scores are not Table 1's or `folder` is taken."""
+    from cebench.errors import InputError
+    from cebench.inpainting.squares import SIDE
+    from cebench.reporting.published import load_published
+
+    if not row:
+        raise InputError("--record needs --row NAME: the line of Table 1, such as lama")
+    if ssim_window != "uniform":
+        raise InputError("--record: the table's SSIM is that of --ssim-window uniform")
+    if hole != TABLE_1_HOLE or size != SIDE:
+        raise InputError(
+            f"--record: Table 1 is about --hole center:{TABLE_1_HOLE} --size {SIDE}; leave it out "
+            "for other holes and sizes"
+        )
+    taken = {number.row for number in load_published().numbers if number.table == "1"}
+    if row in taken:
+        raise InputError(f"--row {row}: a row of the paper; name yours otherwise")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"--record {folder}: exists and is not empty; name a new folder")
+    return row
+
+
+def write_scores(
+    folder: Path,
+    row: str,
+    sums: "Mapping[str, InpaintingSums]",
+    files: "Mapping[str, Path]",
+    targets: Path,
+) -> Path:
+    """Write record.json, and outcome.safetensors, which it can be scored from again.
+
+    Args:
+        folder: is made if need be.
+        row: the line of the table.
+        sums: of each image, by stem.
+        files: the predictions by stem.
+        targets: folder of the true images; that of a finished `cebench transfer --task inpainting`
+            (RUN/targets) gives the record that run's data and recipe, so that both share a table.
+    """
+    from dataclasses import replace
+
+    import torch
+
+    from cebench.devices import provenance
+    from cebench.errors import InputError
+    from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
+    from cebench.reporting.outcomes import FILE_NAME, RunOutcome, with_intervals, write_outcome
+    from cebench.reporting.records import Measurement, Record, write_record
+    from cebench.transfer.inpainting.report import measurements, parts_of
+    from cebench.transfer.inpainting.task import TASK
+
+    scores = inpainting_scores(sum(sums.values(), InpaintingSums()))
+    outcome = RunOutcome(tuple(sums), tuple(parts_of(row, list(sums.values()))))
+    numbers = [
+        Measurement(**asdict(number)) for number in measurements(row, scores, len(sums), True)
+    ]
+    if not all(math.isfinite(number.value) for number in numbers):
+        raise InputError("--record: a prediction without any error has no finite PSNR; no record")
+    recipe, data = _recipe_and_data(targets)
+    record = Record(
+        table=TASK.table,
+        task="inpainting",
+        protocol=TASK.protocol,
+        protocol_version=TASK.protocol_version,
+        tier="custom",
+        seed=0,
+        recipe=recipe,
+        data=data,
+        weights=_origin(row, files.values()),
+        started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        seconds=0.0,
+        measurements=with_intervals(numbers, outcome, row),
+        **provenance(torch.device("cpu")),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    digest = write_outcome(folder / FILE_NAME, outcome)
+    return write_record(folder / "record.json", replace(record, outcome_sha256=digest))
+
+
+def _recipe_and_data(targets: Path) -> "tuple[ResolvedRecipe, DataSource]":
+    """Those of the run that stored `targets`, or of the targets alone."""
+    from cebench.config import load_recipe
+    from cebench.data.fingerprint import fingerprint_files
+    from cebench.data.images import image_files
+    from cebench.files import readable
+    from cebench.reporting.records import DataSource, ResolvedRecipe, load_record
+    from cebench.transfer.inpainting.recipe import InpaintingRecipe
+
+    beside = targets.resolve().parent / "record.json"
+    if targets.resolve().name == "targets" and beside.is_file():
+        run: Record = load_record(beside)
+        if run.task == "inpainting":
+            return run.recipe, run.data
+    recipe, _ = load_recipe(InpaintingRecipe, "cebench.transfer", "inpainting", "short")
+    name = readable("/".join(targets.resolve().parts[-2:]))
+    found = DataSource(name=name, fingerprint=fingerprint_files(image_files(targets), targets))
+    return ResolvedRecipe.of("scored-files", recipe), found
+
+
+def _origin(row: str, files: "Iterable[Path]") -> "WeightsOrigin":
+    """Nothing is known of the program but what it made."""
+    from cebench.data.fingerprint import fingerprint_files
+    from cebench.reporting.records import DataSource, ResolvedRecipe, WeightsOrigin
+
+    return WeightsOrigin(
+        name=row,
+        sha256=fingerprint_files(list(files)),
+        architecture="scored-files",
+        method=row,
+        recipe=ResolvedRecipe(name="unknown", values=None, sha256=None),
+        tier="imported",
+        seed=None,
+        steps=None,
+        data=DataSource(name="unknown", fingerprint=None),
+        seconds=None,
+    )

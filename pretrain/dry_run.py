@@ -1,0 +1,73 @@
+"""What `cebench pretrain --dry-run` says: every check of the start, nothing written."""
+
+from typing import Any
+
+from cebench.devices import choose_device
+from cebench.files import readable
+from cebench.progress import spoken_bytes
+from cebench.training.estimates import estimate, spoken_estimate
+from cebench.training.run_directory import check_owner
+from cebench.training.run_status import state_of_out
+
+from .run import METHODS, Request, identity_of
+from .work import work_of
+
+
+def plan(request: Request) -> dict[str, Any]:
+    """The resolved recipe, the data found, device, estimates and outputs.
+
+    InputError where the run itself would end with one before its first step.
+    """
+    recipe, name = request.resolve()
+    device = choose_device(request.device)
+    inputs = METHODS[request.method].inputs(recipe, request)
+    check_owner(request.out, identity_of(request, recipe, name, device))
+    values = recipe.model_dump(mode="json")
+    seen = values.get("steps", 0) * values.get("batch_size", 0)
+    return {
+        "method": request.method,
+        "recipe": name,
+        **values,
+        "seed": request.seed,
+        f"{inputs.unit}_found": inputs.count,
+        f"{inputs.unit}_excluded": inputs.excluded,
+        "bytes_found": inputs.bytes,
+        "images_seen": seen,
+        **estimate(work_of(request.method, recipe, inputs), device),
+        "out": readable(request.out),
+        "out_state": state_of_out(request.out),
+        "outputs": _outputs(request.method, bool(seen)),
+    }
+
+
+def _outputs(method: str, trains: bool) -> list[str]:
+    files = ["weights.safetensors", "weights.json", "record.json", "run.toml", "log.txt"]
+    if trains and method != "kmeans-init":
+        files += ["model.safetensors", "metrics.jsonl", "curves.png"]
+    return files
+
+
+def in_words(request: Request, found: dict[str, Any]) -> str:
+    """The plan: first what a person asks, then every option of the recipe."""
+    unit = next(key for key in found if key.endswith("_found")).removesuffix("_found")
+    data = f"{found[f'{unit}_found']:,} {unit}, {spoken_bytes(found['bytes_found'])}"
+    if found[f"{unit}_excluded"]:
+        data += f", {found[f'{unit}_excluded']:,} more left out by --exclude"
+    if found["images_seen"] and found[f"{unit}_found"]:
+        times = found["images_seen"] / found[f"{unit}_found"]
+        data += (
+            f"; {found['steps']:,} steps of {found['batch_size']:,} see each about {times:,.1f} "
+            "times"
+        )
+    recipe = request.resolve()[0].model_dump(mode="json")
+    return "\n".join(
+        [
+            f"would pretrain: {found['recipe']} (tier {found['tier']}), seed {found['seed']}",
+            f"device:         {found['device']}",
+            f"data:           {data}",
+            f"takes:          {spoken_estimate(found)}",
+            f"writes:         {found['out']} ({found['out_state']}): {', '.join(found['outputs'])}",
+            "recipe:",
+            *(f"  {key} = {value}" for key, value in recipe.items()),
+        ]
+    )

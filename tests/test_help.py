@@ -1,0 +1,63 @@
+"""--help of every verb: two examples that parse, and a text for every option."""
+
+import shlex
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from cebench.cli import COMMANDS, cli
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command by its full name, groups among them."""
+    pending = [(name, cli.get_command(click.Context(cli), name)) for name in COMMANDS]
+    while pending:
+        name, command = pending.pop()
+        assert command is not None
+        yield name, command
+        if isinstance(command, click.Group):
+            pending += [(f"{name} {sub}", one) for sub, one in command.commands.items()]
+
+
+ALL = dict(commands())
+
+
+def examples_of(command: click.Command) -> list[str]:
+    lines = (command.epilog or "").splitlines()
+    return [line.strip() for line in lines if line.startswith("  cebench ")]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_two_examples_that_this_version_understands(name: str) -> None:
+    examples = examples_of(ALL[name])
+    assert len(examples) >= 2
+    for example in examples:
+        arguments = shlex.split(example.partition(" | ")[0])[1:]
+        path = [arguments.pop(0)]
+        command = ALL[path[0]]
+        while isinstance(command, click.Group) and arguments and arguments[0] in command.commands:
+            path.append(arguments.pop(0))
+            command = command.commands[path[-1]]
+        assert " ".join(path).startswith(name)
+        options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+        assert {a for a in arguments if a.startswith("--")} <= options, example
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_option_has_a_text(name: str) -> None:
+    silent = [
+        option.opts[0]
+        for option in ALL[name].params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert silent == []
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_help_shows_every_example_whole(name: str) -> None:
+    command = ALL[name]
+    shown = command.get_help(click.Context(command, info_name=name))
+    for example in examples_of(command):
+        assert example in shown
+    assert "\\b" not in shown

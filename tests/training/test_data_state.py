@@ -1,0 +1,96 @@
+"""A finished run knows its data: by their content, wherever they lie."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cebench.errors import InputError
+from cebench.pretrain.run import Request, run_pretraining
+from cebench.reporting.records import load_record
+from cebench.training.data_state import stamp
+from cebench.transfer.run import Request as TransferRequest
+from cebench.transfer.run import run_transfer
+
+ROWS = 'rows=["mean-of-context"]'
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for folder in ("train", "test"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for number in range(3):
+            pixels = generator.integers(0, 256, (128, 128, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / folder / f"{folder}{number}.png")
+    return tmp_path / "data"
+
+
+def request(data: Path, out: Path, *, resume: bool = True) -> TransferRequest:
+    return TransferRequest(
+        task="inpainting",
+        weights="random",
+        data=data,
+        out=out,
+        recipe="smoke",
+        changes=(ROWS,),
+        resume=resume,
+    )
+
+
+def test_a_finished_run_whose_data_changed_says_so(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    first = run_transfer(request(data, run))
+    assert run_transfer(request(data, run)) == first
+    photograph = data / "test" / "test0.png"
+    os.utime(photograph)  # Touched, not changed.
+    assert run_transfer(request(data, run)) == first
+    Image.fromarray(np.zeros((128, 128, 3), np.uint8) + 7).save(photograph)
+    with pytest.raises(InputError, match=r"finished on other data than .*--no-resume"):
+        run_transfer(request(data, run))
+    pixels = np.random.default_rng(9).integers(0, 256, (128, 128, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(photograph)
+    again = run_transfer(request(data, run, resume=False))
+    assert again.data.fingerprint != first.data.fingerprint
+
+
+def test_the_same_images_elsewhere_are_the_same_run(data: Path, tmp_path: Path) -> None:
+    first = run_transfer(request(data, tmp_path / "run"))
+    shutil.copytree(data, tmp_path / "scratch" / "copy", copy_function=shutil.copyfile)
+    shutil.rmtree(data)
+    assert run_transfer(request(tmp_path / "scratch" / "copy", tmp_path / "run")) == first
+    # Without any data the numbers still stand.
+    assert run_transfer(request(data, tmp_path / "run")) == first
+
+
+def test_a_pretraining_knows_its_images(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    changes = ("steps=1", "batch_size=2", "short_side=227", "balance=false", 'filters="pca"')
+    given = {"method": "kmeans-init", "recipe": "short", "out": tmp_path / "run"}
+    run = Request(data=(folder,), changes=changes, **given)
+    path = run_pretraining(run)
+    stored = load_record(tmp_path / "run" / "record.json").data.fingerprint
+    folder.rename(tmp_path / "moved")
+    moved = Request(data=(tmp_path / "moved",), changes=changes, **given)
+    assert run_pretraining(moved) == path
+    assert load_record(tmp_path / "run" / "record.json").data.fingerprint == stored
+    (tmp_path / "moved" / "0.png").unlink()
+    with pytest.raises(InputError, match="finished on other data"):
+        run_pretraining(moved)
+
+
+def test_a_stamp_is_of_names_sizes_and_times(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "x").write_text("1")
+    first = stamp([tmp_path / "a"])
+    shutil.copytree(tmp_path / "a", tmp_path / "c")  # copy2 keeps the times.
+    assert stamp([tmp_path / "c"]) == first
+    (tmp_path / "c" / "b" / "x").write_text("12")
+    assert stamp([tmp_path / "c"]) != first

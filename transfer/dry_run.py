@@ -1,0 +1,70 @@
+"""What `cebench transfer --dry-run` says: every check of the start, nothing written."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from cebench.devices import choose_device
+from cebench.errors import InputError
+from cebench.files import readable
+from cebench.progress import spoken_bytes
+from cebench.training.estimates import estimate, spoken_estimate
+from cebench.training.run_directory import check_owner
+from cebench.training.run_status import state_of_out
+
+from .run import TASKS, Request, identity_of
+from .work import work_of
+
+
+def plan(request: Request) -> dict[str, Any]:
+    """The resolved recipe, weights, images found, device, estimates and outputs.
+
+    InputError where the run itself would end with one before its first step.
+    """
+    task, (recipe, name) = TASKS[request.task], request.resolve()
+    device = choose_device(request.device)
+    if request.engine != "native" and find_spec(request.engine) is None:
+        raise InputError(f"--engine {request.engine}: the package is not installed")
+    weights = request.load_weights()
+    task.check_weights(recipe, weights)
+    parts = task.find_images(recipe, request.data)
+    check_owner(request.out, identity_of(request, recipe, name, weights, device))
+    counts = {part: len(paths) for part, paths in parts.items()}
+    sizes = {part: sum(p.stat().st_size for p in paths) for part, paths in parts.items()}
+    return {
+        "task": request.task,
+        "protocol": task.protocol_name(recipe, request.engine),
+        "weights": f"{request.weights} ({weights.sidecar.method}, {weights.sidecar.recipe})",
+        "recipe": name,
+        **recipe.model_dump(mode="json"),
+        "seed": request.seed,
+        **{f"{part}_images_found": count for part, count in counts.items()},
+        **{f"{part}_bytes_found": size for part, size in sizes.items()},
+        **estimate(work_of(request.task, recipe, counts), device),
+        "out": readable(request.out),
+        "out_state": state_of_out(request.out),
+        "outputs": ["record.json", "outcome.safetensors", "predictions/", "run.toml", "log.txt"],
+    }
+
+
+def in_words(request: Request, found: dict[str, Any]) -> str:
+    """The plan: first what a person asks, then every option of the recipe."""
+    parts = [key.removesuffix("_images_found") for key in found if key.endswith("_images_found")]
+    data = ", ".join(
+        f"{found[f'{part}_images_found']:,} {part} images "
+        f"({spoken_bytes(found[f'{part}_bytes_found'])})"
+        for part in parts
+    )
+    recipe = request.resolve()[0].model_dump(mode="json")
+    return "\n".join(
+        [
+            f"would measure: {found['recipe']} (tier {found['tier']}), seed {found['seed']}, "
+            f"protocol {found['protocol']}",
+            f"weights:       {found['weights']}",
+            f"device:        {found['device']}",
+            f"data:          {data}",
+            f"takes:         {spoken_estimate(found)}",
+            f"writes:        {found['out']} ({found['out_state']}): {', '.join(found['outputs'])}",
+            "recipe:",
+            *(f"  {key} = {value}" for key, value in recipe.items()),
+        ]
+    )
