@@ -154,19 +154,19 @@ def identity_of(
         "data": [readable(path.resolve()) for path in request.data],
         "exclude": [readable(path.resolve()) for path in request.exclude],
         "region_shapes": readable(request.region_shapes.resolve()) if request.region_shapes else "",
-        "region_shapes_sha256": _shapes_sha256(recipe, request),
         "seed": request.seed,
         "device": device.type,
     }
+    shapes = _shapes_sha256(recipe, request)
+    run_table |= {"region_shapes_sha256": shapes} if shapes else {}
     return {"run": run_table, "recipe": recipe.model_dump(mode="json")}
 
 
 def _shapes_sha256(recipe: Recipe, request: Request) -> str:
     """Hash of the label images whose objects shape the holes, which no fingerprint knows; or ""."""
-    image_set = getattr(recipe, "region_image_set", None)
-    if request.region_shapes is None or image_set is None:
+    if getattr(recipe, "mask", "") != "random-region":
         return ""
-    voc, files = find_shapes(image_set, request)
+    voc, files = find_shapes(recipe.region_image_set, request)  # type: ignore[attr-defined]
     return fingerprint_files(files, voc.root)
 
 

@@ -12,7 +12,6 @@ from cebench.training.run_directory import check_owner
 from cebench.training.run_status import state_of_out
 
 from .run import TASKS, Request, identity_of
-from .work import work_of
 
 
 def plan(request: Request) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def plan(request: Request) -> dict[str, Any]:
         "seed": request.seed,
         **{f"{part}_images_found": count for part, count in counts.items()},
         **{f"{part}_bytes_found": size for part, size in sizes.items()},
-        **estimate(work_of(request.task, recipe, counts), device),
+        **estimate(task.work(recipe, counts), device),
         "out": readable(request.out),
         "out_state": state_of_out(request.out),
         "outputs": ["record.json", "outcome.safetensors", "predictions/", "run.toml", "log.txt"],

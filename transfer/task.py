@@ -1,6 +1,6 @@
 """What every transfer task says of itself; `run.TASKS` is the table of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from torch import nn
 
 from cebench.config import Recipe
 from cebench.models.backbones import is_foreign
+from cebench.training.estimates import Work
 from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone, load_fc6_and_fc7
 
@@ -42,6 +43,8 @@ class Task:
     """(recipe, --data, SHA-256 of the proposals) to what a run's record would call its data."""
     measure: Callable[[Any, RunContext], Outcome]
     """Data, training, prediction, scores and report of one run."""
+    work: Callable[[Any, Mapping[str, int]], Work]
+    """(recipe, images of each part) to what a run computes, for its dry run."""
     table: str
     protocol: str
     protocol_version: int

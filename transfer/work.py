@@ -5,7 +5,7 @@ more through fc6 to fc8; a training step takes three times as much. VOC's photog
 375 pixels.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from cebench.training.estimates import Work
@@ -18,16 +18,12 @@ FIT_SECONDS = 20.0
 """Of one linear SVM on 5,011 images of 9,000 numbers, on one thread."""
 
 
-def work_of(task: str, recipe: Any, counts: Mapping[str, int]) -> Work:
-    """The work of `task` on so many images of each part."""
-    return _WORK[task](recipe, counts)
-
-
 def _convolutions(pixels: float) -> float:
     return 1.33 * pixels / 227**2
 
 
-def _classification(recipe: Any, counts: Mapping[str, int]) -> Work:
+def classification_work(recipe: Any, counts: Mapping[str, int]) -> Work:
+    """Training on crops, and the random crops of every test image."""
     one, images = _convolutions(227**2) + 0.117, counts["train"] + counts["test"]
     forward = counts["test"] * recipe.test_crops
     return Work(
@@ -38,7 +34,9 @@ def _classification(recipe: Any, counts: Mapping[str, int]) -> Work:
     )
 
 
-def _detection(recipe: Any, counts: Mapping[str, int]) -> Work:
+def detection_work(recipe: Any, counts: Mapping[str, int]) -> Work:
+    """Selective Search where no file is named, training, and the test images with all proposals."""
+
     def area(scales: tuple[int, ...], most: int) -> float:
         return sum(side * min(most, side * 4 / 3) for side in scales)
 
@@ -57,7 +55,8 @@ def _detection(recipe: Any, counts: Mapping[str, int]) -> Work:
     )
 
 
-def _segmentation(recipe: Any, counts: Mapping[str, int]) -> Work:
+def segmentation_work(recipe: Any, counts: Mapping[str, int]) -> Work:
+    """Training on whole images or crops, and one pass over every test image."""
     side = recipe.short_side or 375
     learned = recipe.crop**2 or side * side * 4 / 3
     # 100 pixels of padding on each side; fc6 and fc7 at every 32nd place.
@@ -72,7 +71,8 @@ def _segmentation(recipe: Any, counts: Mapping[str, int]) -> Work:
     )
 
 
-def _frozen(recipe: Any, counts: Mapping[str, int]) -> Work:
+def frozen_features_work(recipe: Any, counts: Mapping[str, int]) -> Work:
+    """One pass over every image, and the fits of linear SVMs."""
     images = counts["train"] + counts["test"]
     fits = len(getattr(recipe, "layers", ("one",))) * 20 * FIT_SECONDS * images / 5011
     return Work(
@@ -83,7 +83,8 @@ def _frozen(recipe: Any, counts: Mapping[str, int]) -> Work:
     )
 
 
-def _inpainting(recipe: Any, counts: Mapping[str, int]) -> Work:
+def inpainting_work(recipe: Any, counts: Mapping[str, int]) -> Work:
+    """One pass over every image; its neighbours are looked for in all of the gallery."""
     images = counts["gallery"] + counts["test"]
     return Work(
         gflop=images * 2.0,
@@ -91,14 +92,3 @@ def _inpainting(recipe: Any, counts: Mapping[str, int]) -> Work:
         more_seconds=counts["test"] * counts["gallery"] * 2e-4,
         images_bytes=3 * images * 128**2,
     )
-
-
-_WORK: dict[str, Callable[[Any, Mapping[str, int]], Work]] = {
-    "classification": _classification,
-    "detection": _detection,
-    "segmentation": _segmentation,
-    "linear-svm": _frozen,
-    "low-shot-svm": _frozen,
-    "knn": _frozen,
-    "inpainting": _inpainting,
-}

@@ -117,7 +117,8 @@ def test_a_network_that_learns_nothing_is_warned_about_once(
     bad = ("input_divisor=1", "batch_norm=none", "residual=none", "learning_rate=0.1", "steps=10")
     with caplog.at_level("WARNING", logger="cebench"):
         run_pretraining(request(photos, tmp_path / "run", "context", *bad, "warmup_steps=0"))
-    (warning,) = [record.message for record in caplog.records]
+    few, warning = [record.message for record in caplog.records]
+    assert "learns these by heart" in few
     assert "times that of the mean colour of the visible pixels" in warning
     assert "\n" not in warning
 

@@ -4,7 +4,7 @@ import pytest
 from samples import DETECTION
 
 from cebench.errors import InputError
-from cebench.training.run_directory import RunDirectory
+from cebench.training.run_directory import RunDirectory, check_owner
 
 IDENTITY = {"run": {"verb": "pretrain", "seed": 0}, "recipe": {"steps": 10, "loss": "l2"}}
 OTHER = {"run": {"verb": "pretrain", "seed": 0}, "recipe": {"steps": 20, "loss": "l2"}}
@@ -97,3 +97,26 @@ def test_stored_predictions_belong_to_the_data_that_the_run_began_with(tmp_path:
             run.check_data_fingerprint("abd")
     with RunDirectory(tmp_path / "a", IDENTITY, resume=False) as run:
         run.check_data_fingerprint("abd")
+
+
+def test_a_run_goes_on_with_its_data_elsewhere_but_not_with_another_seed(tmp_path: Path) -> None:
+    def identity(place: str, seed: int = 0) -> dict[str, dict[str, object]]:
+        run = {"verb": "transfer", "data": place, "weights": f"{place}/w", "seed": seed}
+        return {"run": run, "recipe": {"steps": 10}}
+
+    with RunDirectory(tmp_path / "a", identity("/home/data")) as run:
+        run.log_metrics(5, {"loss": 1.0})
+    with RunDirectory(tmp_path / "a", identity("/scratch/data")) as run:
+        assert run.metrics() == [{"step": 5, "loss": 1.0}]
+    with pytest.raises(InputError, match="seed is 0 there, 1 here"):
+        RunDirectory(tmp_path / "a", identity("/home/data", seed=1))
+    with pytest.raises(InputError, match="seed is 0 there, 1 here"):
+        check_owner(tmp_path / "a", identity("/home/data", seed=1))
+
+
+def test_a_killed_writers_file_is_gone_when_the_run_goes_on(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.log_metrics(5, {"loss": 1.0})
+    (tmp_path / "a" / ".weights.safetensors.4711.tmp").write_text("half")
+    with RunDirectory(tmp_path / "a", IDENTITY):
+        assert not list((tmp_path / "a").glob(".*.tmp"))

@@ -26,6 +26,7 @@ from cebench.weights.loading import load_backbone, load_fc6_and_fc7
 from ..labelled_images import LabelledImages, data_fingerprint, find_images, read_sets
 from ..run_context import Outcome, RunContext
 from ..task import Task
+from ..work import classification_work
 from .data import crops_at, image_sizes, sample_places
 from .prediction import predict
 from .recipe import ClassificationRecipe
@@ -164,6 +165,7 @@ TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,
+    work=classification_work,
     table="2",
     protocol="voc-classification",
     protocol_version=2,

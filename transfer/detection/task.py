@@ -31,6 +31,7 @@ from cebench.weights.loading import has_fc6_and_fc7, load_fc6_and_fc7, load_trun
 
 from ..run_context import Outcome, RunContext
 from ..task import Task
+from ..work import detection_work
 from .data import (
     DetectionSet,
     data_fingerprint,
@@ -252,6 +253,7 @@ TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,
+    work=detection_work,
     table="2",
     protocol="voc-fast-rcnn-selective-search",
     protocol_version=1,

@@ -16,6 +16,7 @@ from cebench.weights.files import Weights
 
 from ..run_context import Outcome, RunContext
 from ..task import Task
+from ..work import inpainting_work
 from .data import InpaintingImages, data_fingerprint, find_images, read_images
 from .features import nearest_images
 from .prediction import (
@@ -100,6 +101,7 @@ TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,
+    work=inpainting_work,
     table="1",
     protocol="central-hole-56-of-128",
     protocol_version=2,

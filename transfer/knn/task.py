@@ -18,6 +18,7 @@ from ..labelled_images import data_fingerprint, find_images
 from ..linear_svm.report import scored_from
 from ..run_context import Outcome, RunContext
 from ..task import Task
+from ..work import frozen_features_work
 from .data import cosines_of_layer
 from .prediction import predict, store
 from .recipe import KnnRecipe
@@ -62,6 +63,7 @@ TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,
+    work=frozen_features_work,
     table="knn",
     protocol="voc-knn",
     protocol_version=1,

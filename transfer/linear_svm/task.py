@@ -19,6 +19,7 @@ from ..labelled_images import data_fingerprint, find_images
 from ..run_context import Outcome, RunContext
 from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
+from ..work import frozen_features_work
 from .data import layers_of_sets
 from .prediction import predict, store, stored
 from .recipe import LinearSvmRecipe
@@ -83,6 +84,7 @@ TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,
+    work=frozen_features_work,
     table="linear",
     protocol="voc-linear-svm",
     protocol_version=3,

@@ -20,6 +20,7 @@ from ..labelled_images import data_fingerprint, find_images
 from ..run_context import Outcome, RunContext
 from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
+from ..work import frozen_features_work
 from .data import Drawn, products_of_layer, sample_draws
 from .prediction import DrawnSvms, finished, predict, store, stored
 from .recipe import LowShotSvmRecipe
@@ -126,6 +127,7 @@ TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,
+    work=frozen_features_work,
     table="low-shot",
     protocol="voc-low-shot-svm",
     protocol_version=3,

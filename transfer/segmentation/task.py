@@ -29,6 +29,7 @@ from cebench.weights.loading import has_fc6_and_fc7, load_fc6_and_fc7, load_trun
 
 from ..run_context import Measurement, Outcome, RunContext
 from ..task import Task
+from ..work import segmentation_work
 from .data import (
     NUM_CLASSES,
     SegmentationData,
@@ -200,6 +201,7 @@ TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,
+    work=segmentation_work,
     table="2",
     protocol="voc-fcn",
     protocol_version=1,
