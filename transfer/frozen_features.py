@@ -16,7 +16,7 @@ from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import Precision, autocast
 from cebench.errors import InputError
-from cebench.models.backbones import Backbone
+from cebench.models.backbone import Backbone
 from cebench.models.layer_averages import Averaging
 from cebench.progress import progress
 from cebench.training.options import PrecisionOptions

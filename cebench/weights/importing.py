@@ -14,13 +14,8 @@ from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.files import sha256_of
-from cebench.models.backbones import (
-    CAFFENET,
-    CAFFENET_WITHOUT_GROUPS,
-    Backbone,
-    build_backbone,
-    is_foreign,
-)
+from cebench.models.backbone import Backbone
+from cebench.models.backbones import CAFFENET, CAFFENET_WITHOUT_GROUPS, build_backbone, is_foreign
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.weights.descriptions import PRESETS, Description, Preset, read_description
 from cebench.weights.files import (

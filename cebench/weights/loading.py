@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbones import Backbone, build_backbone, is_foreign
+from cebench.models.backbone import Backbone
+from cebench.models.backbones import build_backbone, is_foreign
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.randomness import torch_seed
 from cebench.weights.files import FC_TENSORS, Preprocessing, Weights

@@ -15,7 +15,7 @@ from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import autocast
 from cebench.errors import InputError
 from cebench.metrics.classification import classification_summary
-from cebench.models.backbones import Backbone
+from cebench.models.backbone import Backbone
 from cebench.models.classifier import Classifier, sigmoid_cross_entropy_sum
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
