@@ -18,6 +18,10 @@ Pooling = Literal["network", "token", "mean", "both"]
 the `mean` of the patches' tokens; or `both`, one behind the other."""
 
 
+LARGEST_STRIDE = 32
+"""Images padded to a multiple of it have maps of whole strides, and fit the windows of a Swin."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
     """What a network's authors fed it: pixels of [0, 1] minus `mean`, divided by `std` (RGB)."""
@@ -88,9 +92,33 @@ class Backbone:
             "of torchvision with stages (AlexNet, VGG, ResNet, ConvNeXt, Swin), or one of timm"
         )
 
+    def map_channels(self) -> dict[int, int]:
+        """Stride -> channels of its map, by a black image of another size than the network's.
+
+        Raises:
+            InputError: there are no maps that are known, or the network takes one size alone.
+        """
+        try:
+            with torch.no_grad():
+                maps = self.feature_maps(torch.zeros(1, 3, 3 * LARGEST_STRIDE, 4 * LARGEST_STRIDE))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            reason = " ".join(str(error).split())
+            raise InputError(
+                f"{self.architecture}: takes images of {self.side} px alone ({reason}); detection "
+                "and segmentation need a network for any size"
+            ) from None
+        return {stride: map_.shape[1] for stride, map_ in maps.items()}
+
     def centre(self, stride: int) -> float:
         """The image pixel that value 0 of the map of `stride` looks at; value i is i strides on."""
         return (stride - 1) / 2
+
+
+def padded_to_stride(images: Tensor) -> Tensor:
+    """Images (N, 3, H, W) with zeros at the right and below, to sides of multiples of 32."""
+    return F.pad(
+        images, (0, -images.shape[-1] % LARGEST_STRIDE, 0, -images.shape[-2] % LARGEST_STRIDE)
+    )
 
 
 def module_outputs(
@@ -140,3 +168,15 @@ def count_features(architecture: str, network: nn.Module, side: int) -> int:
         reason = " ".join(str(error).split())
         raise InputError(f"{architecture}: does not take {side} px images: {reason}") from None
     return features.shape[1]
+
+
+def first_convolution(trunk: nn.Module) -> nn.Conv2d:
+    """The convolution that sees the pixels: conv1, or a ViT's patches."""
+    return next(module for module in trunk.modules() if isinstance(module, nn.Conv2d))
+
+
+def prepare_for_any_size(trunk: nn.Module) -> None:
+    """Leave a position embedding as it came: it is resized, whose gradient has no fixed order."""
+    embedding = getattr(trunk, "pos_embed", None)
+    if isinstance(embedding, nn.Parameter):
+        embedding.requires_grad_(False)

@@ -41,6 +41,10 @@ class CaffeNetBackbone(Backbone):
         """conv1 (4), conv2 (8), conv5 (16) and pool5 (32)."""
         return self.trunk.feature_maps(images)
 
+    def centre(self, stride: int) -> float:
+        """The image pixel that value 0 of the map of `stride` looks at: nothing is padded."""
+        return stride + 1
+
 
 def is_foreign(architecture: str) -> bool:
     """Whether the architecture is another library's."""

@@ -1,6 +1,7 @@
 """Weights into networks: all tensors or none, with a proof of what was loaded."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 from cebench.errors import InputError
 from cebench.models.backbone import Backbone
 from cebench.models.backbones import build_backbone, is_foreign
-from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.caffenet import CaffeNetTrunk, RandomFrom
 from cebench.randomness import torch_seed
 from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
+
+logger = logging.getLogger("cebench")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,25 @@ def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
 def has_fc6_and_fc7(weights: Weights) -> bool:
     """Whether fc6 and fc7, or a part of them, came with `weights`."""
     return bool(set(FC_TENSORS) & set(weights.tensors))
+
+
+def take_fc6_and_fc7(
+    layers: Sequence[nn.Linear | nn.Conv2d], random_from: RandomFrom, weights: Weights
+) -> None:
+    """Fill fc6 and fc7 from `weights` with `random_from=drop7`, else say that they are not used.
+
+    layers: the two of a network, or none where it has no such layers: then they cannot be taken.
+    """
+    if random_from == "drop7":
+        if not layers:
+            raise InputError(
+                f"{weights.name}: a {weights.sidecar.architecture} has no fc6 and fc7 that "
+                "random_from=drop7 could take; leave random_from out"
+            )
+        fc6, fc7 = layers
+        load_fc6_and_fc7(fc6, fc7, weights)
+    elif has_fc6_and_fc7(weights):
+        logger.info("fc6 and fc7 of the weights are not used: random_from=pool5 draws them anew")
 
 
 def load_fc6_and_fc7(

@@ -7,7 +7,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validat
 from cebench.config import TrainingRecipe
 from cebench.models.caffenet import HeadInit, RandomFrom
 from cebench.models.classifier import Part
-from cebench.training.options import PrecisionOptions, SgdOptions
+from cebench.training.options import FineTuningOptions, PrecisionOptions
 
 from ..labelled_images import ImageSetsRecipe
 
@@ -18,7 +18,7 @@ SCALES = (0.5, 2.0)
 """The protocol's least and greatest number of source pixels per pixel of a crop."""
 
 
-class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, SgdOptions, PrecisionOptions):
+class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, FineTuningOptions, PrecisionOptions):
     """How the classifier is fine-tuned and scored (protocol ledger: classification)."""
 
     train_from: Part = "all"

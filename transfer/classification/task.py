@@ -23,6 +23,7 @@ from cebench.training.loop import Schedule, train
 from cebench.weights.files import Preprocessing, Weights
 from cebench.weights.loading import load_backbone, load_fc6_and_fc7
 
+from ..fine_tuning import build_optimizer
 from ..labelled_images import LabelledImages, find_images, read_sets
 from ..run_context import Outcome, RunContext
 from ..task import Task
@@ -54,9 +55,9 @@ class Classification:
         groups = caffe_parameter_groups(
             network.named_parameters(), recipe.learning_rate, recipe.weight_decay
         )
-        self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
+        self.optimizer = build_optimizer(recipe, network, network.trunk, groups)
         self.modules: dict[str, nn.Module] = {"network": network}
-        self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
+        self.optimizers: dict[str, Optimizer] = {"optimizer": self.optimizer}
         self.images, self.sizes = data.images.to_if_fits(device), image_sizes(data.images)
         self.labels = torch.from_numpy(data.labels).to(device)
         self.order = EpochOrder(len(data.ids), seed)
@@ -71,16 +72,17 @@ class Classification:
         return crops, self.labels[torch.from_numpy(index).to(self.device)]
 
     def update(self, step: int, batch: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
-        """One SGD step on the summed cross-entropy."""
+        """One step on the summed cross-entropy."""
         crops, labels = batch
         with autocast(self.device, self.recipe.precision):
             scores = self.network(self.preprocessing(crops))
         loss = sigmoid_cross_entropy_sum(scores, labels)
-        self.sgd.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradients)
-        scale_rates(self.sgd, 0.5 ** (step // self.recipe.halve_every))
-        self.sgd.step()
+        factor = self.recipe.rate_factor(step, self.recipe.steps)
+        scale_rates(self.optimizer, factor * 0.5 ** (step // self.recipe.halve_every))
+        self.optimizer.step()
         return {"loss": loss.detach()}
 
 
