@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 
+import pytest
 import torch
 
 from cebench.models.backbones import build_backbone
@@ -13,9 +14,11 @@ NETWORKS = (
     "timm/test_convnext",
     "timm/test_resnet",
     "timm/test_efficientnet",
-    "timm/swin_tiny_patch4_window7_224",
+    # The smallest Swin of the library has 28 million parameters.
+    pytest.param("timm/swin_tiny_patch4_window7_224", marks=pytest.mark.slow),
     "torchvision/resnet18",
 )
+"""One of each kind, for `parametrize`."""
 
 
 @cache

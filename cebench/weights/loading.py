@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone
+from cebench.models.backbone import Backbone, Pooling
 from cebench.models.backbones import build_backbone, is_foreign
 from cebench.models.caffenet import CaffeNetTrunk, RandomFrom
 from cebench.randomness import torch_seed
@@ -56,14 +56,18 @@ def check_is_caffenet(weights: Weights) -> None:
         )
 
 
-def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
+def load_backbone(weights: Weights, pooling: Pooling = "network") -> tuple[Backbone, LoadProof]:
     """The backbone that `weights` were made for, filled with them, and the proof of it.
 
-    InputError below full coverage of its trunk.
+    pooling: which tokens a transformer makes its features of.
+
+    InputError below full coverage of its trunk, or where it has no such tokens.
     """
     architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
     # One seed for both: only what the file brings tells them apart.
-    backbone, random = (build_backbone(architecture, side=preprocessing.side) for _ in range(2))
+    backbone, random = (
+        build_backbone(architecture, side=preprocessing.side, pooling=pooling) for _ in range(2)
+    )
     theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
     _load_all(backbone.trunk, replace(weights, tensors=theirs))
     own = backbone.trunk.state_dict()

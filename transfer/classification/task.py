@@ -139,7 +139,7 @@ def build(
 def measure(recipe: ClassificationRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, score random crops of each test image."""
     run, weights, seed = run_context.run, run_context.weights, run_context.seed
-    backbone, proof = load_backbone(weights)
+    backbone, proof = load_backbone(weights, recipe.pooling)
     logger.info(f"{weights.name}: {proof}")
     network = build_classifier(backbone, recipe, weights, seed)
     sets = read_sets(recipe, run_context.data)
