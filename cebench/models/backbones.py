@@ -79,7 +79,11 @@ def build_trunk(
 
 
 def build_backbone(
-    architecture: str, seed: int = 0, side: int | None = None, pooling: Pooling = "network"
+    architecture: str,
+    seed: int = 0,
+    side: int | None = None,
+    pooling: Pooling = "network",
+    positions: int | None = None,
 ) -> Backbone:
     """A backbone with weights drawn from `seed`, whatever state torch's generator is in.
 
@@ -89,6 +93,8 @@ def build_backbone(
         seed: what the initial weights are drawn from.
         side: side of the images where it is not the network's usual one; CaffeNet's is 227.
         pooling: which tokens a transformer of timm makes its features of.
+        positions: length of its position embedding, where weights of another size of image than
+            the network's usual one bring another.
 
     Raises:
         InputError: the library is absent or has no such network, it is no classifier of images, or
@@ -100,7 +106,7 @@ def build_backbone(
         if library == "torchvision":
             return torchvision_backbone(architecture, name, side or 224, pooling)
         if library == "timm":
-            return timm_backbone(architecture, name, side, pooling)
+            return timm_backbone(architecture, name, side, pooling, positions)
         own = trunk_architecture(architecture)
         if pooling != "network":
             raise InputError(

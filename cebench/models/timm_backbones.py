@@ -1,6 +1,7 @@
 """Networks of timm without their classifier, for images of any size where they allow it."""
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,8 +76,14 @@ class TokenPooling(nn.Module):
         return first if self.pooling == "token" else mean
 
 
-def timm_backbone(architecture: str, name: str, side: int | None, pooling: Pooling) -> TimmBackbone:
-    """The network `name` of timm with weights from torch's generator.
+def timm_backbone(
+    architecture: str,
+    name: str,
+    side: int | None,
+    pooling: Pooling,
+    positions: int | None = None,
+) -> TimmBackbone:
+    """The network `name` of timm with weights from torch's generator, see `build_backbone`.
 
     Raises:
         InputError: timm is absent or has no such network, or it has no tokens to pool.
@@ -89,7 +96,10 @@ def timm_backbone(architecture: str, name: str, side: int | None, pooling: Pooli
         raise InputError(f"{architecture}: timm has no classifier of this name")
     network = _for_any_size(timm, name)
     usual = network.default_cfg
-    side = side or int(usual.get("input_size", (3, 224, 224))[-1])
+    own_side = int(usual.get("input_size", (3, 224, 224))[-1])
+    if other_side := _side_of_positions(network, positions):
+        network, own_side = _for_any_size(timm, name, img_size=other_side), other_side
+    side = side or own_side
     if pooling != "network":
         _pool_tokens(network, architecture, pooling)
     resnet = resnet_layers(network)
@@ -108,17 +118,35 @@ def timm_backbone(architecture: str, name: str, side: int | None, pooling: Pooli
     )
 
 
-def _for_any_size(timm: Any, name: str) -> Any:
+def _side_of_positions(network: Any, positions: int | None) -> int | None:
+    """Side of the square images that have so many positions; None if it is the network's own."""
+    embedding = getattr(network, "pos_embed", None)
+    if positions is None or embedding is None or embedding.shape[1] == positions:
+        return None
+    patches = network.patch_embed
+    grid = math.isqrt(positions - (embedding.shape[1] - patches.num_patches))
+    return int(grid * patches.patch_size[0])
+
+
+def _for_any_size(timm: Any, name: str, **size: int) -> Any:
     """The network, able to take other sizes than its own if its class has an option for that."""
     state = torch.get_rng_state()
     for options in _ANY_SIZE:
         torch.set_rng_state(state)
         try:
-            return timm.create_model(name, pretrained=False, num_classes=0, **options).eval()
+            return timm.create_model(
+                name, pretrained=False, num_classes=0, **options, **size
+            ).eval()
         except TypeError:
             if not options:
                 raise
     raise AssertionError("unreachable")
+
+
+def position_count(tensors: Mapping[str, Tensor], name: str = "pos_embed") -> int | None:
+    """Length of the position embedding in a transformer's tensors; None if there is none."""
+    embedding = tensors.get(name)
+    return embedding.shape[1] if embedding is not None and embedding.ndim == 3 else None
 
 
 def _strides(network: Any) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from cebench.errors import InputError
 from cebench.models.backbone import Backbone, Pooling
 from cebench.models.backbones import build_backbone, is_foreign
 from cebench.models.caffenet import CaffeNetTrunk, RandomFrom
+from cebench.models.timm_backbones import position_count
 from cebench.randomness import torch_seed
 from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
 
@@ -64,11 +65,13 @@ def load_backbone(weights: Weights, pooling: Pooling = "network") -> tuple[Backb
     InputError below full coverage of its trunk, or where it has no such tokens.
     """
     architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
+    theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
+    positions = position_count(theirs)
     # One seed for both: only what the file brings tells them apart.
     backbone, random = (
-        build_backbone(architecture, side=preprocessing.side, pooling=pooling) for _ in range(2)
+        build_backbone(architecture, side=preprocessing.side, pooling=pooling, positions=positions)
+        for _ in range(2)
     )
-    theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
     _load_all(backbone.trunk, replace(weights, tensors=theirs))
     own = backbone.trunk.state_dict()
     return backbone, LoadProof(

@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,6 +7,9 @@ import torch
 from cebench.errors import InputError
 from cebench.models.backbone import Pooling, first_convolution
 from cebench.models.backbones import build_backbone
+from cebench.weights.files import load_weights
+from cebench.weights.importing import import_weights
+from cebench.weights.loading import load_backbone
 
 timm = pytest.importorskip("timm")
 
@@ -107,3 +111,16 @@ def test_an_absent_timm_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(InputError, match=r"timm/test_vit: needs timm: pip install 'cebench\[timm"):
         build_backbone("timm/test_vit")
+
+
+def test_weights_of_another_size_of_image_bring_their_own_positions(tmp_path: Path) -> None:
+    """A ViT that was trained on images of 96 px: a grid of 6 x 6, and 96 px are its side."""
+    network = timm.create_model("test_vit", img_size=96)
+    torch.save(network.state_dict(), tmp_path / "a.pth")
+    taken = import_weights(tmp_path / "a.pth", "timm/test_vit", "mine", tmp_path / "out")
+    assert taken.sidecar.preprocessing.side == 96
+    backbone, _ = load_backbone(load_weights(tmp_path / "out"))
+    images = noise(96, 96)
+    with torch.no_grad():
+        expected = network.eval().forward_features(images)[:, 0]
+        torch.testing.assert_close(backbone.trunk(images), expected)
