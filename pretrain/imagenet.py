@@ -21,13 +21,13 @@ from cebench.devices import autocast, compiled
 from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
 from cebench.errors import InputError
 from cebench.files import write_atomically
-from cebench.models.caffenet import preprocess
+from cebench.models.caffenet import FC_UNITS, POOL5_FEATURES, preprocess
 from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.label_network import LabelNetwork
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.randomness import torch_seed
 from cebench.training.options import RateSchedule, SgdOptions
-from cebench.weights.files import Preprocessing
+from cebench.weights.files import FC_TENSORS, Preprocessing
 
 from .crops import Crops
 from .run_context import DataOptions, Inputs, Pretrained, RunContext, TrunkRecipe
@@ -229,7 +229,7 @@ def _pretrained(
 ) -> Pretrained:
     model = folded_state_dict(program.network)
     return Pretrained(
-        trunk=trunk_of(model),
+        trunk={**trunk_of(model), **_caffes_fc(model)},
         model=model,
         architecture="caffenet-classifier",
         preprocessing=Preprocessing(side=program.recipe.side),
@@ -238,6 +238,12 @@ def _pretrained(
         steps=steps,
         seconds=seconds,
     )
+
+
+def _caffes_fc(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """fc6 and fc7 where they have the reference net's shapes, for `random_from=drop7`."""
+    fitting = model["fc6.weight"].shape == (FC_UNITS, POOL5_FEATURES)
+    return {name: model[name] for name in FC_TENSORS} if fitting else {}
 
 
 def _measure(

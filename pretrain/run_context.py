@@ -96,7 +96,8 @@ class Pretrained:
     """What is kept of a pretraining."""
 
     trunk: Mapping[str, Tensor] | None
-    """CaffeNet trunk's state dict: weights.safetensors, all that transfer takes; None without."""
+    """CaffeNet trunk's state dict, with fc6 and fc7 where labels trained them: weights.safetensors,
+    all that transfer takes; None without."""
     trunk_architecture: str = TRUNK_ARCHITECTURE
     """What `trunk` is; `caffenet-trunk-nogroups` where its convolutions have no groups."""
     model: Mapping[str, Tensor] | None

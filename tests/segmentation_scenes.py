@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VocYear
 from cebench.models.fcn import FCN, upscore
 from cebench.training.loop import Schedule, train
@@ -13,9 +15,11 @@ from cebench.training.run_directory import RunDirectory
 from cebench.transfer.segmentation.data import SegmentationImages, SegmentationSet, load
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
 from cebench.transfer.segmentation.task import Segmentation
+from cebench.weights.files import Preprocessing
 
 CPU = torch.device("cpu")
 MEAN = (120.0, 120.0, 120.0)
+PIXELS = Preprocessing(mean_rgb=MEAN)
 SIZES = {"2008_000001": (96, 128), "2008_000002": (128, 64), "2008_000003": (64, 128)}
 IDENTITY = {"run": {"verb": "transfer"}, "recipe": {"tier": "smoke"}}
 
@@ -48,7 +52,7 @@ def train_data(devkit: Path, short_side: int = 0) -> SegmentationImages:
 
 
 def program(data: SegmentationImages, **changes: object) -> Segmentation:
-    return Segmentation(ThinFCN(), data, recipe(**changes), MEAN, 0, CPU)
+    return Segmentation(ThinFCN(), data, recipe(**changes), PIXELS, 0, CPU)
 
 
 def train_to(steps: int, subject: Segmentation, run: Path) -> None:
@@ -62,3 +66,19 @@ def train_to(steps: int, subject: Segmentation, run: Path) -> None:
             checkpoint_every=1,
         )
         train(subject, directory, schedule)
+
+
+def three_scenes(side: int = 48) -> tuple[RaggedImages, list[np.ndarray]]:
+    """A red dog on the left, a green person below, a blue cat on the right; the rest is grey."""
+    rng = np.random.default_rng(0)
+    left, low = (np.indices((side, side))[axis] < side // 2 for axis in (1, 0))
+    images, labels = [], []
+    for label, colour, there in (
+        (12, (220, 60, 60), left),
+        (15, (60, 220, 60), ~low),
+        (8, (60, 60, 220), ~left),
+    ):
+        pixels = np.where(there[:, :, None], colour, 100) + rng.integers(-20, 21, (side, side, 3))
+        images.append(pixels.astype(np.uint8))
+        labels.append(np.where(there, label, 0).astype(np.uint8))
+    return RaggedImages.from_arrays(images), labels

@@ -16,7 +16,7 @@ from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import Precision, autocast
 from cebench.errors import InputError
-from cebench.models.backbones import Backbone
+from cebench.models.backbone import Backbone, Pooling
 from cebench.models.layer_averages import Averaging
 from cebench.progress import progress
 from cebench.training.options import PrecisionOptions
@@ -47,16 +47,20 @@ class FrozenFeaturesRecipe(ImageSetsRecipe, PrecisionOptions):
     """`squash`: the whole image as a square, whatever its aspect; `central-square` of it."""
     short_side: PositiveInt = 256
     """Images are resized to this shorter side before."""
+    pooling: Pooling = "network"
+    """Features (`pool5`) of a transformer of timm: what its own classifier takes; the class
+    `token`; the `mean` of the patches; or `both`, one behind the other."""
     averaging: Averaging = "windows"
     """How a layer is averaged to about 9,000 numbers: the benchmark's overlapping `windows` where
     it has some for the network, `adaptive` windows side by side elsewhere or for all."""
 
     @property
     def variant(self) -> str:
-        """Another geometry and another averaging are other protocols."""
+        """Another geometry, averaging or pooling is another protocol."""
         parts = (
             "central" if self.geometry == "central-square" else "",
             "adaptive" if self.averaging == "adaptive" else "",
+            "" if self.pooling == "network" else f"{self.pooling}-pooling",
             super().variant,
         )
         return "-".join(part for part in parts if part)

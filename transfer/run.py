@@ -33,6 +33,7 @@ from cebench.training.run_status import check_is_finished
 from cebench.weights.files import Weights, load_weights, random_weights
 
 from .classification.task import TASK as CLASSIFICATION
+from .dense_probe.task import TASK as DENSE_PROBE
 from .detection.task import TASK as DETECTION
 from .inpainting.task import TASK as INPAINTING
 from .knn.task import TASK as KNN
@@ -48,6 +49,7 @@ TASKS = {
     "linear-svm": LINEAR_SVM,
     "low-shot-svm": LOW_SHOT_SVM,
     "knn": KNN,
+    "dense-probe": DENSE_PROBE,
     "detection": DETECTION,
     "segmentation": SEGMENTATION,
     "inpainting": INPAINTING,

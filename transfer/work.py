@@ -71,6 +71,17 @@ def segmentation_work(recipe: Any, counts: Mapping[str, int]) -> Work:
     )
 
 
+def dense_probe_work(recipe: Any, counts: Mapping[str, int]) -> Work:
+    """One pass over every image at its size; the linear layer is nothing beside it."""
+    images, pixels = counts["train"] + counts["test"], recipe.short_side**2 * 4 / 3
+    return Work(
+        gflop=images * _convolutions(pixels),
+        photographs=images,
+        images_bytes=images * (pixels * 4 + VOC_BYTES / 3),
+        network_bytes=pixels * BYTES_PER_PIXEL,
+    )
+
+
 def frozen_features_work(recipe: Any, counts: Mapping[str, int]) -> Work:
     """One pass over every image, and the fits of linear SVMs."""
     images = counts["train"] + counts["test"]

@@ -21,6 +21,8 @@ PIXEL_DEVIATION = 60
 POOL5_CHANNELS = 256
 POOL5_SIDE = 6
 POOL5_FEATURES = POOL5_CHANNELS * POOL5_SIDE**2
+FC_UNITS = 4096
+"""Of fc6 and fc7."""
 
 HeadInit = Literal["voc-classification", "caffenet", "he", "data"]
 """Initial fc6 and fc7 of a transfer: N(0, 0.01) with biases of 0.1 (philkr/voc-classification,

@@ -6,7 +6,6 @@ from typing import Literal, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import (
@@ -17,6 +16,7 @@ from cebench.models.caffenet import (
     fill_fc6_and_fc7,
     gaussian_filler,
 )
+from cebench.models.frozen_batch_norm import freeze_statistics
 from cebench.models.sync_layers import Dropout
 
 Part = Literal["all", "fc6-8", "fc8", "pool5"]
@@ -75,9 +75,7 @@ class Classifier(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        for module in self.trunk.modules():
-            if isinstance(module, _BatchNorm):
-                module.eval()
+        freeze_statistics(self.trunk)
         for module in self.frozen:
             module.eval()
         return self

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cebench.models.backbones import Backbone
+from cebench.models.backbone import Backbone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,22 +68,10 @@ def layer_activities(backbone: Backbone, batches: Iterable[Tensor]) -> list[Laye
     """
     sums: dict[str, _Sums] = {}
 
-    def add(layer: str, values: Tensor) -> None:
-        if layer not in sums:
-            sums[layer] = _Sums(values.shape[1])
-        sums[layer].add(F.relu(values))
-
-    handles = []
-    for layer, place in backbone.layers.items():
-
-        def hook(_: object, __: object, output: Tensor, layer: str = layer) -> None:
-            add(layer, output)
-
-        handles.append(backbone.trunk.get_submodule(place).register_forward_hook(hook))
-    try:
-        for batch in batches:
-            add("pool5", backbone.trunk(batch))
-    finally:
-        for handle in handles:
-            handle.remove()
+    for batch in batches:
+        pool5, found = backbone.layer_maps(batch, backbone.layers)
+        for layer, values in {**found, "pool5": pool5}.items():
+            if layer not in sums:
+                sums[layer] = _Sums(values.shape[1])
+            sums[layer].add(F.relu(values))
     return [sums[layer].activity(layer) for layer in backbone.layer_names]

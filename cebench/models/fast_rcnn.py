@@ -1,10 +1,11 @@
-"""Fast R-CNN on CaffeNet: the "Detection" column of Table 2.
+"""Fast R-CNN, and its form on CaffeNet: the "Detection" column of Table 2.
 
 Source: rbgirshick/fast-rcnn, models/CaffeNet/train.prototxt. Class 0 is the background; an
 object of label c (0..num_classes-1) is class c + 1.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +15,13 @@ from cebench.models.backbones import CAFFENET, TrunkArchitecture, build_trunk
 from cebench.models.caffenet import (
     POOL5_FEATURES,
     POOL5_SIDE,
+    CaffeNetTrunk,
     HeadInit,
     data_dependent_init,
     fill_fc6_and_fc7,
     gaussian_filler,
 )
+from cebench.models.roi_align import roi_align
 from cebench.models.roi_pooling import roi_pool
 
 FAST_RCNN_MEAN_RGB = (122.7717, 115.9465, 102.9801)
@@ -30,7 +33,81 @@ CONV5_SCALE = 1 / STRIDE
 """Pixels of that map per image pixel."""
 
 
-class FastRCNN(nn.Module):
+RoiPooling = Literal["max", "align"]
+"""`max`: Fast R-CNN's RoI pooling, its corners rounded; `align`: Mask R-CNN's RoIAlign."""
+
+
+class RegionNetwork(nn.Module):
+    """Features of an image, pooled in each region, and a head that classifies and regresses it.
+
+    A subclass sets the attributes below, and makes the features and what the head sees of them.
+    """
+
+    trunk: nn.Module
+    cls_score: nn.Linear
+    bbox_pred: nn.Linear
+    stride: int
+    """Image pixels between two values of the map that regions are pooled from."""
+    shift: float = 0.0
+    """Image pixels by which the map looks further right and down than its stride says."""
+    pooled_side: int
+    pooling: RoiPooling = "max"
+
+    def forward(self, images: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """Classify and regress every region.
+
+        Args:
+            images: (N, 3, H, W) as the trunk takes them, zero-padded at the bottom and the right
+                to a common size.
+            rois: (R, 5) float32 of `network_rois`: index of the image, x0 y0 x1 y1 half-open.
+
+        Returns:
+            scores: (R, num_classes + 1) logits.
+            deltas: (R, 4 * (num_classes + 1)), four for each class, normalised (`decode_boxes`).
+        """
+        return self.regions(self.features(images), rois)
+
+    @property
+    def hidden(self) -> Sequence[nn.Linear]:
+        """fc6 and fc7, which `data_dependent_init` can scale; empty if there are none."""
+        raise NotImplementedError
+
+    def features(self, images: Tensor) -> Tensor:
+        """The map (N, C, h, w) float32 that regions are pooled from."""
+        raise NotImplementedError
+
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Pooled regions (R, C, side, side) to what is classified, (R, D)."""
+        raise NotImplementedError
+
+    def regions(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
+        """From the map (N, C, h, w) and rois (R, 5) to scores and deltas."""
+        x = self.embed(self.pool(features, rois))
+        return self.cls_score(x), self.bbox_pred(x)
+
+    def pool(self, features: Tensor, rois: Tensor) -> Tensor:
+        """The map inside each region: (R, C, side, side)."""
+        rois = rois - rois.new_tensor([0, *[self.shift] * 4])
+        if self.pooling == "align":
+            return roi_align(features, rois, 1 / self.stride, self.pooled_side)
+        return roi_pool(features, inclusive(rois), 1 / self.stride, self.pooled_side)
+
+    def cells(self, rois: Tensor) -> Tensor:
+        """Rows (R, 5) that are equal where two regions pool to the same features."""
+        if self.pooling == "align":
+            return rois
+        cells = inclusive(rois - rois.new_tensor([0, *[self.shift] * 4]))
+        cells[:, 1:] = (cells[:, 1:] * (1 / self.stride) + 0.5).floor()
+        return cells
+
+    @torch.no_grad()
+    def data_dependent_init(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Standardise fc6 and fc7 on the regions of some training images and their rois."""
+        pooled = [self.pool(self.features(images), rois).flatten(1) for images, rois in batches]
+        data_dependent_init(self.hidden, pooled, lambda layer, x: layer(x))
+
+
+class FastRCNN(RegionNetwork):
     """CaffeNet with RoI pooling in place of pool5; 57,298,409 parameters for 20 classes.
 
     Args:
@@ -39,7 +116,12 @@ class FastRCNN(nn.Module):
         conv1_padding: 5 in the original, which centres conv5's pixel i on image pixel 16 * i.
         head_init: initial fc6 and fc7; `data_dependent_init` must follow for `data`.
         architecture: of the trunk.
+        pooling: of the regions.
     """
+
+    trunk: CaffeNetTrunk
+    stride = STRIDE
+    pooled_side = POOL5_SIDE
 
     def __init__(
         self,
@@ -48,8 +130,10 @@ class FastRCNN(nn.Module):
         conv1_padding: int = 5,
         head_init: HeadInit = "caffenet",
         architecture: TrunkArchitecture = CAFFENET,
+        pooling: RoiPooling = "max",
     ) -> None:
         super().__init__()
+        self.pooling = pooling
         self.trunk = build_trunk(
             architecture, generator, conv1_padding=conv1_padding, pool_padding=1
         )
@@ -62,37 +146,20 @@ class FastRCNN(nn.Module):
         gaussian_filler(self.cls_score, 0.01, 0, generator)
         gaussian_filler(self.bbox_pred, 0.001, 0, generator)
 
-    def forward(self, images: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """Classify and regress every region.
+    @property
+    def hidden(self) -> tuple[nn.Linear, nn.Linear]:
+        """fc6 and fc7."""
+        return self.fc6, self.fc7
 
-        Args:
-            images: (N, 3, H, W) of `preprocess(images, FAST_RCNN_MEAN_RGB)`, zero-padded at the
-                bottom and the right to a common size.
-            rois: (R, 5) float32 of `network_rois`: index of the image, x0 y0 x1 y1 half-open.
+    def features(self, images: Tensor) -> Tensor:
+        """conv5 (N, 256, h, w) float32; images: `preprocess(images, FAST_RCNN_MEAN_RGB)`."""
+        return self.trunk.feature_maps(images)[STRIDE].float()
 
-        Returns:
-            scores: (R, num_classes + 1) logits.
-            deltas: (R, 4 * (num_classes + 1)), four for each class, normalised (`decode_boxes`).
-        """
-        return self.regions(self.trunk.feature_maps(images)[STRIDE].float(), inclusive(rois))
-
-    def regions(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """From conv5 (N, 256, h, w) and **inclusive** rois (R, 5) to scores and deltas."""
-        x = roi_pool(features, rois, CONV5_SCALE, POOL5_SIDE).flatten(1)
-        x = self.dropout(F.relu(self.fc6(x)))
-        x = self.dropout(F.relu(self.fc7(x)))
-        return self.cls_score(x), self.bbox_pred(x)
-
-    @torch.no_grad()
-    def data_dependent_init(self, batches: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Standardise fc6 and fc7 on the regions of some training images and their rois."""
-        pooled = [
-            roi_pool(
-                self.trunk.feature_maps(images)[STRIDE], inclusive(rois), CONV5_SCALE, POOL5_SIDE
-            ).flatten(1)
-            for images, rois in batches
-        ]
-        data_dependent_init((self.fc6, self.fc7), pooled, lambda layer, x: layer(x))
+    def embed(self, pooled: Tensor) -> Tensor:
+        """Pooled regions (R, 256, 6, 6) to fc7 (R, 4096)."""
+        x = self.dropout(F.relu(self.fc6(pooled.flatten(1))))
+        fc7: Tensor = self.dropout(F.relu(self.fc7(x)))
+        return fc7
 
 
 def inclusive(rois: Tensor) -> Tensor:

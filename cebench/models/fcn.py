@@ -14,7 +14,7 @@ stride 32 for the same reason. So all crops are whole pixels: 5 of pool2, 10 of 
 enlarged scores in all three nets.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -25,6 +25,7 @@ from cebench.models.backbones import CAFFENET, TrunkArchitecture, build_trunk
 from cebench.models.caffenet import (
     POOL5_CHANNELS,
     POOL5_SIDE,
+    CaffeNetTrunk,
     HeadInit,
     data_dependent_init,
     fill_fc6_and_fc7,
@@ -40,7 +41,28 @@ _UNFOLDED_POSITIONS = 160
 """fc6 at fewer positions than this is faster on a CPU as one matrix product, up to twofold."""
 
 
-class FCN(nn.Module):
+class SegmentationNetwork(nn.Module):
+    """Images (N, 3, H, W) to raw scores (N, num_classes, H, W)."""
+
+    trunk: nn.Module
+
+    @property
+    def hidden(self) -> Sequence[nn.Conv2d]:
+        """fc6 and fc7, which `data_dependent_init` scales; empty if there are none."""
+        raise NotImplementedError
+
+    def maps_before_fc6(self, images: Tensor) -> Tensor:
+        """What fc6 convolves."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def data_dependent_init(self, images: Iterable[Tensor]) -> None:
+        """Standardise fc6 and fc7 on some training images, (N, 3, H, W) each."""
+        maps = [self.maps_before_fc6(batch) for batch in images]
+        data_dependent_init(self.hidden, maps, lambda layer, x: layer(x))
+
+
+class FCN(SegmentationNetwork):
     """CaffeNet with its head as convolutions; 56,954,261 parameters for 21 classes at stride 32.
 
     The original's up-sampling layers are fixed bilinear filters and have no parameters here. Score
@@ -54,6 +76,8 @@ class FCN(nn.Module):
         architecture: of the trunk.
     """
 
+    trunk: CaffeNetTrunk
+
     def __init__(
         self,
         num_classes: int = 21,
@@ -66,6 +90,21 @@ class FCN(nn.Module):
         self.stride = stride
         self.trunk = build_trunk(architecture, generator, conv1_padding=CONV1_PADDING)
         self.head = FCNHead(num_classes, stride, head_init, generator)
+
+    @property
+    def hidden(self) -> tuple[nn.Conv2d, nn.Conv2d]:
+        """fc6 and fc7."""
+        return self.head.fc6, self.head.fc7
+
+    def maps_before_fc6(self, images: Tensor) -> Tensor:
+        """pool5 (N, 256, h, w)."""
+        pool5: Tensor = self.trunk(images)
+        return pool5
+
+    def data_dependent_init(self, images: Iterable[Tensor]) -> None:
+        """Standardise fc6 and fc7 on some training images, (N, 3, H, W) each."""
+        with torch.no_grad():
+            self.head.data_dependent_init([self.maps_before_fc6(batch) for batch in images])
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) of `caffenet.preprocess` to raw scores (N, num_classes, H, W)."""
@@ -89,9 +128,9 @@ class FCNHead(nn.Module):
         super().__init__()
         self.fc6 = nn.Conv2d(POOL5_CHANNELS, 4096, POOL5_SIDE)
         self.fc7 = nn.Conv2d(4096, 4096, 1)
-        self.score_fr = _score_layer(4096, num_classes)
-        self.score_pool2 = _score_layer(256, num_classes) if stride <= 16 else None
-        self.score_pool1 = _score_layer(96, num_classes) if stride <= 8 else None
+        self.score_fr = zero_score_layer(4096, num_classes)
+        self.score_pool2 = zero_score_layer(256, num_classes) if stride <= 16 else None
+        self.score_pool1 = zero_score_layer(96, num_classes) if stride <= 8 else None
         self.dropout = nn.Dropout(0.5)
         fill_fc6_and_fc7(self.fc6, self.fc7, head_init, generator)
 
@@ -142,7 +181,8 @@ def _upscore_weights(
     return (1 - (taps - (stride - 1)).abs() / stride).clamp(min=0)
 
 
-def _score_layer(channels: int, num_classes: int) -> nn.Conv2d:
+def zero_score_layer(channels: int, num_classes: int) -> nn.Conv2d:
+    """A score per class of each value of a map, 0 at first: every class is equally likely."""
     layer = nn.Conv2d(channels, num_classes, 1)
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

@@ -1,6 +1,7 @@
-"""Caffe's learning-rate and weight-decay multipliers as PyTorch parameter groups."""
+"""Parameter groups: Caffe's multipliers of rate and decay, and rates that fall with the depth."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -67,6 +68,68 @@ def sgd_or_adamw(
     if kind == "adamw":
         return torch.optim.AdamW(groups, fused=True)
     return torch.optim.SGD(groups, momentum=momentum, fused=True)
+
+
+def normalises_layers(network: nn.Module) -> bool:
+    """Whether it has layer normalisation, as transformers and ConvNeXt do."""
+    return any(isinstance(module, nn.LayerNorm) for module in network.modules())
+
+
+def layer_decay_groups(
+    network: nn.Module,
+    trunk: nn.Module,
+    learning_rate: float,
+    weight_decay: float,
+    layer_decay: float,
+) -> list[dict[str, Any]]:
+    """Groups for AdamW: the rate times `layer_decay` for each layer between it and the head.
+
+    Source: BEiT (Bao et al., arXiv:2106.08254) and MAE (facebookresearch/mae, util/lr_decay.py).
+    Biases, scales of normalisations and embeddings do not decay.
+
+    Args:
+        network: what is trained; frozen parameters are left out.
+        trunk: the part of it whose layers have lower rates; the rest is the head.
+        learning_rate: of the head and of the trunk's last layers.
+        weight_decay: of weights with two axes or more.
+        layer_decay: 1: one rate for all.
+    """
+    depths = _depths(trunk)
+    deepest = max(depths.values(), default=0)
+    of_trunk = {parameter: name for name, parameter in trunk.named_parameters()}
+    groups: dict[tuple[int, bool], dict[str, Any]] = {}
+    for parameter in network.parameters():
+        if not parameter.requires_grad:
+            continue
+        name = of_trunk.get(parameter)
+        above = 0 if name is None else deepest - depths[name]
+        decays = parameter.dim() > 1 and not (name or "").endswith(_EMBEDDINGS)
+        new = {
+            "params": [],
+            "lr": learning_rate * layer_decay**above,
+            "weight_decay": weight_decay if decays else 0.0,
+        }
+        groups.setdefault((above, decays), new)["params"].append(parameter)
+    return list(groups.values())
+
+
+_EMBEDDINGS = ("pos_embed", "pos_embedding", "cls_token", "class_token", "reg_token", "bias_table")
+
+
+def _depths(trunk: nn.Module) -> Mapping[str, int]:
+    """Name of each parameter -> the number of its layer, from the input upwards.
+
+    timm's networks say it; elsewhere it is the first number in the name, `features.3.0.weight`.
+    """
+    names = [name for name, _ in trunk.named_parameters()]
+    matcher: Any = getattr(trunk, "group_matcher", None)
+    if matcher is None:
+        numbers = {name: re.search(r"\d+", name) for name in names}
+        return {name: int(found[0]) if found else 0 for name, found in numbers.items()}
+    from timm.models import group_parameters
+
+    depths: dict[str, int] = group_parameters(trunk, matcher(coarse=False), reverse=True)
+    return depths
 
 
 def scale_rates(optimizer: Optimizer, factor: float) -> None:

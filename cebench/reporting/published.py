@@ -93,7 +93,8 @@ class Published:
 
     paper: str
     layouts: dict[str, Layout]
-    """By table id: "1" and "2", and "linear", "low-shot" and "knn", which the paper lacks."""
+    """By table id: "1" and "2", and "linear", "low-shot", "knn" and
+    "dense-probe", which the paper lacks."""
     numbers: tuple[Number, ...]
 
 

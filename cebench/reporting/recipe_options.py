@@ -56,6 +56,7 @@ UNITS = {
     },
     "pixels, height times width": {"fewest_pixels", "most_pixels"},
     "regions": {"rois_per_image", "max_proposals"},
+    "patches of an image": {"patches_per_step"},
     "source pixels per pixel": {"min_scale", "max_scale"},
     "crops": {"test_crops"},
     "units": {"bottleneck", "units", "descriptor"},

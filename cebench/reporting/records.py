@@ -164,7 +164,8 @@ class Record:
 
     schema: Annotated[int, Field(ge=SCHEMA, le=SCHEMA)] = SCHEMA
     table: Text
-    """Where its numbers stand: the paper's table "1" or "2", `linear`, `low-shot`, `knn`."""
+    """Where its numbers stand: the paper's table "1" or "2", `linear`, `low-shot`, `knn`,
+    `dense-probe`."""
     task: Text
     """The task of a transfer, or `pretraining`."""
     protocol: Text

@@ -1,6 +1,8 @@
 """Groups of options that several recipes share: how a step is computed, and SGD's."""
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, model_validator
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
 from cebench.config import Options
 from cebench.devices import Precision
@@ -55,3 +57,18 @@ class RateSchedule(Options):
             return rising
         fallen = (step - start) / (steps - start)
         return rising * (1 - fallen * (1 - self.final_rate))
+
+
+class FineTuningOptions(SgdOptions, RateSchedule):
+    """By what a network with weights is fine-tuned; the defaults are SGD alone, as published."""
+
+    optimizer: Literal["sgd", "adamw", "by-network"] = "sgd"
+    """`sgd`: with the options above; `adamw`: Adam (0.9, 0.999) with decoupled weight decay;
+    `by-network`: `adamw` for a network with layer normalisation (ViT, Swin, ConvNeXt), else
+    `sgd`."""
+    adamw_learning_rate: PositiveFloat = 1e-4
+    """Learning rate of AdamW at the first step, of the head and the last layers."""
+    adamw_weight_decay: NonNegativeFloat = 0.05
+    """Decoupled weight decay of AdamW; biases, scales and embeddings have none."""
+    layer_decay: float = Field(default=1, gt=0, le=1)
+    """AdamW's learning rate of each layer as a share of that of the layer above it."""

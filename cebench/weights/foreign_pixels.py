@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from cebench.errors import InputError
-from cebench.models.backbones import Backbone, is_foreign
+from cebench.models.backbone import Backbone
+from cebench.models.backbones import is_foreign
 from cebench.weights.descriptions import Description
 from cebench.weights.files import Preprocessing
 
@@ -21,11 +22,11 @@ def check_range(description: Description, architecture: str) -> None:
 
 
 def preprocessing_of(description: Description, backbone: Backbone) -> Preprocessing:
-    """As described, otherwise as the library trained: ImageNet's statistics on [0, 1]."""
+    """As described, otherwise as the library trained: the network's statistics on [0, 1]."""
     return Preprocessing(
         range=description.range or (0.0, 1.0),
-        mean_rgb=description.rgb(description.mean) or (0.485, 0.456, 0.406),
-        std_rgb=description.rgb(description.std) or (0.229, 0.224, 0.225),
+        mean_rgb=description.rgb(description.mean) or backbone.pixels.mean,
+        std_rgb=description.rgb(description.std) or backbone.pixels.std,
         side=backbone.side,
     )
 

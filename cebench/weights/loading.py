@@ -1,17 +1,22 @@
 """Weights into networks: all tensors or none, with a proof of what was loaded."""
 
 import copy
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbones import Backbone, build_backbone, is_foreign
-from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.backbone import Backbone, Pooling
+from cebench.models.backbones import build_backbone, is_foreign
+from cebench.models.caffenet import CaffeNetTrunk, RandomFrom
+from cebench.models.timm_backbones import position_count
 from cebench.randomness import torch_seed
 from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
+
+logger = logging.getLogger("cebench")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +58,21 @@ def check_is_caffenet(weights: Weights) -> None:
         )
 
 
-def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
+def load_backbone(weights: Weights, pooling: Pooling = "network") -> tuple[Backbone, LoadProof]:
     """The backbone that `weights` were made for, filled with them, and the proof of it.
 
-    InputError below full coverage of its trunk.
+    pooling: which tokens a transformer makes its features of.
+
+    InputError below full coverage of its trunk, or where it has no such tokens.
     """
     architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
-    backbone = build_backbone(architecture, side=preprocessing.side)
+    theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
+    positions = position_count(theirs)
+    backbone = build_backbone(
+        architecture, side=preprocessing.side, pooling=pooling, positions=positions
+    )
     # The same initial weights: only what the file brings tells them apart.
     random = copy.deepcopy(backbone.trunk)
-    theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
     _load_all(backbone.trunk, replace(weights, tensors=theirs))
     own = backbone.trunk.state_dict()
     return backbone, LoadProof(
@@ -77,6 +87,25 @@ def load_backbone(weights: Weights) -> tuple[Backbone, LoadProof]:
 def has_fc6_and_fc7(weights: Weights) -> bool:
     """Whether fc6 and fc7, or a part of them, came with `weights`."""
     return bool(set(FC_TENSORS) & set(weights.tensors))
+
+
+def take_fc6_and_fc7(
+    layers: Sequence[nn.Linear | nn.Conv2d], random_from: RandomFrom, weights: Weights
+) -> None:
+    """Fill fc6 and fc7 from `weights` with `random_from=drop7`, else say that they are not used.
+
+    layers: the two of a network, or none where it has no such layers: then they cannot be taken.
+    """
+    if random_from == "drop7":
+        if not layers:
+            raise InputError(
+                f"{weights.name}: a {weights.sidecar.architecture} has no fc6 and fc7 that "
+                "random_from=drop7 could take; leave random_from out"
+            )
+        fc6, fc7 = layers
+        load_fc6_and_fc7(fc6, fc7, weights)
+    elif has_fc6_and_fc7(weights):
+        logger.info("fc6 and fc7 of the weights are not used: random_from=pool5 draws them anew")
 
 
 def load_fc6_and_fc7(

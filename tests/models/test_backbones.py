@@ -8,17 +8,10 @@ import torchvision
 from torch import nn
 
 from cebench.errors import InputError
-from cebench.models.backbones import (
-    CAFFENET,
-    CAFFENET_POOL_FREE,
-    AdaptiveAveragePool,
-    Backbone,
-    TorchvisionBackbone,
-    _layers,
-    build_backbone,
-    build_trunk,
-)
+from cebench.models.backbone import Backbone
+from cebench.models.backbones import CAFFENET, CAFFENET_POOL_FREE, build_backbone, build_trunk
 from cebench.models.caffenet import CaffeNetTrunk, PoolFreeTrunk
+from cebench.models.torchvision_backbones import AdaptiveAveragePool, TorchvisionBackbone, _layers
 
 
 @pytest.mark.parametrize(
@@ -28,7 +21,7 @@ from cebench.models.caffenet import CaffeNetTrunk, PoolFreeTrunk
         ("torchvision/alexnet", 224, 9216, 6, ("classifier.1", "classifier.4")),
         ("torchvision/resnet18", 224, 512, 6, ()),
         ("torchvision/vgg11", 224, 25088, 1, ("classifier.0", "classifier.3")),
-        ("torchvision/mobilenet_v3_small", 224, 1024, 1, ()),
+        ("torchvision/mobilenet_v3_small", 224, 1024, 6, ()),
     ],
 )
 def test_what_is_known_of_a_backbone(
@@ -128,7 +121,7 @@ def test_conv1_of_a_residual_network_is_taken_before_pooling(stem: str) -> None:
         trunk=network,
         side=96,
         features=512,
-        layers=_layers("any", network),
+        layers=_layers("any", network, {}),
         fully_connected=(),
     )
     images = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
@@ -170,9 +163,14 @@ CHANNELS = {
     "torchvision/vgg11": {1: 64, 2: 128, 4: 256, 8: 512, 16: 512, 32: 512},
     "torchvision/vgg11_bn": {1: 64, 2: 128, 4: 256, 8: 512, 16: 512, 32: 512},
     "torchvision/resnet18": {4: 64, 8: 128, 16: 256, 32: 512},
+    "torchvision/convnext_tiny": {4: 96, 8: 192, 16: 384, 32: 768},
+    "torchvision/swin_t": {4: 96, 8: 192, 16: 384, 32: 768},
+    "torchvision/efficientnet_b0": {2: 16, 4: 24, 8: 40, 16: 112, 32: 1280},
     "timm/resnet10t": {2: 64, 4: 64, 8: 128, 16: 256, 32: 512},
     "timm/convnext_atto": {4: 40, 8: 80, 16: 160, 32: 320},
     "timm/vit_tiny_patch16_224": {16: 192},
+    "timm/swin_tiny_patch4_window7_224": {4: 96, 8: 192, 16: 384, 32: 768},
+    "timm/efficientnet_b0": {2: 16, 4: 24, 8: 40, 16: 112, 32: 320},
 }
 
 
@@ -219,7 +217,7 @@ def test_the_maps_of_caffenet_are_rectified_and_conv5_is_what_detection_pools_fr
 
 
 def test_a_network_without_known_maps_is_refused_in_one_line() -> None:
-    backbone = build_backbone("torchvision/mobilenet_v3_small")
+    backbone = build_backbone("torchvision/shufflenet_v2_x0_5")
     assert isinstance(backbone, TorchvisionBackbone)
-    with pytest.raises(InputError, match="mobilenet_v3_small: has no feature maps that are known"):
+    with pytest.raises(InputError, match="shufflenet_v2_x0_5: has no feature maps that are known"):
         backbone.feature_maps(torch.zeros(1, 3, 64, 64))

@@ -3,7 +3,8 @@ import pytest
 import torch
 from torch import nn
 
-from cebench.models.backbones import Backbone, build_backbone
+from cebench.models.backbone import Backbone
+from cebench.models.backbones import build_backbone
 from cebench.models.diagnostics import layer_activities
 
 

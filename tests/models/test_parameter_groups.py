@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
+from cebench.models.backbones import build_backbone
+from cebench.models.parameter_groups import (
+    caffe_parameter_groups,
+    layer_decay_groups,
+    normalises_layers,
+    scale_rates,
+)
 
 
 def test_biases_have_twice_the_rate_and_the_same_decay_by_default() -> None:
@@ -41,3 +47,40 @@ def test_rates_are_scaled_from_those_that_the_optimizer_was_built_with() -> None
     for factor, expected in ((1.0, [0.5, 1.0]), (0.5, [0.25, 0.5]), (0.25, [0.125, 0.25])):
         scale_rates(sgd, factor)
         assert [group["lr"] for group in sgd.param_groups] == expected
+
+
+def test_rates_fall_from_the_head_to_the_input_of_a_vit() -> None:
+    pytest.importorskip("timm")
+    trunk = build_backbone("timm/test_vit", side=64).trunk
+    network = torch.nn.Sequential(trunk, torch.nn.Linear(64, 3))
+    groups = layer_decay_groups(network, trunk, 1.0, 0.05, 0.5)
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    named = dict(trunk.named_parameters())
+    # The last block has the head's rate; five blocks and the patches are below it.
+    assert rate[id(network[1].weight)] == rate[id(named["norm.weight"])] == 1
+    for block in range(6):
+        assert rate[id(named[f"blocks.{block}.attn.qkv.weight"])] == 0.5 ** (5 - block)
+    assert rate[id(named["patch_embed.proj.weight"])] == 0.5**6
+    assert decay[id(named["blocks.0.attn.qkv.weight"])] == 0.05
+    for name in ("pos_embed", "cls_token", "blocks.0.norm1.weight", "blocks.0.mlp.fc1.bias"):
+        assert decay[id(named[name])] == 0, name
+    assert len(rate) == sum(p.requires_grad for p in network.parameters())
+
+
+def test_rates_of_torchvisions_networks_follow_the_numbers_of_their_stages() -> None:
+    trunk = build_backbone("torchvision/resnet18").trunk
+    trunk.conv1.requires_grad_(False)
+    groups = layer_decay_groups(trunk, trunk, 1.0, 0.0, 0.5)
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    named = dict(trunk.named_parameters())
+    assert [rate[id(named[f"layer{n}.0.conv1.weight"])] for n in (1, 4)] == [0.125, 1]
+    assert id(named["conv1.weight"]) not in rate
+
+
+def test_layer_normalisation_tells_transformers_and_convnext_from_the_others() -> None:
+    found = [
+        normalises_layers(build_backbone(f"torchvision/{name}").trunk)
+        for name in ("resnet18", "alexnet", "convnext_tiny", "swin_t")
+    ]
+    assert found == [False, False, True, True]

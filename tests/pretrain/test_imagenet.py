@@ -14,18 +14,21 @@ from cebench.data.store.ragged import RaggedImages
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.label_network import LabelNetwork
 from cebench.models.parameter_groups import scale_rates
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.imagenet import (
     Batch,
     ImagenetClassification,
     ImagenetRecipe,
+    _caffes_fc,
     central_crops,
     top_k_accuracy,
 )
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.pretrain.sources import load_source
-from cebench.weights.files import load_weights
+from cebench.weights.files import FC_TENSORS, load_weights
+from cebench.weights.loading import load_trunk
 
 CPU = torch.device("cpu")
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0)}
@@ -81,12 +84,22 @@ def test_a_run_leaves_a_trunk_a_classifier_and_its_accuracy(folders: Path, tmp_p
     assert weights.sidecar.method == "imagenet"
     assert model.sidecar.architecture == "caffenet-classifier"
     assert torch.equal(weights.tensors["conv1.weight"], model.tensors["trunk.conv1.weight"])
-    assert CaffeNetTrunk().load_state_dict(weights.tensors)
+    assert len(load_trunk(CaffeNetTrunk(), weights).matched) == 10
+    assert not set(FC_TENSORS) & set(weights.tensors)  # Few units: not the reference net's.
     accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
     assert accuracy["classes"] == sorted(COLOURS)
     assert (accuracy["step"], accuracy["images"], accuracy["top5"]) == (4, 2, 1.0)
     assert accuracy["top1"] in (0.0, 0.5, 1.0)
     assert (tmp_path / "run" / "curves.png").exists()
+
+
+def test_fc6_and_fc7_of_the_reference_nets_shapes_go_with_the_trunk() -> None:
+    network = LabelNetwork(3, torch.Generator().manual_seed(0))
+    model = network.state_dict()
+    found = _caffes_fc(model)
+    assert list(found) == list(FC_TENSORS)
+    assert torch.equal(found["fc6.weight"], network.fc6.weight)
+    assert not _caffes_fc({**model, "fc6.weight": torch.zeros(4096, 2304)})
 
 
 def test_a_broken_off_run_ends_with_the_same_bytes(

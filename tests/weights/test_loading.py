@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from foreign_networks import random_foreign_weights
 from torch import nn
 
 from cebench.errors import InputError
 from cebench.weights.files import Weights, random_weights
-from cebench.weights.loading import has_fc6_and_fc7, load_fc6_and_fc7
+from cebench.weights.loading import has_fc6_and_fc7, load_backbone, load_fc6_and_fc7
 
 
 @pytest.fixture
@@ -45,3 +46,12 @@ def test_weights_without_them_or_of_another_shape_are_refused(weights: Weights) 
     with pytest.raises(InputError, match=r"fc7.weight is \(3, 4\) where \(3, 3\) is needed"):
         load_fc6_and_fc7(*layers, replace(weights, tensors=tensors))
     assert torch.equal(layers[0].weight, before)
+
+
+def test_statistics_of_batch_normalisation_that_are_not_finite_are_refused() -> None:
+    weights = random_foreign_weights("torchvision/resnet18")
+    spoilt = weights.tensors["layer2.0.bn1.running_var"].clone()
+    spoilt[3] = torch.nan
+    tensors = {**weights.tensors, "layer2.0.bn1.running_var": spoilt}
+    with pytest.raises(InputError, match="its pool5 is not finite on noise"):
+        load_backbone(replace(weights, tensors=tensors))

@@ -5,9 +5,10 @@ from typing import Literal, Self
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from cebench.config import TrainingRecipe
+from cebench.models.backbone import Pooling
 from cebench.models.caffenet import HeadInit, RandomFrom
 from cebench.models.classifier import Part
-from cebench.training.options import PrecisionOptions, SgdOptions
+from cebench.training.options import FineTuningOptions, PrecisionOptions
 
 from ..labelled_images import ImageSetsRecipe
 
@@ -18,7 +19,7 @@ SCALES = (0.5, 2.0)
 """The protocol's least and greatest number of source pixels per pixel of a crop."""
 
 
-class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, SgdOptions, PrecisionOptions):
+class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, FineTuningOptions, PrecisionOptions):
     """How the classifier is fine-tuned and scored (protocol ledger: classification)."""
 
     train_from: Part = "all"
@@ -29,6 +30,9 @@ class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, SgdOptions, Precisio
     """Initial fc6 and fc7: `voc-classification`, N(0, 0.01) and biases of 0.1, the authors' code;
     `caffenet`, N(0, 0.005) and biases of 1; `he`, He's normals without biases; `data`, these scaled
     so that each unit has mean 0 and variance 1 on training crops."""
+    pooling: Pooling = "network"
+    """What fc8 takes of a transformer of timm: what its own classifier takes; the class `token`;
+    the `mean` of the patches; or `both`, one behind the other."""
     batch_size: PositiveInt = 16
     """Crops per step."""
     learning_rate: PositiveFloat = 1e-3
@@ -75,6 +79,7 @@ class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, SgdOptions, Precisio
             "" if self.train_from == "all" else self.train_from,
             "" if self.crop_rule == "scale" else f"{self.crop_rule}-rule",
             "" if usual_scales else f"scales-{self.min_scale:g}-{self.max_scale:g}",
+            "" if self.pooling == "network" else f"{self.pooling}-pooling",
             f"{self.test_crops}-crops",
         ]
         return "-".join(part for part in parts if part)

@@ -15,7 +15,7 @@ from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import autocast
 from cebench.errors import InputError
 from cebench.metrics.classification import classification_summary
-from cebench.models.backbones import Backbone
+from cebench.models.backbone import Backbone
 from cebench.models.classifier import Classifier, sigmoid_cross_entropy_sum
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
@@ -23,6 +23,7 @@ from cebench.training.loop import Schedule, train
 from cebench.weights.files import Preprocessing, Weights
 from cebench.weights.loading import load_backbone, load_fc6_and_fc7
 
+from ..fine_tuning import build_optimizer
 from ..labelled_images import LabelledImages, data_fingerprint, find_images, read_sets
 from ..run_context import Outcome, RunContext
 from ..task import Task
@@ -55,9 +56,9 @@ class Classification:
         groups = caffe_parameter_groups(
             network.named_parameters(), recipe.learning_rate, recipe.weight_decay
         )
-        self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
+        self.optimizer = build_optimizer(recipe, network, network.trunk, groups)
         self.modules: dict[str, nn.Module] = {"network": network}
-        self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
+        self.optimizers: dict[str, Optimizer] = {"optimizer": self.optimizer}
         self.images, self.sizes = data.images.to_if_fits(device), image_sizes(data.images)
         self.labels = torch.from_numpy(data.labels).to(device)
         self.order = EpochOrder(len(data.ids), seed)
@@ -72,16 +73,17 @@ class Classification:
         return crops, self.labels[torch.from_numpy(index).to(self.device)]
 
     def update(self, step: int, batch: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
-        """One SGD step on the summed cross-entropy."""
+        """One step on the summed cross-entropy."""
         crops, labels = batch
         with autocast(self.device, self.recipe.precision):
             scores = self.network(self.preprocessing(crops))
         loss = sigmoid_cross_entropy_sum(scores, labels)
-        self.sgd.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradients)
-        scale_rates(self.sgd, 0.5 ** (step // self.recipe.halve_every))
-        self.sgd.step()
+        factor = self.recipe.rate_factor(step, self.recipe.steps)
+        scale_rates(self.optimizer, factor * 0.5 ** (step // self.recipe.halve_every))
+        self.optimizer.step()
         return {"loss": loss.detach()}
 
 
@@ -138,7 +140,7 @@ def build(
 def measure(recipe: ClassificationRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, score random crops of each test image."""
     run, weights, seed = run_context.run, run_context.weights, run_context.seed
-    backbone, proof = load_backbone(weights)
+    backbone, proof = load_backbone(weights, recipe.pooling)
     logger.info(f"{weights.name}: {proof}")
     network = build_classifier(backbone, recipe, weights, seed)
     sets = read_sets(recipe, run_context.data)

@@ -20,12 +20,16 @@ from cebench.data.proposals.selective_search import Mode, SelectiveSearch, compu
 from cebench.data.voc.devkit import Annotation, VocYear
 from cebench.errors import InputError
 from cebench.metrics.detection import Objects, stack_objects
+from cebench.models.backbones import is_foreign
 from cebench.models.fast_rcnn import FAST_RCNN_MEAN_RGB
 from cebench.progress import progress
 from cebench.randomness import numpy_generator
+from cebench.weights.files import Preprocessing, Sidecar
 
 from ..image_sets import check_disjoint, photographs
 from .recipe import DetectionRecipe
+
+FAST_RCNN_PIXELS = Preprocessing(mean_rgb=FAST_RCNN_MEAN_RGB)
 
 
 @dataclass(frozen=True)
@@ -234,13 +238,24 @@ def fingerprint(voc: VocYear, ids: Sequence[str], proposals_sha256: str) -> str:
     return hashlib.sha256(f"{files} {proposals_sha256}".encode()).hexdigest()
 
 
-def network_image(pixels: np.ndarray, short_side: int, max_side: int) -> tuple[Tensor, float]:
+def pixels_of(sidecar: Sidecar) -> Preprocessing:
+    """Those of Fast R-CNN's configuration for CaffeNet, the weights' own for another network."""
+    return sidecar.preprocessing if is_foreign(sidecar.architecture) else FAST_RCNN_PIXELS
+
+
+def network_image(
+    pixels: np.ndarray,
+    short_side: int,
+    max_side: int,
+    preprocessing: Preprocessing = FAST_RCNN_PIXELS,
+) -> tuple[Tensor, float]:
     """Subtract the mean pixel and resize, as the original does (lib/utils/blob.py).
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
         short_side: shorter side of the result in pixels ...
         max_side: ... unless its longer side would exceed this: then the longer has this length.
+        preprocessing: mean, deviation and range; its side has no meaning here.
 
     Returns:
         (3, h, w) float32 RGB, and the scale: network pixels per stored pixel.
@@ -249,14 +264,23 @@ def network_image(pixels: np.ndarray, short_side: int, max_side: int) -> tuple[T
     scale = short_side / shortest
     if round(scale * longest) > max_side:
         scale = max_side / longest
-    centred = pixels - np.array(FAST_RCNN_MEAN_RGB, np.float32)
+    low, high = preprocessing.range
+    mean, std = (np.array(v) for v in (preprocessing.mean_rgb, preprocessing.std_rgb))
+    factor, shift = (high - low) / 255 / std, (mean - low) / std
+    centred = pixels * factor.astype(np.float32) - shift.astype(np.float32)
     resized = cv2.resize(centred, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
     return torch.from_numpy(resized).permute(2, 0, 1), scale
 
 
-def pyramid(pixels: np.ndarray, scales: Sequence[int], max_side: int) -> tuple[Tensor, list[float]]:
+def pyramid(
+    pixels: np.ndarray,
+    scales: Sequence[int],
+    max_side: int,
+    preprocessing: Preprocessing = FAST_RCNN_PIXELS,
+) -> tuple[Tensor, list[float]]:
     """One image at several scales: (S, 3, H, W), zero-padded, and `network_image`'s scales."""
-    images, factors = zip(*(network_image(pixels, side, max_side) for side in scales), strict=True)
+    scaled = (network_image(pixels, side, max_side, preprocessing) for side in scales)
+    images, factors = zip(*scaled, strict=True)
     return stack_images(images), list(factors)
 
 

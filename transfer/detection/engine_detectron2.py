@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.models.caffenet import POOL5_CHANNELS, POOL5_SIDE
-from cebench.models.fast_rcnn import CONV5_SCALE, FastRCNN
+from cebench.models.fast_rcnn import CONV5_SCALE, FastRCNN, inclusive
 
 if TYPE_CHECKING:
     from typing import Any
@@ -70,9 +70,10 @@ class Detectron2FastRCNN(FastRCNN):
                     parameter.copy_(rolled[: len(parameter)])
 
     def regions(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """From conv5 (N, 256, h, w) and **inclusive** rois (R, 5) to scores and deltas."""
+        """From conv5 (N, 256, h, w) and rois (R, 5) to scores and deltas."""
         from detectron2.structures import Boxes
 
+        rois = inclusive(rois)
         boxes = [Boxes(rois[rois[:, 0] == index, 1:]) for index in range(len(features))]
         pooled = self.box_pooler([features], boxes)
         in_our_order = rois[:, 0].argsort(stable=True).argsort(stable=True)

@@ -18,12 +18,13 @@ from cebench.errors import CebenchError
 from cebench.files import write_atomically
 from cebench.metrics.detection import Detections
 from cebench.models.box_coding import clip_boxes, decode_boxes, nms
-from cebench.models.fast_rcnn import CONV5_SCALE, FastRCNN
+from cebench.models.fast_rcnn import RegionNetwork
 from cebench.models.roi_sampling import pyramid_rois
 from cebench.progress import progress
+from cebench.weights.files import Preprocessing
 from cebench.weights.tensor_files import save_tensors
 
-from .data import DetectionSet, pyramid
+from .data import FAST_RCNN_PIXELS, DetectionSet, pyramid
 from .recipe import Caps
 
 BOXES_PER_IMAGE = 100
@@ -52,7 +53,7 @@ class ImageDetections(NamedTuple):
 
 
 def predict(
-    network: FastRCNN,
+    network: RegionNetwork,
     data: DetectionSet,
     proposals: Sequence[np.ndarray],
     statistics: tuple[Tensor, Tensor],
@@ -62,6 +63,7 @@ def predict(
     caps: Caps,
     precision: Precision,
     device: torch.device,
+    preprocessing: Preprocessing = FAST_RCNN_PIXELS,
 ) -> Detections:
     """Detections of the whole set after suppression and caps; `images` index `data.ids`.
 
@@ -71,7 +73,7 @@ def predict(
     with torch.inference_mode(), progress("detection test", "images") as report:
         for index, boxes in enumerate(proposals):
             pixels = data.pixels(index)
-            images, factors = pyramid(pixels, scales, max_side)
+            images, factors = pyramid(pixels, scales, max_side, preprocessing)
             with autocast(device, precision):
                 probability, decoded = classify(
                     network,
@@ -90,7 +92,7 @@ def predict(
 
 
 def classify(
-    network: FastRCNN,
+    network: RegionNetwork,
     images: Tensor,
     rois: Tensor,
     boxes: Tensor,
@@ -98,8 +100,8 @@ def classify(
 ) -> tuple[Tensor, Tensor]:
     """Probabilities (R, K) and one box per class (R, K, 4), background first, of one image.
 
-    Regions that round to the same cells of conv5 pool to the same features: they are computed once
-    and all have the box that is predicted from the first of them, as in the original's im_detect.
+    Regions that round to the same cells of the map pool to the same features: they are computed
+    once and all have the box that is predicted from the first of them, as in im_detect.
 
     Args:
         network: in evaluation mode.
@@ -113,9 +115,8 @@ def classify(
     Raises:
         CebenchError: the network's output is not finite.
     """
-    cells = rois.numpy() - np.array([0, 0, 0, 1, 1], np.float32)  # inclusive, as pooled
-    cells[:, 1:] = np.floor(cells[:, 1:] * CONV5_SCALE + 0.5)
-    _, first, rows = np.unique(cells, axis=0, return_index=True, return_inverse=True)
+    cells = network.cells(rois)
+    _, first, rows = np.unique(cells.numpy(), axis=0, return_index=True, return_inverse=True)
     logits, deltas = network(images, rois[first].to(images.device))
     logits, deltas = logits.cpu().float(), deltas.cpu().float()
     if not (logits.isfinite().all() and deltas.isfinite().all()):

@@ -7,13 +7,14 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 from cebench.config import TrainingRecipe
 from cebench.data.proposals.selective_search import MIN_SIDE
 from cebench.models.caffenet import HeadInit, RandomFrom
-from cebench.training.options import PrecisionOptions, SgdOptions
+from cebench.models.fast_rcnn import RoiPooling
+from cebench.training.options import FineTuningOptions, PrecisionOptions
 
 Caps = Literal["original", "py-faster-rcnn"]
 Scales = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
 
-class DetectionRecipe(TrainingRecipe, SgdOptions, PrecisionOptions):
+class DetectionRecipe(TrainingRecipe, FineTuningOptions, PrecisionOptions):
     """How Fast R-CNN is trained and scored (protocol ledger: detection)."""
 
     # Images and boxes are part of the data's fingerprint, wherever their files lie.
@@ -76,8 +77,14 @@ class DetectionRecipe(TrainingRecipe, SgdOptions, PrecisionOptions):
     """Initial fc6 and fc7: `caffenet`, N(0, 0.005), biases 1; `voc-classification`, N(0, 0.01),
     biases 0.1; `he`, He's normals without biases; `data`, these scaled so that each unit has mean 0
     and variance 1 on training regions."""
+    roi_pooling: RoiPooling = "max"
+    """How regions are pooled: `max`, the original's, corners rounded; `align`, RoIAlign."""
     train_conv1: bool = True
-    """The original freezes conv1, which presumes that ImageNet labels trained it."""
+    """The original freezes conv1, which presumes that ImageNet labels trained it. Of another
+    library's network it is the first convolution."""
+    train_batch_norm: bool = False
+    """Whether batch normalisation of another library's network is trained; else its statistics
+    and scales stay as the weights brought them."""
     train_difficult: bool = True
     """Whether difficult objects are learned from: fast-rcnn does, py-faster-rcnn does not."""
     caps: Caps = "original"

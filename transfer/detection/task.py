@@ -19,25 +19,31 @@ from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import autocast
 from cebench.errors import InputError
 from cebench.metrics.detection import detection_scores
-from cebench.models.backbones import trunk_architecture
+from cebench.models.backbone import first_convolution
+from cebench.models.backbone_fast_rcnn import BackboneFastRCNN
+from cebench.models.backbones import is_foreign, trunk_architecture
 from cebench.models.box_coding import box_target_statistics
-from cebench.models.fast_rcnn import FastRCNN, detection_losses
+from cebench.models.fast_rcnn import FastRCNN, RegionNetwork, detection_losses
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, sample_rois
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training.loop import Schedule, train
-from cebench.weights.loading import has_fc6_and_fc7, load_fc6_and_fc7, load_trunk
+from cebench.weights.files import Preprocessing
+from cebench.weights.loading import load_backbone, load_trunk, take_fc6_and_fc7
 
+from ..fine_tuning import build_optimizer
 from ..run_context import Outcome, RunContext
 from ..task import Task
 from ..work import detection_work
 from .data import (
+    FAST_RCNN_PIXELS,
     DetectionSet,
     data_fingerprint,
     find_images,
     flip_boxes,
     network_image,
+    pixels_of,
     read_data,
     stack_images,
 )
@@ -69,16 +75,17 @@ class Detection:
 
     def __init__(
         self,
-        network: FastRCNN,
+        network: RegionNetwork,
         data: DetectionSet,
         proposals: Sequence[np.ndarray],
         recipe: DetectionRecipe,
         seed: int,
         device: torch.device,
+        preprocessing: Preprocessing = FAST_RCNN_PIXELS,
     ) -> None:
         """proposals: per image of `data` (R, 4)."""
         self.network, self.data, self.proposals, self.recipe = network, data, proposals, recipe
-        self.seed, self.device = seed, device
+        self.seed, self.device, self.preprocessing = seed, device, preprocessing
         self.objects = [
             (a.boxes[keep], a.labels[keep])
             for a in data.annotations
@@ -86,16 +93,16 @@ class Detection:
         ]
         self.statistics = target_statistics(proposals, self.objects)
         self.mean, self.std = (values.to(device) for values in self.statistics)
-        network.trunk.conv1.requires_grad_(recipe.train_conv1)
+        first_convolution(network.trunk).requires_grad_(recipe.train_conv1)
         groups = caffe_parameter_groups(
             network.named_parameters(),
             recipe.learning_rate,
             recipe.weight_decay,
             decay_biases=False,
         )
-        self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
+        self.optimizer = build_optimizer(recipe, network, network.trunk, groups)
         self.modules: dict[str, nn.Module] = {"network": network}
-        self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
+        self.optimizers: dict[str, Optimizer] = {"optimizer": self.optimizer}
         self.order = EpochOrder(2 * len(data.ids), seed)
 
     def batch(self, step: int) -> Batch:
@@ -109,7 +116,7 @@ class Detection:
             side = self.recipe.scales[int(generator.integers(len(self.recipe.scales)))]
             rois.append(self._rois(index, pixels.shape[1] if mirrored else None, generator))
             pixels = pixels[:, ::-1] if mirrored else pixels
-            image, scale = network_image(pixels, side, self.recipe.max_side)
+            image, scale = network_image(pixels, side, self.recipe.max_side, self.preprocessing)
             images.append(image)
             scales.append(scale)
         batch = Batch(
@@ -130,16 +137,17 @@ class Detection:
         return sample_rois(generator, proposals, boxes, labels, self.recipe.rois_per_image)
 
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
-        """One SGD step on the sum of the two losses."""
-        scale_rates(self.sgd, 0.1 ** (step // self.recipe.tenth_every))
+        """One step on the sum of the two losses."""
+        factor = self.recipe.rate_factor(step, self.recipe.steps)
+        scale_rates(self.optimizer, factor * 0.1 ** (step // self.recipe.tenth_every))
         with autocast(self.device, self.recipe.precision):
             scores, deltas = self.network(batch.images, batch.rois)
         class_loss, box_loss = detection_losses(
             scores, deltas, batch.labels, batch.targets, self.mean, self.std
         )
-        self.sgd.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         (class_loss + box_loss).backward()
-        self.sgd.step()
+        self.optimizer.step()
         return {
             "loss": (class_loss + box_loss).detach(),
             "class_loss": class_loss.detach(),
@@ -184,6 +192,7 @@ def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
         caps=recipe.caps,
         precision=recipe.precision,
         device=run_context.device,
+        preprocessing=program.preprocessing,
     )
     store(detections, data.test.ids, Path(recipe.test_set).stem, run.path)
     scores = detection_scores(detections, data.test.objects(), len(VOC_CLASSES))
@@ -216,24 +225,13 @@ def build(
 ) -> Detection:
     """What trains the weights' trunk, on the device, under a head that is drawn from the seed.
 
-    fc6 and fc7 are the weights' own with `random_from=drop7`; InputError if they have none.
+    InputError where the weights do not fit the recipe, see `build_network`.
     """
-    generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fast-rcnn"))
-    network = FastRCNN(
-        len(VOC_CLASSES),
-        generator,
-        recipe.conv1_padding,
-        recipe.head_init,
-        trunk_architecture(run_context.weights.sidecar.architecture),
-    )
-    logger.info(f"{run_context.weights.name}: {load_trunk(network.trunk, run_context.weights)}")
-    if recipe.random_from == "drop7":
-        load_fc6_and_fc7(network.fc6, network.fc7, run_context.weights)
-    elif has_fc6_and_fc7(run_context.weights):
-        logger.info("fc6 and fc7 of the weights are not used: random_from=pool5 draws them anew")
-    network.to(run_context.device)
-    program = Detection(network, data, proposals, recipe, run_context.seed, run_context.device)
-    if recipe.head_init == "data":
+    network = build_network(recipe, run_context).to(run_context.device)
+    preprocessing = pixels_of(run_context.weights.sidecar)
+    seed, device = run_context.seed, run_context.device
+    program = Detection(network, data, proposals, recipe, seed, device, preprocessing)
+    if recipe.head_init == "data" and network.hidden:
         network.data_dependent_init([program.batch(step)[:2] for step in range(INIT_BATCHES)])
     if run_context.engine == "native":
         return program
@@ -244,8 +242,49 @@ def build(
         )
     from .engine_detectron2 import Detectron2FastRCNN
 
+    if not isinstance(network, FastRCNN) or recipe.roi_pooling != "max":
+        raise InputError(
+            "--engine detectron2: takes a CaffeNet trunk and roi_pooling=max; use --engine native"
+        )
     theirs = Detectron2FastRCNN(network)
-    return Detection(theirs, data, proposals, recipe, run_context.seed, run_context.device)
+    return Detection(theirs, data, proposals, recipe, seed, device)
+
+
+def build_network(recipe: DetectionRecipe, run_context: RunContext) -> RegionNetwork:
+    """Fast R-CNN on the weights' trunk; fc6 and fc7 are theirs with `random_from=drop7`.
+
+    Raises:
+        InputError: the weights have no fc6 and fc7 that they should bring, or their network no map
+            that regions could be pooled from.
+    """
+    weights, classes = run_context.weights, len(VOC_CLASSES)
+    architecture = weights.sidecar.architecture
+    generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fast-rcnn"))
+    network: RegionNetwork
+    if is_foreign(architecture):
+        backbone, proof = load_backbone(weights)
+        network = BackboneFastRCNN(
+            backbone,
+            classes,
+            generator,
+            recipe.head_init,
+            recipe.roi_pooling,
+            recipe.train_batch_norm,
+        )
+        has_own = bool(backbone.fully_connected)
+    else:
+        own = FastRCNN(
+            classes,
+            generator,
+            recipe.conv1_padding,
+            recipe.head_init,
+            trunk_architecture(architecture),
+            recipe.roi_pooling,
+        )
+        network, proof, has_own = own, load_trunk(own.trunk, weights), True
+    logger.info(f"{weights.name}: {proof}")
+    take_fc6_and_fc7(network.hidden if has_own else (), recipe.random_from, weights)
+    return network
 
 
 TASK = Task(
@@ -258,4 +297,5 @@ TASK = Task(
     protocol="voc-fast-rcnn-selective-search",
     protocol_version=1,
     engines=("native", "detectron2"),
+    any_backbone=True,
 )

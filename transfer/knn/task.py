@@ -31,7 +31,7 @@ logger = logging.getLogger("cebench")
 def measure(recipe: KnnRecipe, run_context: RunContext) -> Outcome:
     """Votes for each test image; they stand in predictions/<layer>.csv."""
     weights, folder = run_context.weights, run_context.run.path
-    backbone, proof = load_backbone(weights)
+    backbone, proof = load_backbone(weights, recipe.pooling)
     logger.info(f"{weights.name}: {proof}")
     check_layers([recipe.layer], backbone, weights.name)
     sets = read_images(recipe, run_context)

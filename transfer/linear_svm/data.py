@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from cebench.models.backbones import Backbone
+from cebench.models.backbone import Backbone
 
 from ..frozen_features import features_of_sets
 from ..labelled_images import TrainAndTest

@@ -31,7 +31,7 @@ logger = logging.getLogger("cebench")
 def measure(recipe: LinearSvmRecipe, run_context: RunContext) -> Outcome:
     """An SVM per class and layer; a finished layer stands in predictions/<layer>.csv."""
     weights, folder = run_context.weights, run_context.run.path
-    backbone, proof = load_backbone(weights)
+    backbone, proof = load_backbone(weights, recipe.pooling)
     logger.info(f"{weights.name}: {proof}")
     layers = recipe.layers or backbone.layer_names
     check_layers(layers, backbone, weights.name)

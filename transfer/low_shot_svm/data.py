@@ -3,7 +3,7 @@
 import numpy as np
 
 from cebench.data.voc.devkit import VOC_CLASSES
-from cebench.models.backbones import Backbone
+from cebench.models.backbone import Backbone
 from cebench.randomness import numpy_generator
 
 from ..frozen_features import features_of_sets, learnable

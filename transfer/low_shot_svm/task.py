@@ -32,7 +32,7 @@ logger = logging.getLogger("cebench")
 def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
     """SVMs from few images; finished ones stand in predictions/<shots>-shot-draw-<draw>.csv."""
     weights, folder = run_context.weights, run_context.run.path
-    backbone, proof = load_backbone(weights)
+    backbone, proof = load_backbone(weights, recipe.pooling)
     logger.info(f"{weights.name}: {proof}")
     check_layers([recipe.layer], backbone, weights.name)
     sets = read_images(recipe, run_context)

@@ -19,6 +19,7 @@ from cebench.data.voc.segmentation_sets import find_sbd, segmentation_ids, witho
 from cebench.errors import InputError
 from cebench.progress import progress
 from cebench.randomness import numpy_generator
+from cebench.weights.files import Preprocessing
 
 from .recipe import SegmentationRecipe, TrainData
 
@@ -197,6 +198,11 @@ def check_sides(data: SegmentationImages, side: int) -> None:
 def as_batch(image: Tensor) -> Tensor:
     """(H, W, 3) to (1, 3, H, W), a view."""
     return image.permute(2, 0, 1).unsqueeze(0)
+
+
+def network_pixels(images: Tensor, preprocessing: Preprocessing) -> Tensor:
+    """(N, 3, H, W) uint8 of any size to what the network sees, float32, rows in memory order."""
+    return preprocessing(images).contiguous()
 
 
 def margin_of(shape: Sequence[int], multiple: int) -> tuple[int, int, int, int]:

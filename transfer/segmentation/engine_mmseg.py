@@ -218,6 +218,8 @@ def check_supported(recipe: SegmentationRecipe) -> None:
     """InputError for options that only the native engine has."""
     if recipe.precision != "fp32" or recipe.compile:
         raise InputError('--engine mmseg computes with precision="fp32" and compile=false only')
+    if recipe.optimizer != "sgd" or recipe.warmup_steps or recipe.decay_from < 1:
+        raise InputError('--engine mmseg trains with optimizer="sgd", without warm-up and decay')
 
 
 def train_and_predict(

@@ -1,6 +1,6 @@
 """From a trained network to label images, one PNG per image of the test set."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.palette import voc_palette
 from cebench.devices import Precision, autocast
 from cebench.files import naming
-from cebench.models.caffenet import preprocess
 from cebench.progress import progress
+from cebench.weights.files import Preprocessing
 
-from .data import SegmentationImages, as_batch, margin_of
+from .data import SegmentationImages, as_batch, margin_of, network_pixels
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,8 @@ class Predictor:
     """Labels images with a network."""
 
     network: Callable[[Tensor], Tensor]
-    """In evaluation mode: mean-subtracted images (1, 3, H, W) to raw scores (1, 21, H, W)."""
-    mean: Sequence[float]
-    """The mean pixel, RGB, 0..255."""
+    """In evaluation mode: images (1, 3, H, W) as it sees them to raw scores (1, 21, H, W)."""
+    preprocessing: Preprocessing
     device: torch.device
     precision: Precision = "fp32"
     size_multiple: int = 1
@@ -37,7 +36,7 @@ class Predictor:
     def scores(self, image: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Raw scores (21, *shape) of an image (H, W, 3) uint8, resized bilinearly to `shape`."""
         height, width = image.shape[:2]
-        pixels = preprocess(as_batch(image.to(self.device)), self.mean)
+        pixels = network_pixels(as_batch(image.to(self.device)), self.preprocessing)
         pixels = F.pad(pixels, margin_of(pixels.shape, self.size_multiple))
         with autocast(self.device, self.precision):
             scores = self.network(pixels)

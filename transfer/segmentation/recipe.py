@@ -9,12 +9,12 @@ from cebench.config import TrainingRecipe
 from cebench.models.caffenet import HeadInit, RandomFrom
 from cebench.models.fcn import Stride
 from cebench.models.parameter_groups import caffe_parameter_groups
-from cebench.training.options import ComputingOptions, SgdOptions
+from cebench.training.options import ComputingOptions, FineTuningOptions
 
 TrainData = Literal["voc", "aug", "sbd"]
 
 
-class SegmentationRecipe(TrainingRecipe, SgdOptions, ComputingOptions):
+class SegmentationRecipe(TrainingRecipe, FineTuningOptions, ComputingOptions):
     """How FCN is fine-tuned and scored (protocol ledger: segmentation)."""
 
     # The images are part of the data's fingerprint.
@@ -47,7 +47,8 @@ class SegmentationRecipe(TrainingRecipe, SgdOptions, ComputingOptions):
     """Whole images are padded to a multiple of so many pixels, with the mean pixel to the right and
     below: few sizes for `compile`. 1: not at all, as in the original."""
     stride: Stride = 32
-    """Pixels between two of the finest scores: 32 is FCN-32s, the original's only AlexNet."""
+    """Pixels between two of the finest scores: 32 is FCN-32s, the original's only AlexNet. A ViT
+    has the stride of its patches."""
     random_from: RandomFrom = "pool5"
     """Which layers are drawn anew: fc6, fc7 and the scores (`pool5`), or the scores alone (`drop7`:
     the weights bring fc6 and fc7, as ImageNet's do in the original)."""
@@ -55,6 +56,9 @@ class SegmentationRecipe(TrainingRecipe, SgdOptions, ComputingOptions):
     """Initial fc6 and fc7: `caffenet`, N(0, 0.005), biases 1; `voc-classification`, N(0, 0.01),
     biases 0.1; `he`, He's normals without biases; `data`, these scaled so that each unit has mean 0
     and variance 1 on training images."""
+    train_batch_norm: bool = False
+    """Whether batch normalisation of another library's network is trained; else its statistics
+    and scales stay as the weights brought them."""
     accumulate: PositiveInt = 20
     """Images per step, which takes the mean of their gradients."""
     images_per_pass: PositiveInt = 1

@@ -43,17 +43,19 @@ def write_report(
     save_confusion(confusion, run / "confusion.png", test.origin.name)
 
 
-def scored_from(per_image: np.ndarray, test: SegmentationImages) -> RunOutcome:
+def scored_from(
+    per_image: np.ndarray, test: SegmentationImages, column: str = "segmentation"
+) -> RunOutcome:
     """What the measurements are scored from: the confusion matrices (N, 21, 21)."""
-    part = OutcomePart(scored=PixelPairs(per_image), column="segmentation")
+    part = OutcomePart(scored=PixelPairs(per_image), column=column)
     return RunOutcome(tuple(test.origin.ids), (part,))
 
 
-def measurements(scores: SegmentationScores, images: int) -> list[Measurement]:
+def measurements(
+    scores: SegmentationScores, images: int, column: str = "segmentation"
+) -> list[Measurement]:
     """The four numbers of FCN's score.py."""
     return [
-        Measurement(
-            metric=metric, value=getattr(scores, metric), count=images, column="segmentation"
-        )
+        Measurement(metric=metric, value=getattr(scores, metric), count=images, column=column)
         for metric in ("mean_iou", "pixel_accuracy", "mean_accuracy", "frequency_weighted_iou")
     ]

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,16 +18,19 @@ from torch.optim import Optimizer
 
 from cebench.data.voc.devkit import VOID_LABEL
 from cebench.devices import autocast, compiled
+from cebench.errors import InputError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
-from cebench.models.backbones import trunk_architecture
-from cebench.models.caffenet import preprocess
-from cebench.models.fcn import FCN, segmentation_cross_entropy
+from cebench.models.backbone_fcn import BackboneFCN
+from cebench.models.backbones import is_foreign, trunk_architecture
+from cebench.models.fcn import FCN, SegmentationNetwork, segmentation_cross_entropy
 from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training.loop import Schedule, train
-from cebench.weights.loading import has_fc6_and_fc7, load_fc6_and_fc7, load_trunk
+from cebench.weights.files import Preprocessing
+from cebench.weights.loading import load_backbone, load_trunk, take_fc6_and_fc7
 
+from ..fine_tuning import build_optimizer
 from ..run_context import Measurement, Outcome, RunContext
 from ..task import Task
 from ..work import segmentation_work
@@ -38,6 +42,7 @@ from .data import (
     data_fingerprint,
     find_images,
     margin_of,
+    network_pixels,
     read_data,
     sample_crops,
 )
@@ -47,7 +52,7 @@ from .report import measurements, scored_from, write_report
 
 logger = logging.getLogger("cebench")
 
-Engine = Callable[[FCN, SegmentationData, SegmentationRecipe, RunContext], Sequence[Measurement]]
+Engine = Callable[[Any, SegmentationData, SegmentationRecipe, RunContext], Sequence[Measurement]]
 """Trains the network, leaves predictions/ID.png, and may measure something of its own."""
 
 INIT_IMAGES = 32
@@ -59,24 +64,25 @@ class Segmentation:
 
     def __init__(
         self,
-        network: FCN,
+        network: SegmentationNetwork,
         data: SegmentationImages,
         recipe: SegmentationRecipe,
-        mean: Sequence[float],
+        preprocessing: Preprocessing,
         seed: int,
         device: torch.device,
     ) -> None:
-        self.network, self.recipe, self.mean, self.seed = network, recipe, mean, seed
+        self.network, self.recipe, self.seed = network, recipe, seed
+        self.preprocessing = preprocessing
         self.images = data.images_as_seen(device)
         self.labels = [labels.to(device) for labels in data.labels_as_seen()]
         groups = parameter_groups(network, recipe)
-        self.sgd = torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
+        self.optimizer = build_optimizer(recipe, network, network.trunk, groups)
         self.modules: dict[str, nn.Module] = {"network": network}
-        self.optimizers: dict[str, Optimizer] = {"sgd": self.sgd}
+        self.optimizers: dict[str, Optimizer] = {"optimizer": self.optimizer}
         self.loss = compiled(self._loss, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)
 
     def batch(self, step: int) -> list[tuple[Tensor, Tensor]]:
-        """Mean-subtracted images (P, 3, H, W) and labels (P, H, W) uint8 of each pass."""
+        """Images (P, 3, H, W) as the network sees them and labels (P, H, W) uint8 of each pass."""
         crop, count = self.recipe.crop, self.recipe.images_per_pass
         drawn = sample_crops(
             self.images, self.labels, self.recipe.accumulate, crop, self.seed, step
@@ -84,22 +90,26 @@ class Segmentation:
         return [self._stacked(drawn[i : i + count]) for i in range(0, len(drawn), count)]
 
     def _stacked(self, drawn: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        images = preprocess(torch.cat([as_batch(image) for image, _ in drawn]), self.mean)
+        images = network_pixels(
+            torch.cat([as_batch(image) for image, _ in drawn]), self.preprocessing
+        )
         labels = torch.stack([labels for _, labels in drawn])
         margin = margin_of(labels.shape, self.recipe.size_multiple)
         return F.pad(images, margin), F.pad(labels, margin, value=VOID_LABEL)
 
     def update(self, step: int, batch: list[tuple[Tensor, Tensor]]) -> Mapping[str, Tensor]:
-        """One SGD step on the mean over the images of the loss per labelled pixel."""
+        """One step on the mean over the images of the loss per labelled pixel."""
+        factor = self.recipe.rate_factor(step, self.recipe.steps)
         if self.recipe.tenth_every:
-            scale_rates(self.sgd, 0.1 ** (step // self.recipe.tenth_every))
+            factor *= 0.1 ** (step // self.recipe.tenth_every)
+        scale_rates(self.optimizer, factor)
         self._reset_gradients()
         losses = []
         for images, labels in batch:
             loss = self.loss(images, labels) / len(batch)
             loss.backward()
             losses.append(loss.detach().clone())
-        self.sgd.step()
+        self.optimizer.step()
         return {"loss": torch.stack(losses).sum()}
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
@@ -109,7 +119,7 @@ class Segmentation:
 
     def _reset_gradients(self) -> None:
         """A graph's gradients lie in memory that its next pass overwrites: sums need their own."""
-        self.sgd.zero_grad(set_to_none=not self.recipe.cuda_graphs)
+        self.optimizer.zero_grad(set_to_none=not self.recipe.cuda_graphs)
         if self.recipe.cuda_graphs:
             for parameter in self.network.parameters():
                 if parameter.grad is None:
@@ -119,7 +129,7 @@ class Segmentation:
 def measure(recipe: SegmentationRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, label every pixel of the test images, score."""
     run = run_context.run
-    train_and_predict = _engine(recipe, run_context.engine)
+    train_and_predict = _engine(recipe, run_context)
     data = read_data(recipe, run_context.data)
     network = build(recipe, run_context, data.train)
     others = train_and_predict(network, data, recipe, run_context)
@@ -136,10 +146,12 @@ def measure(recipe: SegmentationRecipe, run_context: RunContext) -> Outcome:
     )
 
 
-def _engine(recipe: SegmentationRecipe, name: str) -> Engine:
+def _engine(recipe: SegmentationRecipe, run_context: RunContext) -> Engine:
     """What trains the network and labels the test images; a mistake ends here, before any work."""
-    if name == "native":
+    if run_context.engine == "native":
         return train_and_predict
+    if is_foreign(architecture := run_context.weights.sidecar.architecture):
+        raise InputError(f"--engine mmseg: takes a CaffeNet trunk, not a {architecture}")
     with redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
         from . import engine_mmseg
@@ -149,12 +161,15 @@ def _engine(recipe: SegmentationRecipe, name: str) -> Engine:
 
 
 def train_and_predict(
-    network: FCN, data: SegmentationData, recipe: SegmentationRecipe, run_context: RunContext
+    network: SegmentationNetwork,
+    data: SegmentationData,
+    recipe: SegmentationRecipe,
+    run_context: RunContext,
 ) -> list[Measurement]:
     """Train `network`, then leave a label image of each test image; measures nothing itself."""
-    run, mean = run_context.run, run_context.weights.sidecar.preprocessing.mean_rgb
+    run, preprocessing = run_context.run, run_context.weights.sidecar.preprocessing
     seed, device = run_context.seed, run_context.device
-    program = Segmentation(network, data.train, recipe, mean, seed, device)
+    program = Segmentation(network, data.train, recipe, preprocessing, seed, device)
     schedule = Schedule.of(
         recipe, label="segmentation", seed=seed, data_fingerprint=data.fingerprint
     )
@@ -162,7 +177,7 @@ def train_and_predict(
     plot_curves(run.metrics(), run.path / "curves.png", title="segmentation")
     predictor = Predictor(
         compiled(network, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs),
-        mean,
+        preprocessing,
         device,
         recipe.precision,
         recipe.size_multiple,
@@ -171,28 +186,43 @@ def train_and_predict(
     return []
 
 
-def build(recipe: SegmentationRecipe, run_context: RunContext, data: SegmentationImages) -> FCN:
+def build(
+    recipe: SegmentationRecipe, run_context: RunContext, data: SegmentationImages
+) -> SegmentationNetwork:
     """The weights' trunk under a head that is drawn from the seed, on the device.
 
     fc6 and fc7 are the weights' own with `random_from=drop7`; InputError if they have none.
     """
-    generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fcn"))
-    architecture = trunk_architecture(run_context.weights.sidecar.architecture)
-    network = FCN(NUM_CLASSES, recipe.stride, recipe.head_init, generator, architecture)
-    logger.info(f"{run_context.weights.name}: {load_trunk(network.trunk, run_context.weights)}")
-    if recipe.random_from == "drop7":
-        load_fc6_and_fc7(network.head.fc6, network.head.fc7, run_context.weights)
-    elif has_fc6_and_fc7(run_context.weights):
-        logger.info("fc6 and fc7 of the weights are not used: random_from=pool5 draws them anew")
-    network.to(run_context.device)
-    if recipe.head_init == "data":
-        mean, count = run_context.weights.sidecar.preprocessing.mean_rgb, len(data.images)
+    network = _network(recipe, run_context).to(run_context.device)
+    if recipe.head_init == "data" and network.hidden:
+        preprocessing, count = run_context.weights.sidecar.preprocessing, len(data.images)
         chosen = range(0, count, -(-count // INIT_IMAGES))
         images = (as_batch(data.images.image(i)).to(run_context.device) for i in chosen)
-        with torch.no_grad():
-            network.head.data_dependent_init(
-                [network.trunk(preprocess(image, mean)) for image in images]
-            )
+        network.data_dependent_init(network_pixels(image, preprocessing) for image in images)
+    return network
+
+
+def _network(recipe: SegmentationRecipe, run_context: RunContext) -> SegmentationNetwork:
+    weights = run_context.weights
+    architecture = weights.sidecar.architecture
+    generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fcn"))
+    network: SegmentationNetwork
+    if is_foreign(architecture):
+        backbone, proof = load_backbone(weights)
+        network = BackboneFCN(
+            backbone,
+            NUM_CLASSES,
+            recipe.stride,
+            recipe.head_init,
+            generator,
+            recipe.train_batch_norm,
+        )
+    else:
+        own = trunk_architecture(architecture)
+        network = fcn = FCN(NUM_CLASSES, recipe.stride, recipe.head_init, generator, own)
+        proof = load_trunk(fcn.trunk, weights)
+    logger.info(f"{weights.name}: {proof}")
+    take_fc6_and_fc7(network.hidden, recipe.random_from, weights)
     return network
 
 
@@ -206,4 +236,5 @@ TASK = Task(
     protocol="voc-fcn",
     protocol_version=1,
     engines=("native", "mmseg"),
+    any_backbone=True,
 )

@@ -49,5 +49,7 @@ def test_the_paper_recipe_is_the_authors_solver() -> None:
         "steps": 80_000, "batch_size": 16, "learning_rate": 1e-3, "halve_every": 10_000,
         "momentum": 0.9, "weight_decay": 1e-6, "clip_gradients": 10.0,
         "crop_rule": "scale", "min_scale": 0.5, "max_scale": 2.0, "test_crops": 10,
-        "precision": "fp32",
+        "precision": "fp32", "optimizer": "sgd", "adamw_learning_rate": 1e-4,
+        "adamw_weight_decay": 0.05, "layer_decay": 1, "warmup_steps": 0, "decay_from": 1,
+        "final_rate": 0.02, "pooling": "network",
     }  # fmt: skip

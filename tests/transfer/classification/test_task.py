@@ -1,4 +1,5 @@
 import csv
+from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,7 +198,8 @@ def test_the_rule_of_the_deepcluster_port_gives_other_crops_and_another_protocol
 
 def tiny_program(chosen: ClassificationRecipe) -> Classification:
     """One linear layer on the colour of 1 px crops."""
-    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 20))
+    layers = {"trunk": torch.nn.Flatten(), "fc8": torch.nn.Linear(3, 20)}
+    network = torch.nn.Sequential(OrderedDict(layers))
     one = RaggedImages.from_arrays([np.zeros((60, 80, 3), np.uint8)])
     labelled = LabelledImages(["a"], one, np.ones((1, 20), np.int8))
     return Classification(
@@ -218,7 +220,7 @@ def test_the_learning_rate_is_halved_and_biases_learn_twice_as_fast() -> None:
     crops, labels = torch.full((2, 3, 1, 1), 130.0), torch.ones(2, 20, dtype=torch.int8)
     for step, rate in ((0, 1e-3), (1, 1e-3), (2, 5e-4), (4, 2.5e-4)):
         program.update(step, (crops, labels))
-        assert [group["lr"] for group in program.sgd.param_groups] == [rate, 2 * rate]
+        assert [group["lr"] for group in program.optimizer.param_groups] == [rate, 2 * rate]
 
 
 @pytest.mark.parametrize("limit", [0.5, 1e9])

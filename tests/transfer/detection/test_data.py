@@ -10,6 +10,7 @@ from cebench.data.proposals.files import Proposals, save_proposals
 from cebench.data.proposals.selective_search import SelectiveSearch
 from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
+from cebench.models.fast_rcnn import FAST_RCNN_MEAN_RGB
 from cebench.transfer.detection.data import (
     flip_boxes,
     network_image,
@@ -128,3 +129,11 @@ def test_proposals_of_other_images_are_refused(
             taken(devkit, ["000001"], path)
     with pytest.raises(InputError, match="'slow' is no file; expected fast, quality or"):
         taken(devkit, ["000001"], "slow")
+
+
+def test_the_protocols_pixels_are_a_plain_difference_to_the_last_bit() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    found, scale = network_image(pixels, 40, 100)
+    assert scale == 1
+    expected = pixels - np.array(FAST_RCNN_MEAN_RGB, np.float32)
+    assert np.array_equal(found.permute(1, 2, 0).numpy(), expected)

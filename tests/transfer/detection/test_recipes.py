@@ -12,7 +12,7 @@ from cebench.config import load_recipe
 from cebench.data.voc.devkit import VocYear
 from cebench.models.fast_rcnn import FastRCNN
 from cebench.transfer.detection import prediction, task
-from cebench.transfer.detection.data import read_set
+from cebench.transfer.detection.data import FAST_RCNN_PIXELS, read_set
 from cebench.transfer.detection.recipe import DetectionRecipe
 from cebench.transfer.detection.task import Detection, measure
 from cebench.transfer.run_context import RunContext
@@ -46,7 +46,16 @@ PAPER = {
     "conv1_padding": 5,
     "random_from": "pool5",
     "head_init": "caffenet",
+    "optimizer": "sgd",
+    "adamw_learning_rate": 0.0001,
+    "adamw_weight_decay": 0.05,
+    "layer_decay": 1,
+    "warmup_steps": 0,
+    "decay_from": 1,
+    "final_rate": 0.02,
+    "roi_pooling": "max",
     "train_conv1": True,
+    "train_batch_norm": False,
     "train_difficult": True,
     "caps": "original",
     "pictures": 9,
@@ -131,7 +140,7 @@ def test_the_papers_rates_momentum_and_decay(devkit: Path) -> None:
     data = read_set(voc, "train", voc.ids("train")[:1])
     recipe = recipe_of("paper").model_copy(update={"scales": (40,)})
     program = Detection(FastRCNN(), data, [np.zeros((0, 4), np.float32)], recipe, 0, CPU)
-    weights, biases = program.sgd.param_groups
+    weights, biases = program.optimizer.param_groups
     assert len(weights["params"]) == len(biases["params"]) == 9
     assert {parameter.dim() for parameter in biases["params"]} == {1}
     assert (weights["weight_decay"], biases["weight_decay"]) == (0.0005, 0)
@@ -161,6 +170,7 @@ def test_the_test_has_its_own_scales_longest_side_and_caps(
         measure(
             recipe, RunContext(run=run, weights=random_weights(0), data=devkit, seed=0, device=CPU)
         )
+    assert given.pop("preprocessing") == FAST_RCNN_PIXELS
     assert given == {
         "scales": (60, 90),
         "max_side": 123,

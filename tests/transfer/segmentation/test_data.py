@@ -8,15 +8,18 @@ from segmentation_scenes import CPU, SIZES, program, train_data
 from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.sbd import Sbd
 from cebench.errors import InputError
+from cebench.models.caffenet import preprocess
 from cebench.transfer.segmentation.data import (
     check_sides,
     find_sets,
     fingerprint,
     load,
+    network_pixels,
     resize_labels,
     sample_crops,
 )
 from cebench.transfer.segmentation.prediction import write_label_png
+from cebench.weights.files import Preprocessing
 
 
 def test_crops_are_squares_of_image_and_labels_alike(devkit: Path) -> None:
@@ -141,3 +144,10 @@ def test_test_images_are_spread_over_the_list(tmp_path: Path, devkit: Path) -> N
     everything.write_text("".join(f"2009_{i:06d}\n" for i in range(10)))
     _, part = find_sets(devkit, 2012, "voc", "train", str(everything), 3)
     assert part.ids == ("2009_000000", "2009_000003", "2009_000006")
+
+
+def test_pixels_of_caffenet_are_the_same_bits_in_the_same_order_in_memory() -> None:
+    images = torch.randint(0, 256, (2, 3, 37, 53), generator=torch.Generator().manual_seed(0))
+    found, expected = network_pixels(images.byte(), Preprocessing()), preprocess(images.byte())
+    assert torch.equal(found, expected)
+    assert found.stride() == expected.stride()

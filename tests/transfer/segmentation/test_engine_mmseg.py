@@ -24,7 +24,7 @@ from cebench.transfer.segmentation.data import SegmentationImages, SegmentationS
 from cebench.transfer.segmentation.prediction import Predictor, stored, write_label_png
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
 from cebench.transfer.segmentation.task import Segmentation, measure
-from cebench.weights.files import random_weights
+from cebench.weights.files import Preprocessing, random_weights
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
@@ -35,6 +35,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 CPU = torch.device("cpu")
 MEAN = (122.0, 117.0, 104.0)
+PIXELS = Preprocessing(mean_rgb=MEAN)
 SIZES = [(97, 131), (128, 64), (90, 120)]
 
 
@@ -109,7 +110,7 @@ def test_same_weights_and_image_give_the_same_scores_and_label_image(
 ) -> None:
     fcn, image = network(stride), noise(1).images.image(0)
     shape = (scale * SIZES[0][0], scale * SIZES[0][1])
-    ours = Predictor(fcn, MEAN, CPU, size_multiple=multiple).scores(image, shape)
+    ours = Predictor(fcn, PIXELS, CPU, size_multiple=multiple).scores(image, shape)
     theirs = mmseg_scores(fcn, image, shape, multiple)
     assert ours.abs().max() > 0.5
     torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-4)
@@ -124,7 +125,7 @@ def test_two_steps_of_its_runner_are_two_of_ours(tmp_path: Path) -> None:
     model = engine_mmseg.segmentor(fcn, MEAN)
     fcn.head.dropout.p = model.decode_head.fcn.dropout.p = 0
     engine_mmseg.runner_of(model, data, data, chosen, tmp_path, []).train()
-    program = Segmentation(fcn, data, chosen, MEAN, 0, CPU)
+    program = Segmentation(fcn, data, chosen, PIXELS, 0, CPU)
     for step in range(2):
         program.update(step, program.batch(step))
     theirs = model.state_dict()

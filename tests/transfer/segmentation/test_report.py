@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from PIL import Image
 from rescoring import assert_rescored
-from segmentation_scenes import CPU, IDENTITY, MEAN, ThinFCN, recipe
+from segmentation_scenes import CPU, IDENTITY, PIXELS, ThinFCN, recipe
 
 from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VocYear
@@ -26,7 +26,7 @@ def test_scores_of_a_padded_image_are_cut_to_it() -> None:
     network = FCN(21, 32, "he", torch.Generator().manual_seed(0)).eval()
     torch.nn.init.normal_(network.head.score_fr.weight, std=0.01)
     padded, plain = (
-        Predictor(network, MEAN, CPU, size_multiple=m).scores(image, (40, 64)) for m in (96, 1)
+        Predictor(network, PIXELS, CPU, size_multiple=m).scores(image, (40, 64)) for m in (96, 1)
     )
     assert padded.shape == plain.shape
     # Conv layers see zeros behind the border of a map and biases behind that of an image.
@@ -35,7 +35,7 @@ def test_scores_of_a_padded_image_are_cut_to_it() -> None:
 
 def test_predictions_have_the_size_of_the_truth_whatever_the_network_sees() -> None:
     image = RaggedImages.from_arrays([np.full((40, 64, 3), 200, np.uint8)]).image(0)
-    labels = Predictor(ThinFCN().eval(), MEAN, CPU).labels(image, (75, 120))
+    labels = Predictor(ThinFCN().eval(), PIXELS, CPU).labels(image, (75, 120))
     assert labels.shape == (75, 120)
 
 

@@ -4,10 +4,18 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from segmentation_scenes import CPU, MEAN, program, recipe, train_data, train_to
+from segmentation_scenes import (
+    CPU,
+    MEAN,
+    PIXELS,
+    program,
+    recipe,
+    three_scenes,
+    train_data,
+    train_to,
+)
 
 from cebench.config import load_recipe
-from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VocYear
 from cebench.errors import CebenchError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
@@ -80,12 +88,12 @@ def test_the_rate_falls_to_a_tenth_and_biases_follow_their_multiplier(devkit: Pa
     rates = []
     for step in range(5):
         subject.update(step, subject.batch(step))
-        rates.append(sorted({group["lr"] for group in subject.sgd.param_groups}))
+        rates.append(sorted({group["lr"] for group in subject.optimizer.param_groups}))
     assert rates[0] == rates[1] == pytest.approx([1e-4, 2e-4])
     assert rates[2] == rates[3] == pytest.approx([1e-5, 2e-5])
     assert rates[4] == pytest.approx([1e-6, 2e-6])
     biases = {id(p) for n, p in subject.network.named_parameters() if n.endswith("bias")}
-    for group in subject.sgd.param_groups:
+    for group in subject.optimizer.param_groups:
         undecayed = group["weight_decay"] == 0
         assert all((id(p) in biases) == undecayed for p in group["params"])
 
@@ -108,9 +116,8 @@ def test_options_that_do_not_agree_are_refused(changes: dict[str, object], messa
 
 def test_only_the_score_bias_does_not_decay(devkit: Path) -> None:
     subject = program(train_data(devkit))
-    decay = {
-        id(p): group["weight_decay"] for group in subject.sgd.param_groups for p in group["params"]
-    }
+    groups = subject.optimizer.param_groups
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     named = dict(subject.network.named_parameters())
     assert {name for name, p in named.items() if decay[id(p)] == 0} == {"score_fr.bias"}
     assert len(decay) == len(named)
@@ -133,22 +140,6 @@ def test_a_loss_that_is_no_number_stops_the_run(devkit: Path, tmp_path: Path) ->
         train_to(1, subject, tmp_path / "run")
 
 
-def three_scenes(side: int = 48) -> tuple[RaggedImages, list[np.ndarray]]:
-    """A red dog on the left, a green person below, a blue cat on the right; the rest is grey."""
-    rng = np.random.default_rng(0)
-    left, low = (np.indices((side, side))[axis] < side // 2 for axis in (1, 0))
-    images, labels = [], []
-    for label, colour, there in (
-        (12, (220, 60, 60), left),
-        (15, (60, 220, 60), ~low),
-        (8, (60, 60, 220), ~left),
-    ):
-        pixels = np.where(there[:, :, None], colour, 100) + rng.integers(-20, 21, (side, side, 3))
-        images.append(pixels.astype(np.uint8))
-        labels.append(np.where(there, label, 0).astype(np.uint8))
-    return RaggedImages.from_arrays(images), labels
-
-
 @pytest.mark.slow
 def test_three_images_are_learned_by_heart_from_a_random_trunk() -> None:
     """FCN-32s at full width and dropout left out: 25 steps of all three, 0.4 s each."""
@@ -161,10 +152,10 @@ def test_three_images_are_learned_by_heart_from_a_random_trunk() -> None:
     pixels = preprocess(torch.stack([images.image(i).permute(2, 0, 1) for i in range(3)]), MEAN)
     with torch.no_grad():
         network.head.data_dependent_init([network.trunk(pixels)])
-    subject = Segmentation(network, data, chosen, MEAN, 0, CPU)
+    subject = Segmentation(network, data, chosen, PIXELS, 0, CPU)
     for step in range(25):
         subject.update(step, [(pixels, torch.from_numpy(np.stack(labels)))])
-    predictor = Predictor(network.eval(), MEAN, CPU)
+    predictor = Predictor(network.eval(), PIXELS, CPU)
     confusion = sum(
         confusion_matrix(truth, predictor.labels(images.image(i), truth.shape), 21)
         for i, truth in enumerate(labels)
@@ -201,6 +192,14 @@ def test_the_paper_recipe_is_the_published_schedule() -> None:
         "tenth_every": 0,
         "bias_multiplier": 1,
         "decay_biases": True,
+        "train_batch_norm": False,
+        "optimizer": "sgd",
+        "adamw_learning_rate": 1e-4,
+        "adamw_weight_decay": 0.05,
+        "layer_decay": 1,
+        "warmup_steps": 0,
+        "decay_from": 1,
+        "final_rate": 0.02,
         "momentum": 0.9,
         "weight_decay": 5e-4,
         "precision": "fp32",

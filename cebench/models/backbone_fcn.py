@@ -1,0 +1,147 @@
+"""FCN on another library's network: scores of its maps, enlarged bilinearly and added."""
+
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cebench.errors import InputError
+from cebench.models.backbone import Backbone, padded_to_stride, prepare_for_any_size
+from cebench.models.caffenet import HeadInit, fill_fc6_and_fc7
+from cebench.models.fcn import SegmentationNetwork, Stride, zero_score_layer
+from cebench.models.frozen_batch_norm import freeze_scales, freeze_statistics
+
+
+class BackboneFCN(SegmentationNetwork):
+    """A backbone with a score layer on its coarsest map, and on finer ones for 16s and 8s.
+
+    fc6 and fc7 stand before the coarsest scores, as convolutions, where the network has them
+    (AlexNet, VGG). Score layers start at zero. A ViT has one map, so its scores have the stride of
+    its patches whatever `stride` says above that; its position embedding is resized to each image
+    and not trained.
+
+    Args:
+        backbone: its trunk becomes part of this network.
+        num_classes: number of classes, background included.
+        stride: pixels between two of the finest scores.
+        head_init: initial fc6 and fc7.
+        generator: source of the initial weights of the head (on the CPU).
+        train_batch_norm: whether batch normalisation in the trunk is trained; else its statistics
+            and scales stay as they came.
+
+    Raises:
+        InputError: the backbone has no map of that stride, or takes images of one size alone.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        num_classes: int,
+        stride: Stride = 32,
+        head_init: HeadInit = "caffenet",
+        generator: torch.Generator | None = None,
+        train_batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.trunk = backbone, backbone.trunk
+        self.train_batch_norm = train_batch_norm
+        channels = backbone.map_channels()
+        self.strides = _score_strides(backbone.architecture, [*channels], stride)
+        widths = [channels[s] for s in self.strides]
+        if backbone.fully_connected:
+            side = backbone.pooled_side
+            self.fc6 = nn.Conv2d(widths[0], 4096, side, padding=side // 2)
+            self.fc7 = nn.Conv2d(4096, 4096, 1)
+            self.dropout = nn.Dropout(0.5)
+            fill_fc6_and_fc7(self.fc6, self.fc7, head_init, generator)
+            widths[0] = 4096
+        self.score_layers = nn.ModuleList(zero_score_layer(n, num_classes) for n in widths)
+        prepare_for_any_size(self.trunk)
+        if not train_batch_norm:
+            freeze_scales(self.trunk)
+        self.train(self.training)
+
+    @property
+    def hidden(self) -> tuple[nn.Conv2d, ...]:
+        """fc6 and fc7 where the network has them."""
+        return (self.fc6, self.fc7) if self.backbone.fully_connected else ()
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        if not self.train_batch_norm:
+            freeze_statistics(self.trunk)
+        return self
+
+    def maps_before_fc6(self, images: Tensor) -> Tensor:
+        """The coarsest map (N, C, h, w)."""
+        coarsest = self.strides[0]
+        return self.backbone.feature_maps(padded_to_stride(images), (coarsest,))[coarsest]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) as the weights' sidecar says to raw scores (N, num_classes, H, W)."""
+        maps = self.backbone.feature_maps(padded_to_stride(images), self.strides)
+        centres = [self.backbone.centre(stride) for stride in self.strides]
+        x = maps[self.strides[0]]
+        if self.hidden:
+            x = self.dropout(F.relu(self.fc6(x)))
+            x = self.dropout(F.relu(self.fc7(x)))
+            # An even kernel, padded by its half, looks half a value to the left.
+            side = self.backbone.pooled_side
+            centres[0] += self.strides[0] * ((side - 1) / 2 - side // 2)
+        scores: Tensor = self.score_layers[0](x)
+        grid = (float(self.strides[0]), centres[0])
+        for layer, stride, centre in zip(
+            self.score_layers[1:], self.strides[1:], centres[1:], strict=True
+        ):
+            finer = layer(maps[stride])
+            scores = resample(scores, grid, finer.shape[-2:], (stride, centre)) + finer
+            grid = (float(stride), centre)
+        return resample(scores, grid, images.shape[-2:], (1, 0))
+
+
+def resample(
+    scores: Tensor,
+    grid: tuple[float, float],
+    sides: tuple[int, ...],
+    at: tuple[float, float],
+) -> Tensor:
+    """Bilinear interpolation of scores (N, C, h, w) at the places of another grid, in float32.
+
+    Two matrix products, which are deterministic on every device. Beyond the outermost scores their
+    values go on.
+
+    Args:
+        scores: whose value i lies at pixel stride * i + centre on either axis.
+        grid: that stride and centre.
+        sides: height and width of the result.
+        at: stride and centre of its values.
+    """
+    rows, columns = (
+        _weights(to, given, grid, at, scores.device)
+        for to, given in zip(sides, scores.shape[-2:], strict=True)
+    )
+    with torch.autocast("cuda" if scores.is_cuda else "cpu", enabled=False):
+        return rows @ scores.float() @ columns.T
+
+
+def _weights(
+    to: int, given: int, grid: tuple[float, float], at: tuple[float, float], device: torch.device
+) -> Tensor:
+    """(to, given): what each score counts at each place."""
+    pixels = at[0] * torch.arange(to, device=device) + at[1]
+    places = ((pixels - grid[1]) / grid[0]).clamp(0, given - 1)
+    distance = places[:, None] - torch.arange(given, device=device)
+    return (1 - distance.abs()).clamp(min=0)
+
+
+def _score_strides(architecture: str, known: list[int], stride: Stride) -> tuple[int, ...]:
+    """Strides of the maps that are scored, coarse to fine."""
+    coarsest = max(known)
+    if stride < coarsest and stride not in known:
+        raise InputError(
+            f"{architecture}: stride={stride} needs a map of that stride; it has maps of "
+            f"{', '.join(map(str, known))}"
+        )
+    finer = [s for s in (16, 8) if stride <= s < coarsest and s in known]
+    return (coarsest, *finer)

@@ -1,0 +1,176 @@
+"""Networks of timm without their classifier, for images of any size where they allow it."""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from cebench.errors import InputError
+from cebench.models.backbone import Backbone, Pixels, Pooling, count_features, resnet_layers
+
+_ANY_SIZE: tuple[dict[str, bool], ...] = (
+    {"dynamic_img_size": True, "dynamic_img_pad": True},
+    {"dynamic_img_size": True},
+    {"strict_img_size": False},
+    {},
+)
+"""What makes a network take other sizes than its own: a ViT's, a Swin's, none needed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimmBackbone(Backbone):
+    """A network of timm without its classifier."""
+
+    strides: tuple[int, ...] = ()
+    """Of the maps that `forward_intermediates` returns; empty if it has no such method."""
+
+    def feature_maps(self, images: Tensor, strides: Collection[int] = ()) -> dict[int, Tensor]:
+        """The last of timm's intermediate maps at each stride; a ViT's are its patches, normed."""
+        if not self.strides:
+            return super().feature_maps(images, strides)
+        # Of equal strides, a ViT's blocks, the last one stays.
+        last = {stride: index for index, stride in enumerate(self.strides)}
+        wanted = {s: index for s, index in last.items() if not strides or s in strides}
+        maps = self._intermediates(images, [*wanted.values()], norm=True, intermediates_only=True)
+        return dict(zip(wanted, maps, strict=True))
+
+    def layer_maps(
+        self, images: Tensor, names: Collection[str]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """pool5 and the maps (N, C, h, w) of the layers `names` on the way to it."""
+        if self.rectified or not names:
+            return super().layer_maps(images, names)
+        network: Any = self.trunk
+        wanted = [index for index, name in enumerate(self.layers) if name in names]
+        last, maps = self._intermediates(images, wanted)
+        found = dict(zip((n for n in self.layers if n in names), maps, strict=True))
+        return network.forward_head(last), found
+
+    def _intermediates(self, images: Tensor, indices: list[int], **options: bool) -> Any:
+        network: Any = self.trunk
+        early = options.get("intermediates_only", False)
+        return network.forward_intermediates(
+            images, indices=indices, output_fmt="NCHW", stop_early=early, **options
+        )
+
+
+class TokenPooling(nn.Module):
+    """Tokens (N, L, D), the class token first, to features: (N, D), or (N, 2 D) of both kinds.
+
+    Args:
+        pooling: which tokens.
+        prefix: number of tokens before those of the patches: class token and registers.
+    """
+
+    def __init__(self, pooling: Literal["token", "mean", "both"], prefix: int) -> None:
+        super().__init__()
+        self.pooling, self.prefix = pooling, prefix
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        first, mean = tokens[:, 0], tokens[:, self.prefix :].mean(1)
+        if self.pooling == "both":
+            return torch.cat([first, mean], dim=1)
+        return first if self.pooling == "token" else mean
+
+
+def timm_backbone(
+    architecture: str,
+    name: str,
+    side: int | None,
+    pooling: Pooling,
+    positions: int | None = None,
+) -> TimmBackbone:
+    """The network `name` of timm with weights from torch's generator, see `build_backbone`.
+
+    Raises:
+        InputError: timm is absent or has no such network, or it has no tokens to pool.
+    """
+    try:
+        import timm
+    except ImportError:
+        raise InputError(f"{architecture}: needs timm: pip install 'cebench[timm]'") from None
+    if not timm.is_model(name.partition(".")[0]):
+        raise InputError(f"{architecture}: timm has no classifier of this name")
+    network = _for_any_size(timm, name)
+    usual = network.default_cfg
+    own_side = int(usual.get("input_size", (3, 224, 224))[-1])
+    if other_side := _side_of_positions(network, positions):
+        network, own_side = _for_any_size(timm, name, img_size=other_side), other_side
+    side = side or own_side
+    if pooling != "network":
+        _pool_tokens(network, architecture, pooling)
+    resnet = resnet_layers(network)
+    strides = _strides(network)
+    return TimmBackbone(
+        architecture=architecture,
+        trunk=network,
+        side=side,
+        features=count_features(architecture, network, side),
+        layers=resnet or _stages(strides),
+        fully_connected=(),
+        pixels=Pixels(mean=tuple(usual["mean"]), std=tuple(usual["std"])),
+        rectified=bool(resnet),
+        last_stage="layer4" if resnet else "",
+        strides=strides,
+    )
+
+
+def _side_of_positions(network: Any, positions: int | None) -> int | None:
+    """Side of the square images that have so many positions; None if it is the network's own."""
+    embedding = getattr(network, "pos_embed", None)
+    if positions is None or embedding is None or embedding.shape[1] == positions:
+        return None
+    patches = network.patch_embed
+    grid = math.isqrt(positions - (embedding.shape[1] - patches.num_patches))
+    return int(grid * patches.patch_size[0])
+
+
+def _for_any_size(timm: Any, name: str, **size: int) -> Any:
+    """The network, able to take other sizes than its own if its class has an option for that."""
+    state = torch.get_rng_state()
+    for options in _ANY_SIZE:
+        torch.set_rng_state(state)
+        try:
+            return timm.create_model(
+                name, pretrained=False, num_classes=0, **options, **size
+            ).eval()
+        except TypeError:
+            if not options:
+                raise
+    raise AssertionError("unreachable")
+
+
+def position_count(tensors: Mapping[str, Tensor], name: str = "pos_embed") -> int | None:
+    """Length of the position embedding in a transformer's tensors; None if there is none."""
+    embedding = tensors.get(name)
+    return embedding.shape[1] if embedding is not None and embedding.ndim == 3 else None
+
+
+def _strides(network: Any) -> tuple[int, ...]:
+    if not hasattr(network, "forward_intermediates"):
+        return ()
+    return tuple(info["reduction"] for info in network.feature_info)
+
+
+def _stages(strides: tuple[int, ...]) -> dict[str, str]:
+    """Names of the intermediate maps: block1 .. where all have one stride, else stage1 .."""
+    kind = "block" if len(set(strides)) == 1 else "stage"
+    return {f"{kind}{n}": "" for n in range(1, len(strides) + 1)}
+
+
+def _pool_tokens(
+    network: Any, architecture: str, pooling: Literal["token", "mean", "both"]
+) -> None:
+    """Let the network's features be those tokens, normed; its tensors keep their names."""
+    prefix = getattr(network, "num_prefix_tokens", None)
+    own = getattr(network, "global_pool", None)
+    if prefix is None or own not in ("token", "avg") or (prefix == 0 and pooling != "mean"):
+        raise InputError(
+            f"{architecture}: has no {'class token' if prefix == 0 else 'tokens'} that "
+            f"pooling={pooling} could take; leave it out"
+        )
+    network.global_pool = ""  # The head is given all tokens.
+    network.head = TokenPooling(pooling, prefix)
