@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from cebench.reporting.records import Record, read_records
+from cebench.reporting.records import Record, load_record
 
 ROOT = Path(__file__).parents[1]
 PICTURE = ROOT / "docs" / "images" / "ladder.png"
@@ -42,7 +42,8 @@ def row_name(record: Record) -> str:
 def rungs() -> dict[str, dict[int, dict[str, float]]]:
     """Row -> images seen -> layer -> mean AP in percent."""
     found: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
-    for _, record in read_records(ROOT / "results" / "ladder"):
+    for path in sorted((ROOT / "results" / "ladder").glob("*.json")):
+        record = load_record(path)
         scores = {m.column: 100 * m.value for m in record.measurements if m.metric == METRIC}
         found[row_name(record)][images_seen(record)] = scores
     return found
@@ -68,8 +69,10 @@ def draw(found: dict[str, dict[int, dict[str, float]]]) -> None:
                 axis.axhline(by_images[0][layer], color="0.4", ls="--", label=row)
         axis.set_title(layer)
         axis.set_xscale("log")
+        axis.set_xticks([250e3, 1e6, 1.5e6], ["0.25", "1", "1.5"])
+        axis.minorticks_off()
     for axis in axes[1]:
-        axis.set_xlabel("images seen")
+        axis.set_xlabel("images seen (millions)")
     for axis in axes[:, 0]:
         axis.set_ylabel("mean AP (%)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
