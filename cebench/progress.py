@@ -36,7 +36,7 @@ class _Lines:
         self.last = now
         since, first = self.started
         rate = (done - first) / (now - since) if now > since else 0.0
-        left = f", {_clock((total - done) / rate)} left" if rate and done < total else ""
+        left = f", {clock((total - done) / rate)} left" if rate and done < total else ""
         speed = f", {rate:.3g} {self.unit}/s" if rate else ""
         text = f"{self.label}: {done}/{total} {self.unit}{speed}{left}{_spaced(note)}"
         print(text, file=sys.stderr, flush=True)
@@ -72,7 +72,8 @@ def _bar(label: str, unit: str) -> Iterator[Report]:
         yield report
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Such as 2:05 or 1:00:00."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
