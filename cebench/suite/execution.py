@@ -19,7 +19,7 @@ from cebench.suite.cells import Cell
 from cebench.suite.folder import Ending, SuiteFolder, began_here
 
 TAKEN = 75
-"""Exit status where another process computes the cell."""
+"""Exit status where another process computes the cell, or has computed it."""
 
 logger = logging.getLogger("cebench")
 
@@ -38,7 +38,7 @@ def run_cell(cell: Cell, out: Path, device: str, threads: int, visible_gpus: str
         return TAKEN
     with lock:
         if folder.is_finished(cell):
-            return 0
+            return TAKEN
         began = began_here()
         folder.write_ending(cell, began)
         signal.signal(signal.SIGTERM, _stop)

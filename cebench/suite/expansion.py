@@ -70,6 +70,7 @@ class Expansion:
             fingerprint.watch(checkpoints_folder(suite, folder))
         self._made: dict[str, Cell] = {}
         self._weights: dict[str, list[WeightsSource]] = {}
+        self._found: dict[tuple[str, str, Path], int] = {}
         self._cells: list[Cell] = []
 
     def cells(self) -> list[Cell]:
@@ -236,36 +237,45 @@ class Expansion:
 
     def _add_transfers(self, row: str, task: str) -> None:
         entry, changes = self.suite.tasks[task], self.suite.rows[row].set_in.get(task, ())
-        place = self._place(entry.data)
+        place, also = self._place(entry.data), [self._place(path) for path in entry.also]
+        request = {
+            "task": task,
+            "data": place.path,
+            "recipe": self._recipe(entry.recipe),
+            "changes": [*entry.set, *changes],
+            "engine": entry.engine,
+        }
+        recipe = _resolved_transfer(request)
+        images = self._images(task, recipe, place)
+        protocol = TASKS[task].protocol_name(recipe, entry.engine), TASKS[task].protocol_version
+        measured = [*protocol, recipe_sha256(recipe), [p.key for p in (place, *also)]]
         for source in self._weights[row]:
             check_taken(row, task, source.architecture)
-            for number in range(self.suite.seeds):
-                seed = self.seed + number
-                request = {
-                    "task": task,
-                    "weights": source.path,
-                    "data": place.path,
-                    "recipe": self._recipe(entry.recipe),
-                    "changes": [*entry.set, *changes],
-                    "seed": seed,
-                    "engine": entry.engine,
-                }
-                recipe = _resolved_transfer(request, place)
-                program = TASKS[task]
-                protocol = program.protocol_name(recipe, entry.engine), program.protocol_version
-                keys = recipe_sha256(recipe), source.key, place.key
-                self._cells.append(
-                    Cell(
-                        name=f"{source.name}-{task}-s{seed}",
-                        verb="transfer",
-                        key=content_key("transfer", protocol, keys, seed),
-                        needs=(*source.needs, *place.needs),
-                        request=request,
-                        row=row,
-                        column=task,
-                        work=recipe_work(recipe),
-                    )
+            for seed in range(self.seed, self.seed + self.suite.seeds):
+                cell = Cell(
+                    name=f"{source.name}-{task}-s{seed}",
+                    verb="transfer",
+                    key=content_key("transfer", measured, source.key, seed),
+                    needs=(*source.needs, *_needs([place, *also])),
+                    request={**request, "weights": source.path, "seed": seed},
+                    row=row,
+                    column=task,
+                    work={**recipe_work(recipe), "read": images},
                 )
+                self._cells.append(cell)
+
+    def _images(self, task: str, recipe: Recipe, place: Place) -> int:
+        """Images that a task reads; 0 of data that are yet to be made.
+
+        InputError where data that should be there are not.
+        """
+        if place.external is None:
+            return 0
+        asked = task, recipe_sha256(recipe), place.external
+        if asked not in self._found:
+            found = TASKS[task].find_images(recipe, place.external)
+            self._found[asked] = sum(map(len, found.values()))
+        return self._found[asked]
 
 
 def _needs(places: Iterable[Place]) -> tuple[str, ...]:
@@ -293,18 +303,14 @@ def _resolved_pretraining(request: Mapping[str, Any]) -> Recipe:
     return asked.resolve()[0]
 
 
-def _resolved_transfer(request: Mapping[str, Any], place: Place) -> Recipe:
-    """The recipe; InputError if it is wrong, or lacks images that are there before the suite."""
+def _resolved_transfer(request: Mapping[str, Any]) -> Recipe:
     asked = Transfer(
         task=request["task"],
         weights="",
-        data=Path(place.path),
+        data=Path(),
         out=Path(),
         recipe=request["recipe"],
         changes=tuple(request["changes"]),
         engine=request["engine"],
     )
-    recipe = asked.resolve()[0]
-    if place.external is not None:
-        TASKS[request["task"]].find_images(recipe, place.external)
-    return recipe
+    return asked.resolve()[0]

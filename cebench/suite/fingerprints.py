@@ -27,6 +27,7 @@ class DataFingerprints:
     def __init__(self, cache: Path) -> None:
         """cache: the file, in the suite's folder."""
         self._cache = cache
+        self._asked: dict[Path, str] = {}
         self.listings: dict[str, str] = {}
         """Hash of the listing of every path that was asked for."""
 
@@ -40,6 +41,8 @@ class DataFingerprints:
             raise InputError(
                 f"{path}: no such data; correct the suite file or give --data NAME=PATH"
             )
+        if path in self._asked:
+            return self._asked[path]
         known = self._read()
         listing = listing_sha256(path)
         self.listings[str(path)] = listing
@@ -47,6 +50,7 @@ class DataFingerprints:
         if entry.get("listing") != listing:
             entry = {"listing": listing, "content": _content_sha256(path)}
             write_atomically(self._cache, json.dumps({**known, str(path): entry}).encode())
+        self._asked[path] = entry["content"]
         return entry["content"]
 
     def watch(self, path: Path) -> None:

@@ -28,26 +28,30 @@ def found_records(plan: Plan, out: Path) -> list[RecordFile]:
     return [(path, load_record(path)) for path in paths if path.exists()]
 
 
-def write_report(plan: Plan, out: Path, seed: int) -> str:
+def write_tables(plan: Plan, out: Path, seed: int) -> str:
     """Write tables.md, index.html and copies of the records; returns the tables as Markdown."""
-    found = found_records(plan, out)
-    tables = [with_letters(table, find_outcome) for table in build_tables(found)]
+    found, tables = _tables(plan, out)
     _copy_records(tables, out / "records")
     text = to_markdown(tables)
     write_atomically(out / TABLES, text.encode())
-    write_page(plan, out, out / PAGE, found, tables, seed)
+    _write_page(plan, out, out / PAGE, (found, tables), seed)
     return text
 
 
-def write_page(
-    plan: Plan,
-    out: Path,
-    page: Path,
-    found: Sequence[RecordFile],
-    tables: Sequence[Table],
-    seed: int,
+def write_page(plan: Plan, out: Path, page: Path, seed: int) -> None:
+    """Write the page to the file `page`, of what there is so far; what is not is a dash."""
+    page.parent.mkdir(parents=True, exist_ok=True)
+    _write_page(plan, out, page, _tables(plan, out), seed)
+
+
+def _tables(plan: Plan, out: Path) -> tuple[list[RecordFile], list[Table]]:
+    found = found_records(plan, out)
+    return found, [with_letters(table, find_outcome) for table in build_tables(found)]
+
+
+def _write_page(
+    plan: Plan, out: Path, page: Path, found: tuple[list[RecordFile], list[Table]], seed: int
 ) -> None:
-    """Write the page of the report to the file `page`."""
     pictures = []
     if plan.toy and (out / plan.toy / "toy.json").exists():
         sheet = out / "pictures" / "masks.png"
@@ -55,16 +59,8 @@ def write_page(
             sheet.parent.mkdir(exist_ok=True)
             draw_masks(out / plan.toy, sheet, seed)
         pictures.append(PictureFile(sheet, MASKS))
-    content = page_content(found, tables, plan.title, plan.introduction, pictures)
+    content = page_content(*found, plan.title, plan.introduction, pictures)
     write_atomically(page, render_page(content).encode())
-
-
-def page_of_status(plan: Plan, out: Path, page: Path, seed: int) -> None:
-    """Write the page with what there is so far; a cell that is missing is a dash."""
-    found = found_records(plan, out)
-    tables = [with_letters(table, find_outcome) for table in build_tables(found)]
-    page.parent.mkdir(parents=True, exist_ok=True)
-    write_page(plan, out, page, found, tables, seed)
 
 
 def _copy_records(tables: Sequence[Table], folder: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Protocol
 from cebench.errors import CebenchError, InputError, Interrupted
 from cebench.suite.cells import Cell, blocked, ready
 from cebench.suite.execution import TAKEN
-from cebench.suite.folder import CellStatus, SuiteFolder, began_here
+from cebench.suite.folder import SuiteFolder, began_here
 
 logger = logging.getLogger("cebench")
 
@@ -69,10 +69,13 @@ class SuiteRun:
     """Name -> problem."""
     running: dict[str, Process] = field(default_factory=dict)
     began: dict[str, float] = field(default_factory=dict)
-    """Of the running ones, and of those of other runs: when they were last looked at."""
+    """When each began."""
     elsewhere: dict[str, float] = field(default_factory=dict)
+    """Cells of other runs: when they were last looked at."""
     computed: list[str] = field(default_factory=list)
     """Cells that this run finished, in their order."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What they took by the clock."""
     stopping: str = ""
     """Why no further cell begins."""
     _workers: dict[str, int] = field(default_factory=dict)
@@ -132,6 +135,9 @@ class SuiteRun:
         for cell in candidates:
             if not free:
                 return
+            if self.folder.is_finished(cell):
+                self.finished.add(cell.name)
+                continue
             if self.folder.is_held(cell):
                 self.elsewhere[cell.name] = time.monotonic()
                 continue
@@ -150,6 +156,7 @@ class SuiteRun:
             if process.exitcode is not None:
                 process.join()
                 del self.running[name]
+                self.seconds[name] = now - self.began[name]
                 self._end(by_name[name], process.exitcode)
         for name, since in list(self.elsewhere.items()):
             if now - since > SECONDS_UNTIL_RETAKEN:
@@ -169,7 +176,7 @@ class SuiteRun:
     def _end(self, cell: Cell, status: int) -> None:
         if self.folder.is_finished(cell):
             self.finished.add(cell.name)
-            self.computed.append(cell.name)
+            self.computed += [cell.name] if status == 0 else []
         elif status == TAKEN or self.folder.is_held(cell):
             self.elsewhere[cell.name] = time.monotonic()
         elif status in _STOPPED or -status in (signal.SIGINT, signal.SIGTERM):
@@ -245,11 +252,3 @@ def _signals() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def summary(statuses: Sequence[CellStatus]) -> str:
-    """Such as `30 cells: 12 finished, 2 running, 16 waiting`."""
-    counts: dict[str, int] = {}
-    for status in statuses:
-        counts[status.state] = counts.get(status.state, 0) + 1
-    return f"{len(statuses)} cells: " + ", ".join(f"{n} {state}" for state, n in counts.items())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cebench.progress import clock
+from cebench.suite.estimates import Estimates, Forecast
 from cebench.suite.folder import SuiteFolder
 from cebench.suite.machine import Shares, share_out
 from cebench.suite.plan import Plan, SuiteRequest, known_plan
@@ -77,7 +78,8 @@ def compute(plan: Plan, request: SuiteRequest, options: RunOptions, shares: Shar
         request.out, shares.workers, shares.threads, options.device, shares.gpus
     )
     planned = request.text_sha256()
-    with watch(lambda run: None) as show:
+    estimates = Estimates(plan.cells, SuiteFolder(request.out), shares.threads)
+    with watch(Forecast(estimates, shares.workers)) as show:
         run = SuiteRun(
             plan.cells,
             SuiteFolder(request.out),
@@ -95,13 +97,24 @@ def tables_of(plan: Plan, request: SuiteRequest, *, changed: bool) -> str:
     newest = max(result.stat().st_mtime for result in _results(plan, request.out))
     if not changed and path.exists() and path.stat().st_mtime >= newest:
         return path.read_text(encoding="utf-8")
-    return call_apart(_write_report, plan, request.out, request.seed)
+    return call_apart(_write_tables, plan, request.out, request.seed)
 
 
-def _write_report(plan: Plan, out: Path, seed: int) -> str:
-    from cebench.suite.report import write_report
+def _write_tables(plan: Plan, out: Path, seed: int) -> str:
+    from cebench.suite.report import write_tables
 
-    return write_report(plan, out, seed)
+    return write_tables(plan, out, seed)
+
+
+def write_page(plan: Plan, request: SuiteRequest, page: Path) -> None:
+    """Write the page of the report to the file `page`, of as many cells as are finished."""
+    call_apart(_write_page, plan, request.out, page, request.seed)
+
+
+def _write_page(plan: Plan, out: Path, page: Path, seed: int) -> None:
+    from cebench.suite.report import write_page
+
+    write_page(plan, out, page, seed)
 
 
 def _results(plan: Plan, out: Path) -> list[Path]:

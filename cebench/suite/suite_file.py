@@ -76,6 +76,8 @@ class TaskEntry(Options):
     """A column: how rows are measured."""
 
     data: str
+    also: tuple[str, ...] = ()
+    """Further data that its recipe reads, such as SBD beside the devkit: they count too."""
     rows: tuple[str, ...] | None = None
     """The only rows that it measures; None: all."""
     recipe: str = ""

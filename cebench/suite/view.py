@@ -44,18 +44,11 @@ class _Lines:
 
     def __init__(self, remaining: Remaining) -> None:
         self.remaining, self.shown = remaining, 0
-        self.began: dict[str, float] = {}
 
     def __call__(self, run: SuiteRun) -> None:
-        self.began |= run.began
         for name in run.computed[self.shown :]:
-            taken = time.monotonic() - self.began[name]
-            counted = f"[{len(run.finished)}/{len(run.cells)}]"
-            print(
-                f"{counted} {name}: {clock(taken)}{_left(run, self.remaining)}",
-                file=sys.stderr,
-                flush=True,
-            )
+            counted = f"[{len(run.finished)}/{len(run.cells)}] {name}: {clock(run.seconds[name])}"
+            print(f"{counted}{_left(run, self.remaining)}", file=sys.stderr, flush=True)
         self.shown = len(run.computed)
 
 
