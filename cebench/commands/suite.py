@@ -61,6 +61,30 @@ def _suite_options(command: Command) -> Command:
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads of each cell.")
 @click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
 @click.option("--retry", is_flag=True, help="Try cells again that failed.")
+@click.option(
+    "--until-separated",
+    nargs=2,
+    metavar="ROW ROW",
+    help="Pretrain these rows again, with further seeds, until they can be told apart.",
+)
+@click.option(
+    "--max-seeds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --until-separated: pretrainings of a row at most.",
+)
+@click.option(
+    "--slurm",
+    is_flag=True,
+    help="Compute the cells as jobs of SLURM; --workers is how many are in the queue at most.",
+)
+@click.option(
+    "--slurm-set",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="With --slurm: a parameter of submitit, such as timeout_min=240 or slurm_partition=gpu; "
+    "may be given several times.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the cells and what they would take.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON object.")
 def run(
@@ -68,6 +92,10 @@ def run(
     threads: int | None,
     device: str,
     retry: bool,
+    until_separated: tuple[str, str] | None,
+    max_seeds: int | None,
+    slurm: bool,
+    slurm_set: tuple[str, ...],
     dry_run: bool,
     as_json: bool,
     **given: Any,
@@ -85,15 +113,30 @@ def run(
     from cebench.logs import show_log
     from cebench.suite.running import RunOptions, run_suite
 
-    show_log()
-    options = RunOptions(workers=workers or 0, threads=threads or 0, device=device, retry=retry)
-    if dry_run:
-        click.echo(_dry_run(_request(**given), options, as_json))
-        return
-    if as_json:
+    if bool(until_separated) != bool(max_seeds):
+        raise click.UsageError("--until-separated ROW ROW and --max-seeds N belong together")
+    if as_json and not dry_run:
         raise click.UsageError("--json belongs to --dry-run; `cebench suite status --json` tells")
-    click.echo(run_suite(_request(**given), options), nl=False)
-    click.echo(f"Pictures and tables: {given['out'] / 'index.html'}", err=True)
+    show_log()
+    options = RunOptions(
+        workers=workers or 0,
+        threads=threads or 0,
+        device=device,
+        retry=retry,
+        slurm=_pairs("--slurm-set", slurm_set) if slurm else None,
+    )
+    request = _request(**given)
+    if dry_run:
+        click.echo(_dry_run(request, options, as_json))
+        return
+    if until_separated and max_seeds:
+        from cebench.suite.separation import run_until_separated
+
+        text = run_until_separated(request, options, until_separated, max_seeds)
+    else:
+        text = run_suite(request, options)
+    click.echo(text, nl=False)
+    click.echo(f"Pictures and tables: {request.out / 'index.html'}", err=True)
 
 
 def _dry_run(request: "SuiteRequest", options: "RunOptions", as_json: bool) -> str:
@@ -163,12 +206,48 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
     click.echo(grid.counts_as_text(statuses), err=True)
 
 
-def _request(file: str, out: Path, data: tuple[str, ...], seed: int) -> "SuiteRequest":
+@suite.command()
+@_suite_options
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+def merge(sources: tuple[Path, ...], **given: Any) -> None:
+    r"""Take over cells of the suite FILE that are finished in SOURCES.
+
+    SOURCES are folders of the same suite from other machines, or bundles of `cebench pack`. A cell
+    is known by the same recipe, data, weights and protocols. Where both have one with other
+    numbers, ours stays, a line names the two, and the exit status is 1. Example:
+
+    \b
+      cebench suite merge paper.toml --out paper /mnt/other/paper results.zip
+    """
+    from cebench.errors import CebenchError
+    from cebench.suite.running import merge_suite
+
+    merged = merge_suite(_request(**given), sources)
+    for name in merged.taken:
+        click.echo(f"taken     {name}")
+    for path in merged.other:
+        click.echo(f"no cell   {path}")
+    for conflict in merged.conflicts:
+        click.echo(f"conflict  {conflict}")
+    click.echo(
+        f"{len(merged.taken)} cells taken, {merged.known} were here with the same numbers, "
+        f"{len(merged.other)} belong to no cell, {len(merged.conflicts)} conflicts",
+        err=True,
+    )
+    if merged.conflicts:
+        raise CebenchError(f"{len(merged.conflicts)} conflicts; first: {merged.conflicts[0]}")
+
+
+def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
     from cebench.errors import InputError
+
+    for text in given:
+        if "=" not in text:
+            raise InputError(f"{option} {text}: expected NAME=VALUE")
+    return dict(text.split("=", 1) for text in given)
+
+
+def _request(file: str, out: Path, data: tuple[str, ...], seed: int) -> "SuiteRequest":
     from cebench.suite.plan import SuiteRequest
 
-    for text in data:
-        if "=" not in text:
-            raise InputError(f"--data {text}: expected NAME=PATH, e.g. --data voc=VOCdevkit")
-    paths = dict(text.split("=", 1) for text in data)
-    return SuiteRequest(file=file, out=out, data=paths, seed=seed)
+    return SuiteRequest(file=file, out=out, data=_pairs("--data", data), seed=seed)

@@ -50,6 +50,7 @@ class Cell:
     row: str = ""
     column: str = ""
     """The task of a transfer."""
+    recipe_sha256: str = ""
     gpus: int = 1
     work: Mapping[str, float] = field(default_factory=dict)
     """What it costs, in the units of the estimates."""

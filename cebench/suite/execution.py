@@ -1,5 +1,6 @@
 """One cell in a process of its own: locked, logged, and with a note of how it ended."""
 
+import json
 import logging
 import os
 import resource
@@ -93,3 +94,14 @@ def _log_to(path: Path) -> None:
     os.dup2(file, 2)
     os.close(file)
     show_log()
+
+
+def _main(request: str) -> int:
+    """Compute the cell of a request in JSON, as a cluster's job does."""
+    values = json.loads(request)
+    cell = Cell(**values["cell"])
+    return run_cell(cell, Path(values["out"]), values["device"], values["threads"], None)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(sys.argv[1]))

@@ -61,11 +61,21 @@ class Expansion:
     """The cells of one suite."""
 
     def __init__(
-        self, suite: Suite, folder: Path, fingerprint: DataFingerprints, seed: int
+        self,
+        suite: Suite,
+        folder: Path,
+        fingerprint: DataFingerprints,
+        seed: int,
+        more: Mapping[str, int],
     ) -> None:
-        """folder: what relative paths start from. seed: the first of pretrainings and tasks."""
+        """The cells of `suite`, whose relative paths start from `folder`.
+
+        seed: the first of pretrainings and tasks. more: row -> its pretrainings, if not fewer than
+        the suite's own.
+        """
         self.suite, self.folder, self.seed = with_checkpoints(suite, folder), folder, seed
         self._fingerprint = fingerprint
+        self._more = more
         if suite.checkpoints:
             fingerprint.watch(checkpoints_folder(suite, folder))
         self._made: dict[str, Cell] = {}
@@ -158,7 +168,10 @@ class Expansion:
         elif row.rescale:
             yield from (self._rescaled(name, row, source) for source in self._weights[row.rescale])
         else:
-            yield from (self._pretrained(name, row, p) for p in range(self.suite.pretrainings))
+            yield from (self._pretrained(name, row, p) for p in range(self._pretrainings(name)))
+
+    def _pretrainings(self, row: str) -> int:
+        return max(self.suite.pretrainings, self._more.get(row, 0))
 
     def _weights_file(self, name: str, row: Row) -> WeightsSource:
         path = self.folder / row.weights
@@ -260,6 +273,7 @@ class Expansion:
                     request={**request, "weights": source.path, "seed": seed},
                     row=row,
                     column=task,
+                    recipe_sha256=recipe_sha256(recipe),
                     work={**recipe_work(recipe), "read": images},
                 )
                 self._cells.append(cell)

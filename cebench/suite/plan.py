@@ -31,8 +31,8 @@ class SuiteRequest:
     data: Mapping[str, str] = field(default_factory=dict)
     """Paths in place of the file's own."""
     seed: int = 0
-    pretrainings: int | None = None
-    """In place of the file's own number."""
+    more: Mapping[str, int] = field(default_factory=dict)
+    """Row -> pretrainings, where it has more than the file says."""
 
     def text_sha256(self) -> str:
         """Hash of the suite file's text."""
@@ -89,7 +89,7 @@ def _inputs(request: SuiteRequest) -> dict[str, Any]:
         "place": str(Path(request.file).resolve().parent),
         "data": {name: str(Path(path).resolve()) for name, path in request.data.items()},
         "seed": request.seed,
-        "pretrainings": request.pretrainings,
+        "more": dict(request.more),
         "code": f"{__version__} {_code_sha256()}",
     }
 

@@ -10,10 +10,8 @@ def make_plan(request: SuiteRequest) -> Plan:
     """The plan of a suite, stored in its folder; InputError for a mistake in the suite."""
     loaded = load_suite(request.file, request.data)
     suite = loaded.suite
-    if request.pretrainings is not None:
-        suite = suite.model_copy(update={"pretrainings": request.pretrainings})
     fingerprints = DataFingerprints(request.out / "fingerprints.json")
-    expansion = Expansion(suite, loaded.folder, fingerprints, request.seed)
+    expansion = Expansion(suite, loaded.folder, fingerprints, request.seed, request.more)
     cells = expansion.cells()
     drawn = [c for c in cells if c.verb == "draw" and isinstance(suite.data[c.name], Drawn)]
     plan = Plan(

@@ -49,8 +49,8 @@ class Executor(Protocol):
     def workers(self) -> int:
         """How many cells at once."""
 
-    def start(self, cell: Cell, worker: int) -> Process:
-        """Begin a cell."""
+    def start(self, cells: Mapping[int, Cell]) -> Mapping[int, Process]:
+        """Begin cells, by worker."""
 
 
 @dataclass
@@ -132,19 +132,20 @@ class SuiteRun:
                 "the suite's file was changed while it ran; run it again: finished cells stay"
             )
             return
+        chosen: dict[int, Cell] = {}
         for cell in candidates:
-            if not free:
-                return
+            if len(chosen) == len(free):
+                break
             if self.folder.is_finished(cell):
                 self.finished.add(cell.name)
-                continue
-            if self.folder.is_held(cell):
+            elif self.folder.is_held(cell):
                 self.elsewhere[cell.name] = time.monotonic()
-                continue
-            worker = free.pop()
-            self.running[cell.name] = self.executor.start(cell, worker)
-            self._workers[cell.name] = worker
-            self.began[cell.name] = time.monotonic()
+            else:
+                chosen[sorted(free)[len(chosen)]] = cell
+        for worker, process in self.executor.start(chosen).items():
+            name = chosen[worker].name
+            self.running[name], self._workers[name] = process, worker
+            self.began[name] = time.monotonic()
 
     def _busy(self) -> set[int]:
         return {self._workers[name] for name in self.running}

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +10,9 @@ from cebench.progress import clock
 from cebench.suite.estimates import Estimates, Forecast
 from cebench.suite.folder import SuiteFolder
 from cebench.suite.machine import Shares, share_out
+from cebench.suite.merging import Merged, merge_into
 from cebench.suite.plan import Plan, SuiteRequest, known_plan
-from cebench.suite.runner import SuiteRun, failure_report
+from cebench.suite.runner import Executor, SuiteRun, failure_report
 from cebench.suite.suite_file import load_suite
 from cebench.suite.view import watch
 from cebench.suite.workers import LocalExecutor, call_apart, limit_threads
@@ -29,6 +31,8 @@ class RunOptions:
     device: str = "auto"
     retry: bool = False
     """Whether failed cells are tried again."""
+    slurm: Mapping[str, str] | None = None
+    """Parameters of SLURM's jobs; None: cells are computed on this machine."""
 
 
 def open_plan(request: SuiteRequest) -> Plan:
@@ -73,13 +77,11 @@ def run_suite(request: SuiteRequest, options: RunOptions) -> str:
 
 
 def compute(plan: Plan, request: SuiteRequest, options: RunOptions, shares: Shares) -> SuiteRun:
-    """Compute the cells of `plan` on this machine."""
-    executor = LocalExecutor(
-        request.out, shares.workers, shares.threads, options.device, shares.gpus
-    )
+    """Compute the cells of `plan`, on this machine or as jobs of SLURM."""
+    executor = _executor(request.out, options, shares)
     planned = request.text_sha256()
     estimates = Estimates(plan.cells, SuiteFolder(request.out), shares.threads)
-    with watch(Forecast(estimates, shares.workers)) as show:
+    with watch(Forecast(estimates, executor.workers)) as show:
         run = SuiteRun(
             plan.cells,
             SuiteFolder(request.out),
@@ -89,6 +91,14 @@ def compute(plan: Plan, request: SuiteRequest, options: RunOptions, shares: Shar
         )
         run.run()
     return run
+
+
+def _executor(out: Path, options: RunOptions, shares: Shares) -> Executor:
+    if options.slurm is None:
+        return LocalExecutor(out, shares.workers, shares.threads, options.device, shares.gpus)
+    from cebench.suite.slurm import slurm_executor
+
+    return slurm_executor(out, options.workers, shares.threads, options.device, options.slurm)
 
 
 def tables_of(plan: Plan, request: SuiteRequest, *, changed: bool) -> str:
@@ -104,6 +114,12 @@ def _write_tables(plan: Plan, out: Path, seed: int) -> str:
     from cebench.suite.report import write_tables
 
     return write_tables(plan, out, seed)
+
+
+def merge_suite(request: SuiteRequest, sources: Sequence[Path]) -> Merged:
+    """Take over what is finished in `sources` of a suite, see `merging.merge_into`."""
+    plan = open_plan(request)
+    return merge_into(plan, SuiteFolder(request.out), sources)
 
 
 def write_page(plan: Plan, request: SuiteRequest, page: Path) -> None:

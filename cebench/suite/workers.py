@@ -7,7 +7,7 @@ libraries is called in such a process too.
 
 import multiprocessing
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
@@ -36,8 +36,11 @@ class LocalExecutor:
     gpus: tuple[str, ...] = ()
     """CUDA devices to share out; empty: none, or what the processes see."""
 
-    def start(self, cell: Cell, worker: int) -> BaseProcess:
-        """Begin `cell` as that worker, 0 .. workers - 1."""
+    def start(self, cells: Mapping[int, Cell]) -> Mapping[int, BaseProcess]:
+        """Begin cells, by worker: 0 .. workers - 1."""
+        return {worker: self._start(cell, worker) for worker, cell in cells.items()}
+
+    def _start(self, cell: Cell, worker: int) -> BaseProcess:
         visible = self.gpus[worker % len(self.gpus)] if self.gpus and cell.gpus == 1 else None
         process = _context().Process(
             target=_exit_with,

@@ -3,7 +3,7 @@
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,13 +40,16 @@ class FakeExecutor:
     folder: SuiteFolder
     workers: int = 2
     exit_status: dict[str, int] = field(default_factory=dict)
-    """Of cells that do not leave a result; None: they go on and on."""
+    """Of cells that do not leave a result."""
     hanging: tuple[str, ...] = ()
     started: list[str] = field(default_factory=list)
-    most_at_once: int = 0
     on_start: Callable[[Cell], None] = lambda cell: None
 
-    def start(self, cell: Cell, worker: int) -> Ended:
+    def start(self, cells: Mapping[int, Cell]) -> Mapping[int, Ended]:
+        assert set(cells) <= set(range(self.workers))
+        return {worker: self._start(cell) for worker, cell in cells.items()}
+
+    def _start(self, cell: Cell) -> Ended:
         self.started.append(cell.name)
         self.on_start(cell)
         if cell.name in self.hanging:
