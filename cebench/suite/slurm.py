@@ -6,6 +6,7 @@ put back into the queue, where it goes on.
 """
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -50,7 +51,8 @@ class CellJob:
             }
         )
         command = [sys.executable, "-m", "cebench.suite.execution", request]
-        child = subprocess.Popen(command)
+        # SLURM signals every process of a job; this one decides what the cell is told.
+        child = subprocess.Popen(command, preexec_fn=_ignore_signal)
         self._pid = child.pid
         # Polling: a signal handler may not wait for a process that wait() waits for.
         while (status := child.poll()) is None:
@@ -59,8 +61,6 @@ class CellJob:
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """Called by submitit before the job's end: save, and queue the same job again."""
-        import os
-
         os.kill(self._pid, signal.SIGTERM)
         folder, began = SuiteFolder(self.out), time.monotonic()
         while folder.is_held(self.cell) and time.monotonic() - began < SECONDS_BEFORE_THE_END:
@@ -68,6 +68,10 @@ class CellJob:
         return submitit.helpers.DelayedSubmission(
             CellJob(self.cell, self.out, self.device, self.threads)
         )
+
+
+def _ignore_signal() -> None:
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 
 
 class SlurmProcess:
