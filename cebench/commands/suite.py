@@ -195,7 +195,8 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
 
     request = _request(**given)
     plan = open_plan(request)
-    statuses = SuiteFolder(request.out).statuses(plan.cells)
+    folder = SuiteFolder(request.out)
+    statuses = folder.statuses(plan.cells)
     if html:
         write_page(plan, request, html)
     if as_json:
@@ -204,6 +205,8 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
         return
     click.echo(grid.grid_as_text(statuses))
     click.echo(grid.counts_as_text(statuses), err=True)
+    if left := folder.left_over(plan.cells):
+        click.echo(f"{left} run directories are of no cell of this suite as it is now", err=True)
 
 
 @suite.command()

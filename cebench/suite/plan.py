@@ -45,8 +45,6 @@ class Plan:
 
     title: str
     introduction: str
-    threads: int
-    """Of a cell; 0: what the processor has for each worker."""
     cells: Sequence[Cell]
     toy: str = ""
     """Folder of the toy world below the suite's, if it draws one."""

@@ -17,7 +17,6 @@ def make_plan(request: SuiteRequest) -> Plan:
     plan = Plan(
         title=suite.title,
         introduction=suite.introduction,
-        threads=suite.threads,
         cells=cells,
         toy=drawn[0].folder if drawn else "",
     )

@@ -119,7 +119,7 @@ def test_a_forecast_follows_what_the_cells_really_take(folder: SuiteFolder) -> N
 def test_a_dry_run_counts_every_cell_and_sums_what_is_open(folder: SuiteFolder) -> None:
     cells = [cell("a", images=10), cell("b", images=10), cell("c", "b", images=10)]
     finish(folder, cells[0], 30.0)
-    plan = Plan(title="t", introduction="", threads=1, cells=cells)
+    plan = Plan(title="t", introduction="", cells=cells)
     found = dry_run.dry_run(plan, folder, Shares(2, 1))
     assert found.seconds == 60.0
     assert found.disk_bytes == pytest.approx(2 * found.estimates["b"].disk_bytes)

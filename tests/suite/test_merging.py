@@ -32,9 +32,7 @@ def transfer(seed: int) -> Cell:
     )
 
 
-PLAN = Plan(
-    title="t", introduction="", threads=1, cells=[PRETRAINED, *(transfer(s) for s in (0, 1, 2))]
-)
+PLAN = Plan(title="t", introduction="", cells=[PRETRAINED, *(transfer(s) for s in (0, 1, 2))])
 
 
 def suite_folder(path: Path, *seeds: int) -> SuiteFolder:

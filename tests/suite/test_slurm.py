@@ -113,6 +113,7 @@ def test_a_suite_on_a_cluster_that_kills_jobs_ends_with_the_same_weights(
     _, log = run.communicate()
     assert run.returncode == 0, log
     assert (tmp_path / "cluster" / "preempted").exists()
-    assert undisturbed.wait() == 0
+    _, log = undisturbed.communicate()
+    assert undisturbed.returncode == 0, log
     assert weights(out) == weights(tmp_path / "local-out")
     assert known_plan(SuiteRequest(file=str(file), out=out)) is not None
