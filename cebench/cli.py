@@ -21,6 +21,7 @@ COMMANDS = {
     ),
     "pretrain": ("cebench.pretrain.command", "Pretrain a backbone by a pretext method."),
     "transfer": ("cebench.transfer.command", "Measure weights on one task."),
+    "suite": ("cebench.commands.suite", "Compute rows x pretrainings x tasks x seeds."),
     "status": ("cebench.commands.status", "Say how far the runs below a folder are."),
     "report": ("cebench.commands.report", "Print Tables 1 and 2 beside the published numbers."),
     "recipe": ("cebench.commands.recipe", "Show every option of a method or task."),

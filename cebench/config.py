@@ -60,6 +60,7 @@ class TrainingRecipe(Recipe):
 
 
 RecipeType = TypeVar("RecipeType", bound=Recipe)
+OptionsType = TypeVar("OptionsType", bound=Options)
 
 
 def load_recipe(
@@ -82,8 +83,8 @@ def load_recipe(
     return _with_proven_tier(recipe, package, program), title + suffix
 
 
-def validate(kind: type[RecipeType], values: Mapping[str, Any], where: str) -> RecipeType:
-    """`values` as a recipe of `kind`; a mistake is one line that names the nearest valid key."""
+def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> OptionsType:
+    """`values` as options of `kind`; a mistake is one line that names the nearest valid key."""
     for key in values:
         if key not in kind.model_fields:
             raise InputError(

@@ -36,7 +36,7 @@ class _Lines:
         self.last = now
         since, first = self.started
         rate = (done - first) / (now - since) if now > since else 0.0
-        left = f", {_clock((total - done) / rate)} left" if rate and done < total else ""
+        left = f", {clock((total - done) / rate)} left" if rate and done < total else ""
         speed = f", {spoken_rate(rate, self.unit)}" if rate else ""
         text = f"{self.label}: {done}/{total} {self.unit}{speed}{left}{_spaced(note)}"
         print(text, file=sys.stderr, flush=True)
@@ -83,7 +83,7 @@ def spoken_rate(per_second: float, unit: str) -> str:
     seconds, one = 1 / per_second, unit.removesuffix("es" if unit.endswith("ches") else "s")
     if seconds < 119.5:
         return f"{seconds:.1f} s per {one}" if seconds < 9.95 else f"{seconds:.0f} s per {one}"
-    return f"{_clock(seconds)} {'h' if seconds >= 3599.5 else 'min'} per {one}"
+    return f"{clock(seconds)} {'h' if seconds >= 3599.5 else 'min'} per {one}"
 
 
 def spoken_duration(seconds: float) -> str:
@@ -110,7 +110,8 @@ def spoken_bytes(count: float) -> str:
     return f"{count:,.1f} TiB"
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Such as 2:05 or 1:00:00."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from cebench.suite.quickstart import draw_masks
+from cebench.suite.pictures import draw_masks
 from cebench.toy.world import write_toy_world
 
 PICTURE = Path(__file__).parent / "images" / "hole-masks.png"

@@ -36,7 +36,7 @@ def test_the_commands_offer_what_the_programs_have() -> None:
     assert set(program_names("cebench.transfer")) == set(TASKS)
 
 
-@pytest.mark.parametrize("group", [[], ["data"], ["score"], ["weights"]])
+@pytest.mark.parametrize("group", [[], ["data"], ["score"], ["suite"], ["weights"]])
 def test_a_group_alone_prints_its_help(group: list[str]) -> None:
     ended = cebench(*group)
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -30,14 +30,17 @@ from cebench.run_options import examples
 def quickstart(out: Path, seed: int) -> None:
     """Run the whole paper small, offline, in minutes.
 
-    Draws a toy world, pretrains three backbones, transfers each to three tasks, fills holes, and
-    prints Tables 1 and 2 beside the published numbers; pictures and index.html go to the folder.
-    The same command continues an interrupted run and returns at once from a finished one.
+    Draws a toy world, pretrains the rows of Table 2, transfers each to three tasks, fills holes,
+    and prints Tables 1 and 2 beside the published numbers; pictures and index.html go to the
+    folder.
+    It is `cebench suite run quickstart.toml`: the same command continues an interrupted run and
+    returns at once from a finished one.
     """
     from cebench.logs import show_log
-    from cebench.suite.quickstart import finished_report, run_quickstart
+    from cebench.suite.plan import SuiteRequest
+    from cebench.suite.running import RunOptions, run_suite
 
     show_log()
-    text = finished_report(out, seed) or run_quickstart(out, seed)
-    click.echo(text, nl=False)
+    request = SuiteRequest(file="quickstart.toml", out=out, seed=seed)
+    click.echo(run_suite(request, RunOptions()), nl=False)
     click.echo(f"Pictures and tables: {out / 'index.html'}", err=True)

@@ -45,6 +45,7 @@ def write_toy_world(
     VOCdevkit/VOC2012           N images: two fifths val, the rest train; ids 2012_000001...
     benchmark_RELEASE/dataset   N/2 images (SBD), a quarter of them val; none is a VOC2012 image
     unlabeled                   N images of the same places and classes, in no other set
+    labeled/CLASS               every thing of N further images, cut out
     facades/train, test         N/2 and N/4 house fronts, 144 x 144
     DAVIS                       2 clips of 32 frames with the mask of the thing that moves
     kitti                       2 drives of 16 stereo frames with exact poses (KITTI odometry)
@@ -59,7 +60,7 @@ def write_toy_world(
     if images < FEWEST_IMAGES:
         raise InputError(f"a toy world needs at least {FEWEST_IMAGES} images, got {images}")
     out, counts = out.resolve(), set_sizes(images)
-    manifest = {"schema": _SCHEMA, "seed": seed, "images": images, "counts": counts}
+    manifest = toy_manifest(images, seed)
     if _is_complete(out, manifest):
         return
     total = sum(sum(splits.values()) for splits in counts.values())
@@ -97,6 +98,11 @@ def _is_alive(process: int) -> bool:
     return True
 
 
+def toy_manifest(images: int, seed: int) -> dict[str, object]:
+    """Content of toy.json: all that determines a toy world."""
+    return {"schema": _SCHEMA, "seed": seed, "images": images, "counts": set_sizes(images)}
+
+
 def set_sizes(images: int) -> Counts:
     """How many images each set and split has; `images` >= 4."""
     fifth, half = -(-images // 5), images // 2
@@ -106,6 +112,7 @@ def set_sizes(images: int) -> Counts:
         "VOC2012": {"train": images - val, "val": val},
         "SBD": {"train": half - sbd_val, "val": sbd_val},
         "unlabeled": {"train": images},
+        "labeled": {"train": images},
         "facades": {"train": half, "test": images // 4},
         "DAVIS": {"480p": 2 * CLIP_FRAMES},
         "kitti": {"sequences": 2 * len(DRIVES) * DRIVE_FRAMES},
@@ -142,6 +149,7 @@ def _write_sets(out: Path, counts: Counts, seed: int) -> Iterator[None]:
     yield from _write_voc(devkit / "VOC2012", counts["VOC2012"], seed, "2012_{:06d}")
     yield from _write_sbd(out / "benchmark_RELEASE" / "dataset", counts["SBD"], seed)
     yield from _write_unlabeled(out / "unlabeled", counts["unlabeled"]["train"], seed)
+    yield from _write_labeled(out / "labeled", counts["labeled"]["train"], seed)
     for split, count in counts["facades"].items():
         yield from _write_facades(out / "facades" / split, count, seed)
     yield from _write_clips(out / "DAVIS", seed)
@@ -180,6 +188,22 @@ def _write_unlabeled(folder: Path, count: int, seed: int) -> Iterator[None]:
         image = draw_scene(seed, "toy/unlabeled", index)
         write_jpeg(folder / f"scene-{index + 1:05d}.jpg", image.pixels)
         yield
+
+
+def _write_labeled(folder: Path, count: int, seed: int) -> Iterator[None]:
+    """Classes that show up once are left out: one image cannot be learned and measured."""
+    things: dict[str, list[np.ndarray]] = {}
+    for index in range(count):
+        image = draw_scene(seed, "toy/labeled", index)
+        for item in (item for item in image.objects if not item.difficult):
+            x0, y0, x1, y1 = (int(side) for side in item.box)
+            things.setdefault(item.name, []).append(image.pixels[y0:y1, x0:x1])
+        yield
+    for label, crops in things.items():
+        if len(crops) > 1:
+            (folder / label).mkdir(parents=True)
+            for number, crop in enumerate(crops, start=1):
+                write_jpeg(folder / label / f"{label}-{number:04d}.jpg", crop)
 
 
 def _write_facades(folder: Path, count: int, seed: int) -> Iterator[None]:

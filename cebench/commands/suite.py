@@ -1,0 +1,256 @@
+"""`cebench suite`: rows x pretrainings x tasks x seeds from one file."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cebench.commands.groups import SuggestingGroup
+from cebench.run_options import DEVICES
+
+if TYPE_CHECKING:
+    from cebench.suite.plan import SuiteRequest
+    from cebench.suite.running import RunOptions
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@click.group(cls=SuggestingGroup)
+def suite() -> None:
+    """Compute rows x pretrainings x tasks x seeds from one file, on this machine or a cluster."""
+
+
+def _suite_options(command: Command) -> Command:
+    """FILE and the options that say which suite it is."""
+    options = (
+        click.argument("file"),
+        click.option(
+            "--out",
+            type=click.Path(path_type=Path),
+            required=True,
+            help="Folder for everything the suite makes.",
+        ),
+        click.option(
+            "--data",
+            multiple=True,
+            metavar="NAME=PATH",
+            help="A path in place of the one that the suite has for NAME; may be given several "
+            "times.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="The first seed of pretrainings and fine-tunings, and that of drawn data.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@suite.command()
+@_suite_options
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Cells at once; one for each GPU, or what cores and memory allow, if not given.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="Processor threads of each cell.")
+@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option("--retry", is_flag=True, help="Try cells again that failed.")
+@click.option(
+    "--until-separated",
+    nargs=2,
+    metavar="ROW ROW",
+    help="Pretrain these rows again, with further seeds, until they can be told apart.",
+)
+@click.option(
+    "--max-seeds",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --until-separated: pretrainings of a row at most.",
+)
+@click.option(
+    "--slurm",
+    is_flag=True,
+    help="Compute the cells as jobs of SLURM; --workers is how many are in the queue at most.",
+)
+@click.option(
+    "--slurm-set",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="With --slurm: a parameter of submitit, such as timeout_min=240 or slurm_partition=gpu; "
+    "may be given several times.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the cells and what they would take.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON object.")
+def run(
+    workers: int | None,
+    threads: int | None,
+    device: str,
+    retry: bool,
+    until_separated: tuple[str, str] | None,
+    max_seeds: int | None,
+    slurm: bool,
+    slurm_set: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    r"""Compute what is not finished of the suite FILE, and print its tables.
+
+    FILE is a suite of yours, or one that comes along: quickstart.toml, toy.toml, paper.toml,
+    small.toml, backbones.toml. The same command continues an interrupted run; several may run
+    beside each other, on machines that share the folder too. Examples:
+
+    \b
+      cebench suite run toy.toml --out toy-suite --workers 2
+      cebench suite run paper.toml --out paper --data voc=VOCdevkit --data imagenet=stores/imagenet
+    """
+    from cebench.logs import show_log
+    from cebench.suite.running import RunOptions, run_suite
+
+    if bool(until_separated) != bool(max_seeds):
+        raise click.UsageError("--until-separated ROW ROW and --max-seeds N belong together")
+    if as_json and not dry_run:
+        raise click.UsageError("--json belongs to --dry-run; `cebench suite status --json` tells")
+    show_log()
+    options = RunOptions(
+        workers=workers or 0,
+        threads=threads or 0,
+        device=device,
+        retry=retry,
+        slurm=_pairs("--slurm-set", slurm_set) if slurm else None,
+    )
+    request = _request(**given)
+    if dry_run:
+        click.echo(_dry_run(request, options, as_json))
+        return
+    if until_separated and max_seeds:
+        from cebench.suite.separation import run_until_separated
+
+        text = run_until_separated(request, options, until_separated, max_seeds)
+    else:
+        text = run_suite(request, options)
+    click.echo(text, nl=False)
+    click.echo(f"Pictures and tables: {request.out / 'index.html'}", err=True)
+
+
+def _dry_run(request: "SuiteRequest", options: "RunOptions", as_json: bool) -> str:
+    import json
+
+    from cebench.suite import dry_run
+    from cebench.suite.folder import SuiteFolder
+    from cebench.suite.running import open_plan, shares_of
+
+    shares = shares_of(request, options)
+    found = dry_run.dry_run(open_plan(request), SuiteFolder(request.out), shares)
+    return json.dumps(dry_run.as_json(found), indent=2) if as_json else dry_run.as_text(found)
+
+
+@suite.command()
+@click.option(
+    "--threads",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="Numbers of threads to measure; 1 and all cores if not given.",
+)
+def calibrate(threads: tuple[int, ...]) -> None:
+    """Measure how fast this machine is, for the estimates of --dry-run: half a minute."""
+    from cebench.suite.calibration import calibrate, calibration_file
+    from cebench.suite.machine import core_count
+
+    found = calibrate(list(threads) or sorted({1, core_count()}))
+    for count, seconds in found.step.items():
+        halved = found.half_step[count]
+        click.echo(
+            f"{count} threads: {1 / seconds:.1f} images/s trained, {1 / halved:.1f} in bfloat16"
+        )
+    click.echo(f"{1 / found.decode_seconds:.0f} photographs/s decoded on one thread")
+    click.echo(f"kept in {calibration_file()}", err=True)
+
+
+@suite.command()
+@_suite_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Also write the page of `cebench report` with what there is, dashes for what is not.",
+)
+def status(as_json: bool, html: Path | None, **given: Any) -> None:
+    """Say how far the suite FILE is: finished cells of each row and task, then what failed.
+
+    It computes nothing, and may look at a suite that is under way.
+    """
+    import json
+
+    from cebench.suite import grid
+    from cebench.suite.folder import SuiteFolder
+    from cebench.suite.running import open_plan, write_page
+
+    request = _request(**given)
+    plan = open_plan(request)
+    folder = SuiteFolder(request.out)
+    statuses = folder.statuses(plan.cells)
+    if html:
+        write_page(plan, request, html)
+    if as_json:
+        cells = [grid.as_json(one) for one in statuses]
+        click.echo(json.dumps({"title": plan.title, "cells": cells}, indent=2))
+        return
+    click.echo(grid.grid_as_text(statuses))
+    click.echo(grid.counts_as_text(statuses), err=True)
+    if left := folder.left_over(plan.cells):
+        click.echo(f"{left} run directories are of no cell of this suite as it is now", err=True)
+
+
+@suite.command()
+@_suite_options
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+def merge(sources: tuple[Path, ...], **given: Any) -> None:
+    r"""Take over cells of the suite FILE that are finished in SOURCES.
+
+    SOURCES are folders of the same suite from other machines, or bundles of `cebench pack`. A cell
+    is known by the same recipe, data, weights and protocols. Where both have one with other
+    numbers, ours stays, a line names the two, and the exit status is 1. Example:
+
+    \b
+      cebench suite merge paper.toml --out paper /mnt/other/paper results.zip
+    """
+    from cebench.errors import CebenchError
+    from cebench.suite.running import merge_suite
+
+    merged = merge_suite(_request(**given), sources)
+    for name in merged.taken:
+        click.echo(f"taken     {name}")
+    for path in merged.other:
+        click.echo(f"no cell   {path}")
+    for conflict in merged.conflicts:
+        click.echo(f"conflict  {conflict}")
+    click.echo(
+        f"{len(merged.taken)} cells taken, {merged.known} were here with the same numbers, "
+        f"{len(merged.other)} belong to no cell, {len(merged.conflicts)} conflicts",
+        err=True,
+    )
+    if merged.conflicts:
+        raise CebenchError(f"{len(merged.conflicts)} conflicts; first: {merged.conflicts[0]}")
+
+
+def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:
+    from cebench.errors import InputError
+
+    for text in given:
+        if "=" not in text:
+            raise InputError(f"{option} {text}: expected NAME=VALUE")
+    return dict(text.split("=", 1) for text in given)
+
+
+def _request(file: str, out: Path, data: tuple[str, ...], seed: int) -> "SuiteRequest":
+    from cebench.suite.plan import SuiteRequest
+
+    return SuiteRequest(file=file, out=out, data=_pairs("--data", data), seed=seed)

@@ -1,0 +1,99 @@
+"""Fingerprints of data, hashed once: a listing of names, sizes and times tells what has changed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from cebench.data.fingerprint import fingerprint_files
+from cebench.errors import InputError
+from cebench.files import sha256_of, write_atomically
+
+_STORE = "manifest.json"
+_VOC_FOLDERS = (
+    "JPEGImages",
+    "Annotations",
+    "ImageSets",
+    "SegmentationClass",
+    "SegmentationObject",
+    "SegmentationClassAug",
+)
+
+
+class DataFingerprints:
+    """Fingerprints of files and folders, kept in a file between runs."""
+
+    def __init__(self, cache: Path) -> None:
+        """cache: the file, in the suite's folder."""
+        self._cache = cache
+        self._asked: dict[Path, str] = {}
+        self.listings: dict[str, str] = {}
+        """Hash of the listing of every path that was asked for."""
+
+    def __call__(self, path: Path) -> str:
+        """SHA-256 of the names and contents of the files below `path`; InputError if it is absent.
+
+        Of a packed store its manifest stands for all. Of a VOC year the six folders of the devkit
+        count, so that results which are stored beside them change nothing.
+        """
+        if not path.exists():
+            raise InputError(
+                f"{path}: no such data; correct the suite file or give --data NAME=PATH"
+            )
+        if path in self._asked:
+            return self._asked[path]
+        known = self._read()
+        listing = listing_sha256(path)
+        self.listings[str(path)] = listing
+        entry = known.get(str(path), {})
+        if entry.get("listing") != listing:
+            entry = {"listing": listing, "content": _content_sha256(path)}
+            write_atomically(self._cache, json.dumps({**known, str(path): entry}).encode())
+        self._asked[path] = entry["content"]
+        return entry["content"]
+
+    def watch(self, path: Path) -> None:
+        """Note what `path` lists, so that a change is noticed; its content is known otherwise."""
+        self.listings[str(path)] = listing_sha256(path)
+
+    def _read(self) -> dict[str, dict[str, str]]:
+        try:
+            found = json.loads(self._cache.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+def listing_sha256(path: Path) -> str:
+    """Hash of the names, sizes and modification times of the files of `path`; "" if absent."""
+    if not path.exists():
+        return ""
+    digest = hashlib.sha256()
+    for file in _files(path):
+        found = file.stat()
+        digest.update(f"{file}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _content_sha256(path: Path) -> str:
+    if path.is_file():
+        return sha256_of(path)
+    return fingerprint_files(list(_files(path)), root=path)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """The files that count, hidden ones left out, in a fixed order."""
+    if path.is_file():
+        yield path
+        return
+    if (path / _STORE).is_file():
+        yield path / _STORE
+        return
+    for place, folders, names in os.walk(path, followlinks=True):
+        here = Path(place)
+        kept = _VOC_FOLDERS if (here / "JPEGImages").is_dir() else tuple(folders)
+        folders[:] = sorted(n for n in folders if n in kept and not n.startswith("."))
+        if kept is _VOC_FOLDERS:
+            continue
+        yield from (here / name for name in sorted(names) if not name.startswith("."))

@@ -1,0 +1,24 @@
+"""Making the plan of a suite: imports every method and task."""
+
+from cebench.suite.expansion import Expansion
+from cebench.suite.fingerprints import DataFingerprints
+from cebench.suite.plan import Plan, SuiteRequest, store_plan
+from cebench.suite.suite_file import Drawn, load_suite
+
+
+def make_plan(request: SuiteRequest) -> Plan:
+    """The plan of a suite, stored in its folder; InputError for a mistake in the suite."""
+    loaded = load_suite(request.file, request.data)
+    suite = loaded.suite
+    fingerprints = DataFingerprints(request.out / "fingerprints.json")
+    expansion = Expansion(suite, loaded.folder, fingerprints, request.seed, request.more)
+    cells = expansion.cells()
+    drawn = [c for c in cells if c.verb == "draw" and isinstance(suite.data[c.name], Drawn)]
+    plan = Plan(
+        title=suite.title,
+        introduction=suite.introduction,
+        cells=cells,
+        toy=drawn[0].folder if drawn else "",
+    )
+    store_plan(request, plan, fingerprints.listings)
+    return plan

@@ -1,0 +1,95 @@
+"""The rows of a suite: those of a folder of checkpoints, and whether all names are known."""
+
+from pathlib import Path
+
+from cebench.errors import InputError, did_you_mean
+from cebench.models.backbones import is_foreign
+from cebench.pretrain.run import METHODS
+from cebench.suite.suite_file import Row, Suite, reference
+from cebench.transfer.run import TASKS
+
+_WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".caffemodel", ".t7")
+
+
+def belongs(suite: Suite, row: str, task: str) -> bool:
+    """Whether `task` measures `row`."""
+    rows, tasks = suite.tasks[task].rows, suite.rows[row].tasks
+    return (rows is None or row in rows) and (tasks is None or task in tasks)
+
+
+def check_rows(suite: Suite) -> None:
+    """InputError for names of rows, methods and tasks that are not there."""
+    for task, entry in suite.tasks.items():
+        if task not in TASKS:
+            raise InputError(f"tasks.{task}: no such task; {did_you_mean(task, TASKS)}")
+        for name in entry.rows or ():
+            if name not in suite.rows:
+                known = did_you_mean(name, suite.rows)
+                raise InputError(f"tasks.{task}: no row {name!r}; {known}")
+    methods: dict[tuple[str, str], str] = {}
+    for name, row in suite.rows.items():
+        for task in (*(row.tasks or ()), *row.set_in):
+            if task not in suite.tasks:
+                raise InputError(
+                    f"rows.{name}: no task {task!r}; {did_you_mean(task, suite.tasks)}"
+                )
+        if row.rescale and row.rescale not in suite.rows:
+            known = did_you_mean(row.rescale, suite.rows)
+            raise InputError(f"rows.{name}: no row {row.rescale!r} to rescale; {known}")
+        if row.weights or row.checkpoint or row.rescale:
+            continue
+        method = row.method or name
+        if method not in METHODS:
+            raise InputError(f"rows.{name}: no method {method!r}; {did_you_mean(method, METHODS)}")
+        for task in (task for task in suite.tasks if belongs(suite, name, task)):
+            other = methods.setdefault((method, task), name)
+            if other != name:
+                raise InputError(
+                    f"rows {other} and {name} are both of method {method}, and would stand in one "
+                    f"line of {task}; put them into two suites"
+                )
+
+
+def check_taken(row: str, task: str, architecture: str) -> None:
+    """InputError if `task` does not take the network of these weights."""
+    if not TASKS[task].any_backbone and is_foreign(architecture):
+        takers = ", ".join(name for name, known in TASKS.items() if known.any_backbone)
+        raise InputError(
+            f"rows.{row}: holds a {architecture}, which {task} does not take; {takers} do: give "
+            "the row or the checkpoints `tasks`"
+        )
+
+
+def checkpoints_folder(suite: Suite, folder: Path) -> Path:
+    """Where the suite's checkpoints lie; `folder` is what relative paths start from."""
+    assert suite.checkpoints is not None
+    name, below = reference(suite.checkpoints.folder)
+    given = suite.data.get(name)
+    return folder / given / below if isinstance(given, str) else folder / suite.checkpoints.folder
+
+
+def with_checkpoints(suite: Suite, folder: Path) -> Suite:
+    """`suite` with a row for each weights file of its folder of checkpoints."""
+    given = suite.checkpoints
+    if given is None:
+        return suite
+    root = checkpoints_folder(suite, folder)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder of checkpoints; give --data NAME=FOLDER")
+    rows = dict(suite.rows)
+    options = given.model_dump(by_alias=True, exclude={"folder"})
+    for path in sorted(root.iterdir()):
+        name = path.stem if path.is_file() else path.name
+        if (path / "weights.safetensors").is_file() or path.with_suffix(".json").is_file():
+            if path.suffix != ".json":
+                rows[name] = Row(weights=str(path.resolve()), tasks=given.tasks)
+        elif path.is_file() and path.suffix in _WEIGHTS_SUFFIXES:
+            if not (given.like or given.architecture):
+                raise InputError(
+                    f"{path}: a file of another program; say what it is: checkpoints.as or "
+                    "checkpoints.like in the suite, or `cebench weights import`"
+                )
+            rows[name] = Row.model_validate({**options, "checkpoint": str(path.resolve())})
+    if rows == suite.rows:
+        raise InputError(f"{root}: holds no checkpoints ({', '.join(_WEIGHTS_SUFFIXES)})")
+    return suite.model_copy(update={"rows": rows})

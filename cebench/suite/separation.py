@@ -1,0 +1,66 @@
+"""Adding pretrainings to two rows for as long as they cannot be told apart."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from cebench.errors import InputError, did_you_mean
+from cebench.suite.plan import Plan, SuiteRequest
+from cebench.suite.running import RunOptions, open_plan, run_suite
+from cebench.suite.suite_file import load_suite
+from cebench.suite.workers import call_apart
+
+logger = logging.getLogger("cebench")
+
+
+def run_until_separated(
+    request: SuiteRequest, options: RunOptions, rows: tuple[str, str], most: int
+) -> str:
+    """Run a suite, then pretrain the two rows again until they differ in every column they share.
+
+    most: pretrainings of a row at most. Returns the tables as Markdown.
+    """
+    known = load_suite(request.file, request.data).suite
+    for row in rows:
+        if row not in known.rows:
+            raise InputError(f"--until-separated: no row {row!r}; {did_you_mean(row, known.rows)}")
+    count = known.pretrainings
+    while True:
+        asked = replace(request, more=dict.fromkeys(rows, count))
+        text = run_suite(asked, options)
+        open_columns = call_apart(_not_separated, open_plan(asked), asked.out, rows)
+        if not open_columns:
+            logger.info(f"{' and '.join(rows)} differ in every column, {count} pretrainings each")
+            return text
+        listed = ", ".join(open_columns)
+        if count >= most:
+            logger.info(
+                f"{rows[0]} and {rows[1]} cannot be told apart in {listed} with {count} "
+                "pretrainings each, the most that were asked for"
+            )
+            return text
+        count += 1
+        logger.info(
+            f"{rows[0]} and {rows[1]} cannot be told apart in {listed}: pretraining {count} of each"
+        )
+
+
+def _not_separated(plan: Plan, out: Path, rows: tuple[str, str]) -> list[str]:
+    """Columns in which the two rows cannot be told apart at 5 %."""
+    from cebench.reporting.results import find_outcome
+    from cebench.reporting.tables import build_tables
+    from cebench.reporting.verdicts import compare_two
+    from cebench.suite.report import found_records
+
+    lines = tuple(_line(plan, row) for row in rows)
+    assert len(lines) == 2
+    tables = build_tables(found_records(plan, out))
+    compared = compare_two(tables, lines, None, find_outcome)
+    return [pair.column.id for pair in compared if not pair.found.differs]
+
+
+def _line(plan: Plan, row: str) -> str:
+    """The line of the tables in which a row's numbers stand: that of its method."""
+    pretrained = (cell for cell in plan.cells if cell.row == row and cell.verb == "pretrain")
+    methods = [cell.request["method"] for cell in pretrained]
+    return str(methods[0]) if methods else row

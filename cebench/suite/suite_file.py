@@ -1,0 +1,173 @@
+"""Suite files: which rows are pretrained, which tasks measure them, and on what data."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints
+
+from cebench.config import Options, validate
+from cebench.errors import InputError, did_you_mean
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60)]
+"""Of a row, a task or data: what may stand in a folder's name."""
+
+
+class Drawn(Options):
+    """The toy world, as `cebench data toy` draws it."""
+
+    draw: Annotated[int, Field(ge=4)]
+    """Images of each VOC year."""
+
+
+class Tracked(Options):
+    """Pairs of tracked patches, as `cebench data motion` mines them."""
+
+    track: tuple[str, ...]
+    """Videos or folders of frames."""
+    frames: PositiveInt = 30
+    short_side: PositiveInt = 448
+    window: PositiveInt = 227
+    least_moving: NonNegativeFloat = 0.25
+    most_moving: NonNegativeFloat = 0.75
+    tracker: Literal["kcf", "csrt"] = "kcf"
+
+
+class CheckpointOptions(Options):
+    """How a file of another program is read: the options of `cebench weights import`."""
+
+    like: str | None = None
+    architecture: str | None = Field(default=None, alias="as")
+    mapping: str = ""
+    inside: str = ""
+    prefix: str = ""
+
+
+class Row(CheckpointOptions):
+    """What is transferred: a pretraining, or weights that are there."""
+
+    method: str = ""
+    """The pretext method; the row's name where it is not given."""
+    data: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    region_shapes: str = ""
+    recipe: str = ""
+    set: tuple[str, ...] = ()
+    """Changes of the recipe, such as "steps=100"."""
+    gpus: PositiveInt = 1
+    """Processes of one pretraining, under torchrun."""
+    weights: str = ""
+    """A weights file or run directory: nothing is pretrained."""
+    checkpoint: str = ""
+    """A file of another program, which is imported: nothing is pretrained."""
+    rescale: str = ""
+    """A row whose weights are rescaled, on the images `on`."""
+    on: tuple[str, ...] = ()
+    tasks: tuple[str, ...] | None = None
+    """The only tasks that take it; None: all."""
+    set_in: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Task -> changes of its recipe for this row."""
+
+
+class TaskEntry(Options):
+    """A column: how rows are measured."""
+
+    data: str
+    also: tuple[str, ...] = ()
+    """Further data that its recipe reads, such as SBD beside the devkit: they count too."""
+    rows: tuple[str, ...] | None = None
+    """The only rows that it measures; None: all."""
+    recipe: str = ""
+    set: tuple[str, ...] = ()
+    engine: str = "native"
+
+
+class Checkpoints(CheckpointOptions):
+    """A folder of which every weights file is a row of the file's name."""
+
+    folder: str
+    tasks: tuple[str, ...] | None = None
+
+
+class Suite(Options):
+    """A suite: rows x pretrainings x tasks x seeds."""
+
+    title: str
+    introduction: str = ""
+    recipe: str = "short"
+    """Of every row and task that names none."""
+    pretrainings: PositiveInt = 1
+    """Of each row that is pretrained."""
+    seeds: PositiveInt = 1
+    """Fine-tunings of each pretraining."""
+    threads: NonNegativeInt = 0
+    """Of one cell; 0: what the processor has for each worker. Numbers depend on it to rounding."""
+    data: dict[Name, str | Drawn | Tracked] = Field(default_factory=dict)
+    rows: dict[Name, Row] = Field(default_factory=dict)
+    tasks: dict[Name, TaskEntry]
+    checkpoints: Checkpoints | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteFile:
+    """A suite and where it was read from."""
+
+    suite: Suite
+    text: str
+    folder: Path
+    """What its relative paths start from."""
+
+
+def suite_names() -> list[str]:
+    """Names of the suites that come with the package."""
+    folder = files("cebench.suite").iterdir()
+    return sorted(entry.name for entry in folder if entry.name.endswith(".toml"))
+
+
+def read_text(name: str) -> str:
+    """The text of a suite file, or of one of the package; InputError where there is none."""
+    path = Path(name)
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    if name not in suite_names():
+        raise InputError(f"{name}: no such suite file; {did_you_mean(name, suite_names())}")
+    return files("cebench.suite").joinpath(name).read_text(encoding="utf-8")
+
+
+def load_suite(name: str, data: Mapping[str, str] | None = None) -> SuiteFile:
+    """The suite of a file, or of one of the package, with the paths of `data` in place of its own.
+
+    Relative paths start from the file's folder, for a suite of the package from the current one.
+    """
+    text = read_text(name)
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{name}: not valid TOML: {error}") from None
+    suite = validate(Suite, values, where=name)
+    for given in data or {}:
+        if given not in suite.data:
+            raise InputError(
+                f"--data {given}: {name} has no such data; {did_you_mean(given, suite.data)}"
+            )
+    if data:
+        # A path that was typed starts from the current folder, not from the file's.
+        typed = {given: str(Path(path).resolve()) for given, path in data.items()}
+        suite = suite.model_copy(update={"data": {**suite.data, **typed}})
+    path = Path(name)
+    return SuiteFile(
+        suite=suite, text=text, folder=path.resolve().parent if path.is_file() else Path.cwd()
+    )
+
+
+def reference(text: str) -> tuple[str, str]:
+    """("name", "below") of `{name}/below`, ("", "") of a path."""
+    if not text.startswith("{"):
+        return "", ""
+    name, closed, below = text[1:].partition("}")
+    if not closed:
+        raise InputError(f"{text}: expected {{NAME}} or {{NAME}}/FOLDER")
+    return name, below.strip("/")

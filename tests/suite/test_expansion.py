@@ -1,0 +1,205 @@
+"""From suite files to cells, with the toy world and with data that are there."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cebench.errors import InputError
+from cebench.suite.cells import Cell
+from cebench.suite.plan import Plan, SuiteRequest, known_plan
+from cebench.suite.planning import make_plan
+from cebench.suite.suite_file import load_suite, suite_names
+
+TOY = """
+title = "a toy suite"
+recipe = "smoke"
+pretrainings = 2
+seeds = 2
+
+[data]
+toy = { draw = 4 }
+
+[rows.random]
+
+[rows.context]
+data = ["{toy}/unlabeled"]
+
+[rows.context-gan]
+data = ["{toy}/facades/train"]
+tasks = ["inpainting"]
+
+[tasks.classification]
+data = "{toy}/VOCdevkit"
+
+[tasks.inpainting]
+data = "{toy}/facades"
+rows = ["context-gan"]
+"""
+
+Planned = Callable[..., dict[str, Cell]]
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Planned:
+    """The cells, by name, of a suite file's text with parts of it replaced."""
+
+    def plan(text: str = TOY, *changes: tuple[str, str], seed: int = 0) -> dict[str, Cell]:
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        file = tmp_path / "suite.toml"
+        file.write_text(text)
+        (tmp_path / "out").mkdir(exist_ok=True)
+        request = SuiteRequest(file=str(file), out=tmp_path / "out", seed=seed)
+        return {cell.name: cell for cell in make_plan(request).cells}
+
+    return plan
+
+
+def test_rows_times_pretrainings_times_tasks_times_seeds(planned: Planned) -> None:
+    cells = planned()
+    assert len(cells) == 1 + 3 * 2 + 2 * 2 * 2 + 2 * 2
+    assert cells["context-p1-classification-s0"].needs == ("context-p1", "toy")
+    assert cells["context-p1"].needs == ("toy",)
+    assert cells["random-p1"].needs == ()
+    assert cells["context-gan-p0-inpainting-s1"].row == "context-gan"
+    assert len({cell.key for cell in cells.values()}) == len(cells)
+    assert next(iter(cells)) == "toy"
+
+
+def test_a_key_follows_what_determines_a_number_and_nothing_else(planned: Planned) -> None:
+    before = planned()
+
+    def changed(*changes: tuple[str, str], seed: int = 0) -> set[str]:
+        after = planned(TOY, *changes, seed=seed)
+        return {name for name in after if name not in before or after[name].key != before[name].key}
+
+    context = {"context-p0", "context-p1"}
+    of_context = {f"context-p{p}-classification-s{s}" for p in (0, 1) for s in (0, 1)}
+    assert changed(("[rows.random]", "[rows.random]\nset = []")) == set()
+    assert changed(('title = "a toy suite"', 'title = "another"\nthreads = 2')) == set()
+    data = 'data = ["{toy}/unlabeled"]'
+    assert changed((data, f'{data}\nset = ["steps=7"]')) == context | of_context
+    # How often it is logged changes no number.
+    assert changed((data, f'{data}\nset = ["log_every=7"]')) == set()
+    task = "[tasks.classification]\n"
+    of_task = {name for name in before if "-classification-" in name}
+    assert changed((task, f'{task}set = ["steps=7"]\n')) == of_task
+    assert changed((data, f"{data}\nset_in.classification = ['steps=7']")) == of_context
+    only_toy = set(before) - {"random-p0", "random-p1"}
+    assert changed(("draw = 4", "draw = 5")) == only_toy
+    assert changed(("[rows.random]", "[rows.random-he]\n\n[rows.random]")) == {
+        f"random-he-p{p}{task}"
+        for p in (0, 1)
+        for task in ("", "-classification-s0", "-classification-s1")
+    }
+
+
+def test_data_count_by_their_content_not_by_their_place(planned: Planned, tmp_path: Path) -> None:
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "photo.jpg").write_bytes(b"no photo, but bytes")
+    text = 'title = "t"\n[data]\nphotos = "PLACE"\n[tasks]\n[rows.context]\ndata = ["{photos}"]\n'
+    here, there = (planned(text, ("PLACE", place))["context-p0"] for place in ("here", "there"))
+    assert here.key == there.key
+    (tmp_path / "there" / "photo.jpg").write_bytes(b"other bytes, as many")
+    assert planned(text, ("PLACE", "there"))["context-p0"].key != here.key
+
+
+MISTAKES = {
+    "unknown row": ('rows = ["context-gan"]', 'rows = ["contxt"]', "no row 'contxt'; did you mean"),
+    "unknown method": ("[rows.random]", "[rows.randm]", "no method 'randm'; did you mean 'random'"),
+    "unknown task": ("[tasks.classification]", "[tasks.classify]", "tasks.classify: no such task"),
+    "unknown task of a row": ('tasks = ["inp', 'tasks = ["outp', "no task 'outpainting'"),
+    "unknown recipe": ('recipe = "smoke"', 'recipe = "smok"', "no recipe 'smok'"),
+    "unknown option": ("[rows.random]", "[rows.random]\nset = ['stps=1']", "unknown key 'stps'"),
+    "unknown key": ('title = "', 'titel = "', "unknown key 'titel'; did you mean 'title'"),
+    "unknown key of a row": ("[rows.random]", "[rows.random]\nrecip = 'x'", "rows.random.recip: "),
+    "unknown data": ("{toy}/unlabeled", "{tyo}/unlabeled", "{tyo}: no such data; did you mean"),
+    "no data": ("{toy}/unlabeled", "absent/photos", "absent/photos: no such data"),
+    "no TOML": ("[rows.random]", "[rows.random", "not valid TOML"),
+    "two cells of one name": ("[rows.random]", "[rows.random]\n[rows.random]", "not valid TOML"),
+    "two rows of one line": (
+        "[rows.random]",
+        "[rows.other]\nmethod = 'random'\n[rows.random]",
+        "rows other and random are both of method random",
+    ),
+    "data called like a cell": (
+        "toy = { draw = 4 }",
+        'toy = { draw = 4 }\nrandom-p0 = { track = ["{toy}/DAVIS"] }\n[rows.motion]\n'
+        'data = ["{random-p0}"]\n',
+        "two cells are called 'random-p0'",
+    ),
+    "a cycle of data": (
+        "toy = { draw = 4 }",
+        'toy = { draw = 4 }\na = { track = ["{b}"] }\nb = "{a}/patches"',
+        "a -> b -> a: a cycle",
+    ),
+    "a cycle of rows": (
+        "[rows.random]",
+        "[rows.x]\nrescale = 'y'\n[rows.y]\nrescale = 'x'\n[rows.random]",
+        "x -> y -> x: a cycle",
+    ),
+    "no weights": ("[rows.random]", "[rows.x]\nweights = 'absent'\n[rows.random]", "absent"),
+    "no checkpoint": ("[rows.random]", "[rows.x]\ncheckpoint = 'a.pth'\n[rows.random]", "a.pth"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_mistake_is_found_before_the_first_cell_starts(planned: Planned, name: str) -> None:
+    old, new, message = MISTAKES[name]
+    with pytest.raises(InputError) as caught:
+        planned(TOY, (old, new))
+    assert message in str(caught.value)
+
+
+def test_a_devkit_without_the_year_is_found_before_the_first_cell(
+    planned: Planned, tmp_path: Path
+) -> None:
+    (tmp_path / "VOCdevkit" / "VOC2012" / "JPEGImages").mkdir(parents=True)
+    with pytest.raises(InputError, match="VOC2007"):
+        planned(TOY, ("{toy}/VOCdevkit", "VOCdevkit"))
+
+
+def test_a_plan_holds_until_its_file_its_data_or_the_request_change(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"a")
+    file = tmp_path / "suite.toml"
+    text = 'title = "t"\n[data]\nphotos = "photos"\n[tasks]\n[rows.context]\ndata = ["{photos}"]\n'
+    file.write_text(text)
+    (tmp_path / "out").mkdir()
+    request = SuiteRequest(file=str(file), out=tmp_path / "out")
+    assert known_plan(request) is None
+    plan = make_plan(request)
+    found = known_plan(request)
+    assert isinstance(found, Plan)
+    assert [cell.key for cell in found.cells] == [cell.key for cell in plan.cells]
+    assert found.rows == ["context"]
+    other_seed = SuiteRequest(file=str(file), out=tmp_path / "out", seed=1)
+    assert known_plan(other_seed) is None
+    (tmp_path / "photos" / "b.jpg").write_bytes(b"b")
+    assert known_plan(request) is None
+    make_plan(request)
+    assert known_plan(request) is not None
+    file.write_text(text + "# a note\n")
+    assert known_plan(request) is None
+
+
+def test_a_path_can_be_given_in_place_of_the_suites_own(tmp_path: Path) -> None:
+    file = tmp_path / "suite.toml"
+    file.write_text('title = "t"\n[data]\nvoc = "VOCdevkit"\n[tasks]\n')
+    assert load_suite(str(file), {"voc": "/elsewhere"}).suite.data == {"voc": "/elsewhere"}
+    with pytest.raises(InputError, match="has no such data; did you mean 'voc'"):
+        load_suite(str(file), {"vco": "/elsewhere"})
+    with pytest.raises(InputError, match=r"did you mean 'quickstart.toml'"):
+        load_suite("quickstrt.toml")
+
+
+def test_quickstart_has_every_row_of_table_2(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    plan = make_plan(SuiteRequest(file="quickstart.toml", out=tmp_path / "out"))
+    rows = {"imagenet", "random", "autoencoder", "egomotion", "motion", "relative-context"}
+    assert set(plan.rows) == rows | {"context", "context-gan"}
+    assert set(plan.columns) == {"classification", "detection", "segmentation", "inpainting"}
+    assert "quickstart.toml" in suite_names()

@@ -1,0 +1,109 @@
+"""Merging folders of two machines, and bundles, with records that no program had to compute."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from samples import DETECTION, changed
+
+from cebench.errors import InputError
+from cebench.reporting.packing import pack_runs
+from cebench.reporting.records import load_record, write_record
+from cebench.suite.cells import Cell, content_key
+from cebench.suite.folder import SuiteFolder
+from cebench.suite.merging import merge_into
+from cebench.suite.plan import Plan
+
+PRETRAINED = Cell(name="context-p0", verb="pretrain", key=content_key("c"), row="context")
+RECORD = changed(weights={"name": f"{PRETRAINED.stem}/weights"})
+
+
+def transfer(seed: int) -> Cell:
+    return Cell(
+        name=f"context-p0-detection-s{seed}",
+        verb="transfer",
+        key=content_key("d", seed),
+        needs=("context-p0",),
+        request={"weights": f"{{out}}/{PRETRAINED.folder}", "seed": seed},
+        row="context",
+        column="detection",
+        recipe_sha256=str(DETECTION.recipe.sha256),
+    )
+
+
+PLAN = Plan(title="t", introduction="", cells=[PRETRAINED, *(transfer(s) for s in (0, 1, 2))])
+
+
+def suite_folder(path: Path, *seeds: int) -> SuiteFolder:
+    """A suite's folder in which the transfers of these seeds are finished."""
+    folder = SuiteFolder(path)
+    folder.check()
+    folder.write_plan({"schema": 1})
+    for seed in seeds:
+        place = folder.path / transfer(seed).folder
+        place.mkdir(parents=True)
+        (place / "run.toml").write_text("")
+        (place / "run.lock").touch()
+        write_record(place / "record.json", replace(RECORD, seed=seed))
+    return folder
+
+
+def test_what_one_machine_finished_is_finished_on_the_other(tmp_path: Path) -> None:
+    ours, theirs = suite_folder(tmp_path / "a", 0), suite_folder(tmp_path / "b", 0, 1)
+    merged = merge_into(PLAN, ours, [theirs.path])
+    assert merged.taken == ["context-p0-detection-s1"]
+    assert (merged.known, merged.other, merged.conflicts) == (1, [], [])
+    assert ours.is_finished(transfer(1))
+    assert not ours.is_finished(transfer(2))
+    assert not (ours.path / transfer(1).folder / "run.lock").exists()
+    assert merge_into(PLAN, ours, [theirs.path]).known == 2
+
+
+def test_other_numbers_are_named_and_ours_stay(tmp_path: Path) -> None:
+    ours, theirs = suite_folder(tmp_path / "a", 0), suite_folder(tmp_path / "b", 0)
+    before = ours.result(transfer(0)).read_bytes()
+    write_record(theirs.result(transfer(0)), changed(RECORD, value=0.45))
+    merged = merge_into(PLAN, ours, [theirs.path])
+    assert len(merged.conflicts) == 1
+    assert "context-p0-detection-s0: " in merged.conflicts[0]
+    assert "0.44 and 0.45" in merged.conflicts[0]
+    assert ours.result(transfer(0)).read_bytes() == before
+    write_record(theirs.result(transfer(0)), changed(RECORD, weights={"sha256": "e" * 64}))
+    assert "differ in the weights" in merge_into(PLAN, ours, [theirs.path]).conflicts[0]
+
+
+def test_another_suites_cells_are_no_cells_of_this_one(tmp_path: Path) -> None:
+    ours, theirs = suite_folder(tmp_path / "a"), suite_folder(tmp_path / "b", 0)
+    shutil.move(
+        theirs.path / transfer(0).folder, theirs.path / "runs" / "context-p0-detection-s0-00000000"
+    )
+    merged = merge_into(PLAN, ours, [theirs.path])
+    assert merged.taken == []
+    assert len(merged.other) == 1
+
+
+def test_a_bundle_brings_transfers_of_the_same_weights_and_recipe(tmp_path: Path) -> None:
+    theirs = suite_folder(tmp_path / "b", 0, 1)
+    write_record(theirs.result(transfer(1)), replace(RECORD, seed=1))
+    pack_runs([theirs.path / "runs"], tmp_path / "runs.zip")
+    ours = suite_folder(tmp_path / "a")
+    merged = merge_into(PLAN, ours, [tmp_path / "runs.zip"])
+    assert set(merged.taken) == {"context-p0-detection-s0", "context-p0-detection-s1"}
+    assert load_record(ours.result(transfer(0))).seed == 0
+    assert merge_into(PLAN, ours, [tmp_path / "runs.zip"]).known == 2
+
+    foreign = changed(weights={"name": "elsewhere/weights"})
+    (tmp_path / "run").mkdir()
+    write_record(tmp_path / "run" / "record.json", foreign)
+    pack_runs([tmp_path / "run"], tmp_path / "foreign.zip")
+    assert len(merge_into(PLAN, ours, [tmp_path / "foreign.zip"]).other) == 1
+
+
+def test_what_is_neither_folder_nor_bundle_is_refused(tmp_path: Path) -> None:
+    ours = suite_folder(tmp_path / "a")
+    with pytest.raises(InputError, match="no such folder or bundle"):
+        merge_into(PLAN, ours, [tmp_path / "absent"])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"no suite's folder \(no plan.json\)"):
+        merge_into(PLAN, ours, [tmp_path / "empty"])

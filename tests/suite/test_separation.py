@@ -1,0 +1,64 @@
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cebench.errors import InputError
+from cebench.suite import separation
+from cebench.suite.plan import SuiteRequest
+from cebench.suite.planning import make_plan
+from cebench.suite.running import RunOptions
+from cebench.suite.separation import run_until_separated
+
+TEXT = 'title = "t"\npretrainings = 2\n[rows.random]\n[rows.random-he]\n[tasks]\n'
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> SuiteRequest:
+    (tmp_path / "suite.toml").write_text(TEXT)
+    return SuiteRequest(file=str(tmp_path / "suite.toml"), out=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("most", "pretrainings", "says"),
+    [(9, [2, 3, 4], "differ in every column, 4 pretrainings"), (3, [2, 3], "the most that were")],
+)
+def test_pretrainings_are_added_only_while_the_rows_cannot_be_told_apart(
+    asked: SuiteRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    most: int,
+    pretrainings: list[int],
+    says: str,
+) -> None:
+    caplog.set_level(logging.INFO, "cebench")
+    runs: list[dict[str, int]] = []
+    open_columns = iter([["detection", "knn"], ["knn"], []])
+
+    def run(request: SuiteRequest, options: RunOptions) -> str:
+        runs.append(dict(request.more))
+        return f"{len(runs)} runs"
+
+    monkeypatch.setattr(separation, "run_suite", run)
+    monkeypatch.setattr(separation, "open_plan", lambda request: None)
+    monkeypatch.setattr(separation, "call_apart", lambda *_: next(open_columns))
+    text = run_until_separated(asked, RunOptions(), ("random", "random-he"), most)
+    assert runs == [{"random": n, "random-he": n} for n in pretrainings]
+    assert text == f"{len(pretrainings)} runs"
+    assert says in caplog.text
+
+
+def test_an_unknown_row_is_refused(asked: SuiteRequest) -> None:
+    with pytest.raises(InputError, match="no row 'randm'; did you mean 'random'"):
+        run_until_separated(asked, RunOptions(), ("randm", "random-he"), 3)
+
+
+def test_more_pretrainings_of_two_rows_leave_the_others_as_they_are(
+    asked: SuiteRequest, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    before = {cell.name: cell.key for cell in make_plan(asked).cells}
+    more = make_plan(replace(asked, more={"random": 3})).cells
+    after = {cell.name: cell.key for cell in more}
+    assert after == {**before, "random-p2": after["random-p2"]}
