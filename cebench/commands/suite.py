@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cebench.commands.groups import SuggestingGroup
-from cebench.run_options import DEVICES
+from cebench.run_options import DEVICES, examples
 
 if TYPE_CHECKING:
     from cebench.suite.plan import SuiteRequest
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@click.group(cls=SuggestingGroup)
+@click.group(
+    cls=SuggestingGroup,
+    epilog=examples(
+        "cebench suite run toy.toml --out toy-suite --workers 2",
+        "cebench suite status toy.toml --out toy-suite",
+    ),
+)
 def suite() -> None:
     """Compute rows x pretrainings x tasks x seeds from one file, on this machine or a cluster."""
 
@@ -51,7 +57,12 @@ def _suite_options(command: Command) -> Command:
     return command
 
 
-@suite.command()
+@suite.command(
+    epilog=examples(
+        "cebench suite run toy.toml --out toy-suite --workers 2",
+        "cebench suite run paper.toml --out paper --data voc=VOCdevkit --dry-run",
+    )
+)
 @_suite_options
 @click.option(
     "--workers",
@@ -59,7 +70,13 @@ def _suite_options(command: Command) -> Command:
     help="Cells at once; one for each GPU, or what cores and memory allow, if not given.",
 )
 @click.option("--threads", type=click.IntRange(min=1), help="Processor threads of each cell.")
-@click.option("--device", type=click.Choice(DEVICES), default="auto", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default="auto",
+    show_default=True,
+    help="What computes the cells; auto is CUDA where there is one.",
+)
 @click.option("--retry", is_flag=True, help="Try cells again that failed.")
 @click.option(
     "--until-separated",
@@ -100,15 +117,11 @@ def run(
     as_json: bool,
     **given: Any,
 ) -> None:
-    r"""Compute what is not finished of the suite FILE, and print its tables.
+    """Compute what is not finished of the suite FILE, and print its tables.
 
     FILE is a suite of yours, or one that comes along: quickstart.toml, toy.toml, paper.toml,
     small.toml, backbones.toml. The same command continues an interrupted run; several may run
-    beside each other, on machines that share the folder too. Examples:
-
-    \b
-      cebench suite run toy.toml --out toy-suite --workers 2
-      cebench suite run paper.toml --out paper --data voc=VOCdevkit --data imagenet=stores/imagenet
+    beside each other, on machines that share the folder too.
     """
     from cebench.logs import show_log
     from cebench.suite.running import RunOptions, run_suite
@@ -151,7 +164,12 @@ def _dry_run(request: "SuiteRequest", options: "RunOptions", as_json: bool) -> s
     return json.dumps(dry_run.as_json(found), indent=2) if as_json else dry_run.as_text(found)
 
 
-@suite.command()
+@suite.command(
+    epilog=examples(
+        "cebench suite calibrate",
+        "cebench suite calibrate --threads 1 --threads 8",
+    )
+)
 @click.option(
     "--threads",
     multiple=True,
@@ -173,7 +191,12 @@ def calibrate(threads: tuple[int, ...]) -> None:
     click.echo(f"kept in {calibration_file()}", err=True)
 
 
-@suite.command()
+@suite.command(
+    epilog=examples(
+        "cebench suite status toy.toml --out toy-suite",
+        "cebench suite status paper.toml --out paper --html paper.html",
+    )
+)
 @_suite_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
@@ -209,18 +232,20 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
         click.echo(f"{left} run directories are of no cell of this suite as it is now", err=True)
 
 
-@suite.command()
+@suite.command(
+    epilog=examples(
+        "cebench suite merge paper.toml --out paper /mnt/other/paper results.zip",
+        "cebench suite merge small.toml --out small bundles/first.zip bundles/second.zip",
+    )
+)
 @_suite_options
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 def merge(sources: tuple[Path, ...], **given: Any) -> None:
-    r"""Take over cells of the suite FILE that are finished in SOURCES.
+    """Take over cells of the suite FILE that are finished in SOURCES.
 
     SOURCES are folders of the same suite from other machines, or bundles of `cebench pack`. A cell
     is known by the same recipe, data, weights and protocols. Where both have one with other
-    numbers, ours stays, a line names the two, and the exit status is 1. Example:
-
-    \b
-      cebench suite merge paper.toml --out paper /mnt/other/paper results.zip
+    numbers, ours stays, a line names the two, and the exit status is 1.
     """
     from cebench.errors import CebenchError
     from cebench.suite.running import merge_suite
