@@ -18,7 +18,6 @@ from ..segmentation.data import (
     NUM_CLASSES,
     SegmentationData,
     SegmentationImages,
-    SegmentationSet,
     as_batch,
     find_sets,
     fingerprint,
@@ -38,35 +37,11 @@ class Patches:
     """(P, 21) float32: share of the patch's pixels of each class; void ones count in none."""
 
 
-def find_images(recipe: DenseProbeRecipe, data: Path) -> dict[str, list[Path]]:
-    """Photographs that would be learned from and scored."""
-    train, test = sets = _sets(recipe, data)
-    for part in sets:
-        part.label_files()  # Names one that is absent.
-    return {"train": train.photographs(), "test": test.photographs()}
-
-
-def data_fingerprint(recipe: DenseProbeRecipe, data: Path, proposals: str) -> str:
-    """That of `read_data`, without decoding."""
-    return fingerprint(*_sets(recipe, data))
-
-
 def read_data(recipe: DenseProbeRecipe, data: Path) -> SegmentationData:
     """Both sets, decoded, with the shorter side at the recipe's."""
-    sets = _sets(recipe, data)
+    sets = find_sets(recipe, data)
     train, test = (load(part, recipe.short_side) for part in sets)
     return SegmentationData(train, test, fingerprint(*sets))
-
-
-def _sets(recipe: DenseProbeRecipe, data: Path) -> tuple[SegmentationSet, SegmentationSet]:
-    return find_sets(
-        data,
-        recipe.year,
-        recipe.train_data,
-        recipe.train_set,
-        recipe.test_set,
-        recipe.test_images,
-    )
 
 
 @torch.no_grad()

@@ -19,10 +19,10 @@ from cebench.training.loop import Schedule, train
 from cebench.weights.loading import load_backbone
 
 from ..run_context import Outcome, RunContext
-from ..segmentation.data import NUM_CLASSES
+from ..segmentation.data import NUM_CLASSES, data_fingerprint, find_images
 from ..task import Task
 from ..work import dense_probe_work
-from .data import Patches, data_fingerprint, find_images, patches_of, read_data
+from .data import Patches, patches_of, read_data
 from .prediction import predict, stored
 from .recipe import DenseProbeRecipe
 from .report import COLUMN, measurements, scored_from, write_report

@@ -21,7 +21,7 @@ from cebench.progress import progress
 from cebench.randomness import numpy_generator
 from cebench.weights.files import Preprocessing
 
-from .recipe import SegmentationRecipe, TrainData
+from .recipe import SegmentationRecipe, SegmentationSetsRecipe, TrainData
 
 NUM_CLASSES = len(SEGMENTATION_CLASSES)
 
@@ -82,62 +82,41 @@ class SegmentationData:
     """Hash of every file, and of which set it belongs to and where."""
 
 
-def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]:
+def find_images(recipe: SegmentationSetsRecipe, data: Path) -> dict[str, list[Path]]:
     """Photographs that would be learned from and scored."""
-    train, test = sets = _sets(recipe, data)
+    train, test = sets = find_sets(recipe, data)
     for part in sets:
         part.label_files()  # Names one that is absent.
     return {"train": train.photographs(), "test": test.photographs()}
 
 
-def data_fingerprint(recipe: SegmentationRecipe, data: Path, proposals: str) -> str:
+def data_fingerprint(recipe: SegmentationSetsRecipe, data: Path, proposals: str) -> str:
     """That of `read_data`, without decoding."""
-    return fingerprint(*_sets(recipe, data))
+    return fingerprint(*find_sets(recipe, data))
 
 
 def read_data(recipe: SegmentationRecipe, data: Path) -> SegmentationData:
     """Both sets, decoded; InputError where an image of the train set is too small for a crop."""
-    sets = _sets(recipe, data)
+    sets = find_sets(recipe, data)
     digest = fingerprint(*sets)
     train, test = (load(part, recipe.short_side) for part in sets)
     check_sides(train, recipe.crop)
     return SegmentationData(train, test, digest)
 
 
-def _sets(recipe: SegmentationRecipe, data: Path) -> tuple[SegmentationSet, SegmentationSet]:
-    return find_sets(
-        data,
-        recipe.year,
-        recipe.train_data,
-        recipe.train_set,
-        recipe.test_set,
-        recipe.test_images,
-    )
-
-
 def find_sets(
-    data: Path,
-    year: int,
-    train_data: TrainData,
-    train_set: str,
-    test_set: str,
-    test_images: int,
+    recipe: SegmentationSetsRecipe, data: Path
 ) -> tuple[SegmentationSet, SegmentationSet]:
     """The sets to train on and to score, which share no photograph.
 
-    Args:
-        data: the VOCdevkit, its parent or its folder of `year`; SBD's `benchmark_RELEASE` lies in
-            one of these or beside the VOCdevkit.
-        year: VOC year of the test set, and of the train set unless it is SBD's.
-        train_data: whose image set `train_set` is.
-        train_set: name of an image set or path of a list file.
-        test_set: likewise, always of VOC; see `segmentation_ids` for names without a list file.
-        test_images: score this many, evenly spaced in the list; 0: all of them.
+    data: the VOCdevkit, its parent or its folder of the recipe's year; SBD's `benchmark_RELEASE`
+    lies in one of these or beside the VOCdevkit.
     """
-    voc = VocYear(data, year)
-    test_ids = segmentation_ids(voc, test_set, data)
-    test = SegmentationSet(f"VOC{year} {test_set}", voc, _evenly_spaced(test_ids, test_images))
-    train = _train_set(voc, train_data, train_set, data)
+    year, voc = recipe.year, VocYear(data, recipe.year)
+    test_ids = segmentation_ids(voc, recipe.test_set, data)
+    scored = _evenly_spaced(test_ids, recipe.test_images)
+    test = SegmentationSet(f"VOC{year} {recipe.test_set}", voc, scored)
+    train = _train_set(voc, recipe.train_data, recipe.train_set, data)
     # The whole list counts, so that a run on a part of the test set is refused as well.
     apart = set(without(train.ids, year, test_ids, year))
     shared = sorted(set(train.ids) - apart)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import nn
 
-from cebench.config import TrainingRecipe
+from cebench.config import Recipe, TrainingRecipe
 from cebench.models.caffenet import HeadInit, RandomFrom
 from cebench.models.fcn import Stride
 from cebench.models.parameter_groups import caffe_parameter_groups
@@ -14,11 +14,11 @@ from cebench.training.options import ComputingOptions, FineTuningOptions
 TrainData = Literal["voc", "aug", "sbd"]
 
 
-class SegmentationRecipe(TrainingRecipe, FineTuningOptions, ComputingOptions):
-    """How FCN is fine-tuned and scored (protocol ledger: segmentation)."""
+class SegmentationSetsRecipe(Recipe):
+    """Which labelled images are learned from and scored."""
 
     # The images are part of the data's fingerprint.
-    excluded_from_hash: ClassVar[frozenset[str]] = TrainingRecipe.excluded_from_hash | {
+    excluded_from_hash: ClassVar[frozenset[str]] = Recipe.excluded_from_hash | {
         "year",
         "train_set",
         "test_set",
@@ -37,6 +37,13 @@ class SegmentationRecipe(TrainingRecipe, FineTuningOptions, ComputingOptions):
     val without SBD train, the paper's; `val_without_sbd`, the given year's val without it."""
     test_images: NonNegativeInt = 0
     """Images of the test set that are scored, evenly spaced in its list; 0: all."""
+
+
+class SegmentationRecipe(
+    SegmentationSetsRecipe, TrainingRecipe, FineTuningOptions, ComputingOptions
+):
+    """How FCN is fine-tuned and scored (protocol ledger: segmentation)."""
+
     short_side: NonNegativeInt = 0
     """Pixels of the shorter side that the network sees; 0: images as stored, as in the original.
     Labels are scored at their own size always."""

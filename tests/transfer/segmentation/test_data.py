@@ -10,6 +10,7 @@ from cebench.data.voc.sbd import Sbd
 from cebench.errors import InputError
 from cebench.models.caffenet import preprocess
 from cebench.transfer.segmentation.data import (
+    SegmentationSet,
     check_sides,
     find_sets,
     fingerprint,
@@ -19,7 +20,22 @@ from cebench.transfer.segmentation.data import (
     sample_crops,
 )
 from cebench.transfer.segmentation.prediction import write_label_png
+from cebench.transfer.segmentation.recipe import SegmentationSetsRecipe, TrainData
 from cebench.weights.files import Preprocessing
+
+
+def sets_of(
+    data: Path, year: int, kind: TrainData, train_set: str, test_set: str, test_images: int
+) -> tuple[SegmentationSet, SegmentationSet]:
+    recipe = SegmentationSetsRecipe(
+        tier="smoke",
+        year=year,
+        train_data=kind,
+        train_set=train_set,
+        test_set=test_set,
+        test_images=test_images,
+    )
+    return find_sets(recipe, data)
 
 
 def test_crops_are_squares_of_image_and_labels_alike(devkit: Path) -> None:
@@ -69,19 +85,20 @@ def test_the_network_sees_resized_images_and_labels_of_one_size(devkit: Path) ->
 @pytest.mark.parametrize(("train_set", "test_set"), [("trainval", "val"), ("train", "train")])
 def test_sets_that_share_an_image_are_refused(devkit: Path, train_set: str, test_set: str) -> None:
     with pytest.raises(InputError, match="share"):
-        find_sets(devkit, 2012, "voc", train_set, test_set, 0)
+        sets_of(devkit, 2012, "voc", train_set, test_set, 0)
 
 
 def test_a_part_of_an_overlapping_test_set_is_refused_too(devkit: Path) -> None:
     with pytest.raises(InputError, match="share 2 images"):
-        find_sets(devkit, 2012, "voc", "train", "trainval", 1)
+        sets_of(devkit, 2012, "voc", "train", "trainval", 1)
 
 
 def test_labels_of_segmentation_class_aug_come_first_for_aug(devkit: Path) -> None:
     extra = devkit / "VOC2012" / "SegmentationClassAug"
     extra.mkdir()
     write_label_png(extra / "2008_000001.png", np.full((96, 128), 7, np.uint8))
-    found = {kind: find_sets(devkit, 2012, kind, "train", "val", 0)[0] for kind in ("voc", "aug")}
+    kinds: tuple[TrainData, ...] = ("voc", "aug")
+    found = {kind: sets_of(devkit, 2012, kind, "train", "val", 0)[0] for kind in kinds}
     assert {kind: int(part.labels(0)[0, 0]) for kind, part in found.items()} == {
         "voc": 12,
         "aug": 7,
@@ -94,9 +111,9 @@ def test_the_set_without_sbds_photographs_may_be_scored_after_learning_sbd(
     devkit: Path, sbd: Path
 ) -> None:
     with pytest.raises(InputError, match="share 2 images"):
-        find_sets(devkit, 2012, "sbd", "train", "trainval", 0)
+        sets_of(devkit, 2012, "sbd", "train", "trainval", 0)
     (devkit / "VOC2012/ImageSets/Segmentation/val.txt").write_text("".join(f"{i}\n" for i in SIZES))
-    _, test = find_sets(devkit, 2012, "sbd", "train", "val_without_sbd", 0)
+    _, test = sets_of(devkit, 2012, "sbd", "train", "val_without_sbd", 0)
     assert test.ids == ("2008_000003",)
 
 
@@ -104,12 +121,12 @@ def test_voc2007_ids_are_known_by_their_later_names(tiny_voc: Path, sbd: Path) -
     # Both trees lie in one folder; 000001 of VOC2007 is 2007_000001 in SBD.
     (sbd / "train.txt").write_text("2007_000001\n")
     with pytest.raises(InputError, match="2007_000001"):
-        find_sets(tiny_voc, 2007, "sbd", "train", "val", 0)
+        sets_of(tiny_voc, 2007, "sbd", "train", "val", 0)
 
 
 def test_sbd_is_found_beside_the_devkit(devkit: Path, sbd: Path) -> None:
     for data in (devkit, devkit.parent, devkit / "VOC2012"):
-        train_set, test_set = find_sets(data, 2012, "sbd", "train", "val", 0)
+        train_set, test_set = sets_of(data, 2012, "sbd", "train", "val", 0)
         assert isinstance(train_set.source, Sbd)
         assert train_set.ids == ("2008_000001", "2008_000002")
         assert test_set.ids == ("2008_000003",)
@@ -118,7 +135,7 @@ def test_sbd_is_found_beside_the_devkit(devkit: Path, sbd: Path) -> None:
 
 def test_missing_sbd_says_where_it_was_looked_for(devkit: Path) -> None:
     with pytest.raises(InputError, match=r"benchmark_RELEASE.*beside the VOCdevkit"):
-        find_sets(devkit, 2012, "sbd", "train", "val", 0)
+        sets_of(devkit, 2012, "sbd", "train", "val", 0)
 
 
 def test_a_label_image_of_another_size_is_named(devkit: Path) -> None:
@@ -129,7 +146,7 @@ def test_a_label_image_of_another_size_is_named(devkit: Path) -> None:
 
 
 def test_the_fingerprint_knows_labels_and_roles(devkit: Path) -> None:
-    sets = find_sets(devkit, 2012, "voc", "train", "val", 0)
+    sets = sets_of(devkit, 2012, "voc", "train", "val", 0)
     first = fingerprint(*sets)
     assert fingerprint(sets[1], sets[0]) != first
     label_file = sets[1].label_files()[0]
@@ -142,7 +159,7 @@ def test_the_fingerprint_knows_labels_and_roles(devkit: Path) -> None:
 def test_test_images_are_spread_over_the_list(tmp_path: Path, devkit: Path) -> None:
     everything = tmp_path / "list.txt"
     everything.write_text("".join(f"2009_{i:06d}\n" for i in range(10)))
-    _, part = find_sets(devkit, 2012, "voc", "train", str(everything), 3)
+    _, part = sets_of(devkit, 2012, "voc", "train", str(everything), 3)
     assert part.ids == ("2009_000000", "2009_000003", "2009_000006")
 
 
