@@ -28,13 +28,15 @@ from cebench.training.data_state import (
     log_start,
     remember_data,
 )
-from cebench.training.run_directory import Identity, RunDirectory
+from cebench.training.run_directory import RunDirectory
+from cebench.training.run_owner import Identity
 from cebench.training.run_status import check_is_finished
 from cebench.weights.files import Weights, load_weights, random_weights
 
 from .classification.task import TASK as CLASSIFICATION
 from .dense_probe.task import TASK as DENSE_PROBE
 from .detection.task import TASK as DETECTION
+from .first_checks import check_engine
 from .inpainting.task import TASK as INPAINTING
 from .knn.task import TASK as KNN
 from .linear_svm.task import TASK as LINEAR_SVM
@@ -75,11 +77,9 @@ class Request:
 
     def resolve(self) -> tuple[Recipe, str]:
         """The recipe with its changes, and its full name; InputError if no such engine is there."""
-        task = TASKS[self.task]
-        if self.engine not in task.engines:
-            known = ", ".join(task.engines)
-            raise InputError(f"--engine {self.engine}: {self.task} is computed by {known}")
-        return load_recipe(task.recipe, "cebench.transfer", self.task, self.recipe, self.changes)
+        check_engine(self.task, self.engine)
+        kind = TASKS[self.task].recipe
+        return load_recipe(kind, "cebench.transfer", self.task, self.recipe, self.changes)
 
     def load_weights(self) -> Weights:
         """The weights, for `random` drawn from the seed; InputError if the task takes no such."""
