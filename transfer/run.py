@@ -13,7 +13,8 @@ from cebench.distributed import check_single_process
 from cebench.errors import InputError
 from cebench.files import readable
 from cebench.models.backbones import is_foreign
-from cebench.progress import spoken_duration
+from cebench.plots.sheets import add_caption
+from cebench.progress import spoken_duration, untrained
 from cebench.reporting.outcomes import FILE_NAME, with_intervals, write_outcome
 from cebench.reporting.records import (
     DataSource,
@@ -132,6 +133,7 @@ def run_transfer(request: Request) -> Record:
             engine=request.engine,
         )
         outcome = task.measure(recipe, run_context)
+        _caption_pictures(run.path / "samples", recipe, weights, request.task)
         outcome_sha256 = write_outcome(run.path / FILE_NAME, outcome.scored_from)
         seconds = round(monotonic() - began, 3)
         record = _record(request, recipe, recipe_name, run_context, outcome, seconds)
@@ -139,6 +141,15 @@ def run_transfer(request: Request) -> Record:
         run.finish(record)
         logger.info(f"finished in {spoken_duration(seconds)}: {run.path / 'record.json'}")
         return record
+
+
+def _caption_pictures(folder: Path, recipe: Recipe, weights: Weights, task: str) -> None:
+    """Write beneath the pictures of a smoke run that it is untrained."""
+    if "smoke" not in (recipe.tier, weights.sidecar.tier):
+        return
+    text = untrained(weights.sidecar.steps, getattr(recipe, "steps", None), task)
+    for path in sorted(folder.glob("*.png")):
+        add_caption(path, text)
 
 
 def _record(
