@@ -48,8 +48,8 @@ def check_apart(shared: Mapping[Path, Path]) -> None:
     """InputError if there are test photos that the gallery holds: {test photo: its copy}."""
     if shared:
         path, copy = next(iter(shared.items()))
+        more = f", as are {len(shared) - 1} more" if len(shared) > 1 else ""
         raise InputError(
-            f"{path}: this test photo is also in the gallery ({copy}), as are "
-            f"{len(shared) - 1} more; nearest neighbours would paste the answer: remove them "
-            "from one folder"
+            f"{path}: this test photo is also in the gallery ({copy}){more}; nearest neighbours "
+            "would paste the answer: keep each photo in one folder"
         )
