@@ -72,6 +72,18 @@ def load_recipe(
     .toml. The full name carries every change, e.g. `context-short+steps=100`. The tier is `custom`
     where no shipped recipe of the stated tier has the same hash.
     """
+    values, title, full_name = recipe_values(package, program, name, changes)
+    recipe = validate(kind, values, where=f"recipe {title}")
+    return _with_proven_tier(recipe, package, program), full_name
+
+
+def recipe_values(
+    package: str, program: str, name: str, changes: Sequence[str] = ()
+) -> tuple[dict[str, Any], str, str]:
+    """What `load_recipe` validates: the values stated, the recipe's name without and with changes.
+
+    InputError where there is no such recipe, or a change is no "key=value".
+    """
     title, text = _recipe_text(package, program, name)
     try:
         values = tomllib.loads(text)
@@ -79,8 +91,7 @@ def load_recipe(
         raise InputError(f"{name}: not valid TOML: {error}") from None
     changed = dict(_parse_change(change) for change in changes)
     suffix = "".join(f"+{key}={toml_value(changed[key])}" for key in sorted(changed))
-    recipe = validate(kind, {**values, **changed}, where=f"recipe {title}")
-    return _with_proven_tier(recipe, package, program), title + suffix
+    return {**values, **changed}, title, title + suffix
 
 
 def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> OptionsType:

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import glob
 import hashlib
 import os
 import re
@@ -83,6 +84,25 @@ def remove_temporaries(folder: Path) -> None:
     for path in folder.rglob(".*.tmp"):
         if path.is_file() and re.fullmatch(r"\..+\.\d+\.tmp", path.name):
             path.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what writers of `path` left beside it that were killed: their processes are gone."""
+    for beside in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        number = beside.name.removeprefix(f".{path.name}.").removesuffix(".tmp")
+        if number.isdecimal() and not is_running(int(number)):
+            beside.unlink(missing_ok=True)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process of that number is there, anybody's."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        pass  # Somebody else's.
+    return True
 
 
 def _umask() -> int:

@@ -119,3 +119,12 @@ def clock(seconds: float) -> str:
 
 def _spaced(note: str) -> str:
     return f", {note}" if note else ""
+
+
+def untrained(steps: int | None, tuned: int | None = None, task: str = "") -> str:
+    """How little a smoke run was trained: `untrained: 40 steps, then 30 of classification`.
+
+    steps: of the pretraining, if known; tuned: of `task`, if it trains.
+    """
+    pretrained = "" if steps is None else f": {steps} step{'s' * (steps != 1)}"
+    return f"untrained{pretrained}" + (f", then {tuned} of {task}" if tuned else "")

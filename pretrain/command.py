@@ -48,9 +48,12 @@ def pretrain(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
     """
     from cebench.logs import show_log
 
-    from .run import Request, run_pretraining
+    from .first_checks import check_start
 
     show_log()
+    check_start(**given)
+    from .run import Request, run_pretraining
+
     request = Request(**given, resume=not no_resume)
     if dry_run:
         from .dry_run import in_words, plan

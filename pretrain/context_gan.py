@@ -289,4 +289,4 @@ def _save_samples(program: ContextGan, step: int, run_context: RunContext) -> No
         "composite": torch.where(holes, pasted, truth),
         "truth": truth,
     }
-    save_samples(run_context.run.path, step, columns)
+    save_samples(run_context.run.path, step, columns, program.recipe.tier)

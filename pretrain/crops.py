@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cebench.config import Tier
 from cebench.data.hole_masks import Holes
 from cebench.data.store.ragged import RaggedImages
 from cebench.distributed import local_slice
-from cebench.plots.sheets import save_sheet
+from cebench.plots.sheets import add_caption, save_sheet
+from cebench.progress import untrained
 from cebench.randomness import EpochOrder, numpy_generator
 
 STEPS_TOGETHER = 16
@@ -140,11 +142,17 @@ def byte_scale(predictions: Tensor) -> Tensor:
     return ((predictions + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def save_samples(run: Path, step: int, columns: Mapping[str, Tensor]) -> None:
-    """Write samples/step-NNNNNN.png: named columns of (N, 3, side, side) uint8, a row an image."""
+def save_samples(run: Path, step: int, columns: Mapping[str, Tensor], tier: Tier) -> None:
+    """Write samples/step-NNNNNN.png: named columns of (N, 3, side, side) uint8, a row an image.
+
+    tier: of the recipe; a picture of a smoke run says that it is untrained.
+    """
     folder = run / "samples"
     folder.mkdir(exist_ok=True)
     pictures = {
         name: list(crops.permute(0, 2, 3, 1).cpu().numpy()) for name, crops in columns.items()
     }
-    save_sheet(pictures, folder / f"step-{step:06d}.png")
+    path = folder / f"step-{step:06d}.png"
+    save_sheet(pictures, path)
+    if tier == "smoke":
+        add_caption(path, untrained(step))

@@ -6,7 +6,7 @@ from cebench.devices import choose_device
 from cebench.files import readable
 from cebench.progress import spoken_bytes
 from cebench.training.estimates import estimate, spoken_estimate
-from cebench.training.run_directory import check_owner
+from cebench.training.run_owner import check_owner
 from cebench.training.run_status import state_of_out
 
 from .run import METHODS, Request, identity_of

@@ -30,6 +30,7 @@ from cebench.training.options import RateSchedule, SgdOptions
 from cebench.weights.files import FC_TENSORS, Preprocessing
 
 from .crops import Crops
+from .first_checks import NO_CLASSES
 from .run_context import DataOptions, Inputs, Pretrained, RunContext, TrunkRecipe
 from .sources import Source, find_images, inputs_of, labels_of, load_source
 from .trunk_training import train_trunk
@@ -211,10 +212,7 @@ def inputs(recipe: ImagenetRecipe, given: DataOptions) -> Inputs:
 def check_labels(labels: np.ndarray | None, classes: Sequence[str]) -> np.ndarray:
     """The label of each image, (N,) int64; InputError where they cannot be learned."""
     if labels is None or len(classes) < 2:
-        raise InputError(
-            "imagenet learns labels: every image of --data must lie in a class folder "
-            "(DATA/CLASS/IMAGE), and there must be at least two classes"
-        )
+        raise InputError(NO_CLASSES)
     counts = np.bincount(labels)
     if counts.min() < 2:
         raise InputError(

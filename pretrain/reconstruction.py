@@ -294,4 +294,4 @@ def _save_samples(program: Reconstruction, run_context: RunContext, step: int) -
         "composite": prediction if holes is None else torch.where(holes, prediction, truth),
         "truth": truth,
     }
-    save_samples(run_context.run.path, step, columns)
+    save_samples(run_context.run.path, step, columns, program.recipe.tier)

@@ -22,7 +22,8 @@ from cebench.reporting.records import (
     WeightsOrigin,
 )
 from cebench.training.data_state import check_data_of_finished, log_start, remember_data
-from cebench.training.run_directory import Identity, RunDirectory
+from cebench.training.run_directory import RunDirectory
+from cebench.training.run_owner import Identity
 from cebench.weights.files import Sidecar, read_sidecar, save_weights
 
 from . import (
@@ -37,8 +38,9 @@ from . import (
     random,
     relative_context,
 )
-from .holes import find_shapes, inputs_with_holes
+from .holes import inputs_with_holes
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
+from .silhouettes import find_shapes
 from .sources import inputs_of
 
 logger = logging.getLogger("cebench")
@@ -166,7 +168,8 @@ def _shapes_sha256(recipe: Recipe, request: Request) -> str:
     """Hash of the label images whose objects shape the holes, which no fingerprint knows; or ""."""
     if getattr(recipe, "mask", "") != "random-region":
         return ""
-    voc, files = find_shapes(recipe.region_image_set, request)  # type: ignore[attr-defined]
+    image_set: str = recipe.region_image_set  # type: ignore[attr-defined]
+    voc, files = find_shapes(image_set, request.region_shapes)
     return fingerprint_files(files, voc.root)
 
 

@@ -20,6 +20,7 @@ from cebench.data.store.ragged import RaggedImages, join_ragged, load_ragged
 from cebench.errors import InputError
 from cebench.progress import progress
 
+from .first_checks import DATA_MISSING
 from .run_context import DataOptions, Inputs
 
 logger = logging.getLogger("cebench")
@@ -88,9 +89,7 @@ def find_images(
     year (ImageSets/.../SET.txt) or a folder of images.
     """
     if not data:
-        raise InputError(
-            "--data is missing; give a folder of images, a VOC year folder or a packed store"
-        )
+        raise InputError(DATA_MISSING)
     found = _found(data, voc_image_set)
     held_out = [photo for place in exclude for photo in _excluded(place)]
     if not held_out:

@@ -1,7 +1,6 @@
 """Names that are not UTF-8 work: Linux has such, and they are printed with escapes."""
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -20,13 +19,11 @@ from cebench.pretrain.run import Request, run_pretraining
 from cebench.reporting.records import load_record
 from cebench.weights.files import load_weights
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 there")
-
-
-@pytest.fixture(autouse=True)
-def _no_log_in_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pytest-xdist sends what was logged as UTF-8."""
-    monkeypatch.setattr(logging.getLogger("cebench"), "propagate", False)
+# Alone: pytest-xdist sends what a test printed as UTF-8.
+pytestmark = [
+    pytest.mark.alone,
+    pytest.mark.skipif(sys.platform != "linux", reason="names are UTF-8 there"),
+]
 
 
 @pytest.fixture

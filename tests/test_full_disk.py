@@ -89,3 +89,24 @@ def test_a_killed_toy_world_leaves_nothing_once_it_is_drawn_again(tmp_path: Path
     assert list(tmp_path.glob(".toy.partial-*"))
     write_toy_world(tmp_path / "toy", images=4, seed=0)
     assert [path.name for path in tmp_path.iterdir()] == ["toy"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_writing(
+    tmp_path: Path, runner: CliRunner
+) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    (tmp_path / "run").mkdir()
+    write_record(tmp_path / "run" / "record.json", DETECTION)
+    beside = {
+        f".table.md.{gone.pid}.tmp": False,
+        f".table.md.{os.getppid()}.tmp": True,  # Its process still writes.
+        f".other.md.{gone.pid}.tmp": True,
+        ".table.md.draft.tmp": True,
+    }
+    for name in beside:
+        (tmp_path / name).touch()
+    out = ["--out", str(tmp_path / "table.md")]
+    assert runner.invoke(cli, ["report", str(tmp_path / "run"), *out]).exit_code == 0
+    assert {name: (tmp_path / name).exists() for name in beside} == beside
+    assert (tmp_path / "table.md").stat().st_size > 0

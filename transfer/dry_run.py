@@ -1,14 +1,12 @@
 """What `cebench transfer --dry-run` says: every check of the start, nothing written."""
 
-from importlib.util import find_spec
 from typing import Any
 
 from cebench.devices import choose_device
-from cebench.errors import InputError
 from cebench.files import readable
 from cebench.progress import spoken_bytes
 from cebench.training.estimates import estimate, spoken_estimate
-from cebench.training.run_directory import check_owner
+from cebench.training.run_owner import check_owner
 from cebench.training.run_status import state_of_out
 
 from .run import TASKS, Request, identity_of
@@ -21,8 +19,6 @@ def plan(request: Request) -> dict[str, Any]:
     """
     task, (recipe, name) = TASKS[request.task], request.resolve()
     device = choose_device(request.device)
-    if request.engine != "native" and find_spec(request.engine) is None:
-        raise InputError(f"--engine {request.engine}: the package is not installed")
     weights = request.load_weights()
     task.check_weights(recipe, weights)
     parts = task.find_images(recipe, request.data)

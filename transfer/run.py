@@ -13,7 +13,8 @@ from cebench.distributed import check_single_process
 from cebench.errors import InputError
 from cebench.files import readable
 from cebench.models.backbones import is_foreign
-from cebench.progress import spoken_duration
+from cebench.plots.sheets import add_caption
+from cebench.progress import spoken_duration, untrained
 from cebench.reporting.outcomes import FILE_NAME, with_intervals, write_outcome
 from cebench.reporting.records import (
     DataSource,
@@ -28,13 +29,15 @@ from cebench.training.data_state import (
     log_start,
     remember_data,
 )
-from cebench.training.run_directory import Identity, RunDirectory
+from cebench.training.run_directory import RunDirectory
+from cebench.training.run_owner import Identity
 from cebench.training.run_status import check_is_finished
 from cebench.weights.files import Weights, load_weights, random_weights
 
 from .classification.task import TASK as CLASSIFICATION
 from .dense_probe.task import TASK as DENSE_PROBE
 from .detection.task import TASK as DETECTION
+from .first_checks import check_engine
 from .inpainting.task import TASK as INPAINTING
 from .knn.task import TASK as KNN
 from .linear_svm.task import TASK as LINEAR_SVM
@@ -75,11 +78,9 @@ class Request:
 
     def resolve(self) -> tuple[Recipe, str]:
         """The recipe with its changes, and its full name; InputError if no such engine is there."""
-        task = TASKS[self.task]
-        if self.engine not in task.engines:
-            known = ", ".join(task.engines)
-            raise InputError(f"--engine {self.engine}: {self.task} is computed by {known}")
-        return load_recipe(task.recipe, "cebench.transfer", self.task, self.recipe, self.changes)
+        check_engine(self.task, self.engine)
+        kind = TASKS[self.task].recipe
+        return load_recipe(kind, "cebench.transfer", self.task, self.recipe, self.changes)
 
     def load_weights(self) -> Weights:
         """The weights, for `random` drawn from the seed; InputError if the task takes no such."""
@@ -132,6 +133,7 @@ def run_transfer(request: Request) -> Record:
             engine=request.engine,
         )
         outcome = task.measure(recipe, run_context)
+        _caption_pictures(run.path / "samples", recipe, weights, request.task)
         outcome_sha256 = write_outcome(run.path / FILE_NAME, outcome.scored_from)
         seconds = round(monotonic() - began, 3)
         record = _record(request, recipe, recipe_name, run_context, outcome, seconds)
@@ -139,6 +141,15 @@ def run_transfer(request: Request) -> Record:
         run.finish(record)
         logger.info(f"finished in {spoken_duration(seconds)}: {run.path / 'record.json'}")
         return record
+
+
+def _caption_pictures(folder: Path, recipe: Recipe, weights: Weights, task: str) -> None:
+    """Write beneath the pictures of a smoke run that it is untrained."""
+    if "smoke" not in (recipe.tier, weights.sidecar.tier):
+        return
+    text = untrained(weights.sidecar.steps, getattr(recipe, "steps", None), task)
+    for path in sorted(folder.glob("*.png")):
+        add_caption(path, text)
 
 
 def _record(

@@ -48,8 +48,6 @@ class Task:
     table: str
     protocol: str
     protocol_version: int
-    engines: tuple[str, ...] = ("native",)
-    """Whose code can compute it."""
     any_backbone: bool = False
     """Whether it takes other networks than CaffeNet."""
     check_weights: Callable[[Any, Weights], None] = check_backbone

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cebench.run_options import examples
+from cebench.run_options import dry_run_option, examples
 
 
 @click.command(
@@ -23,8 +23,9 @@ from cebench.run_options import examples
     metavar="BUNDLE.zip",
     help="The bundle to write.",
 )
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def pack(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
+def pack(runs: tuple[Path, ...], out: Path, dry_run: bool, as_json: bool) -> None:
     """Pack the records of finished runs with what they were scored from into one small file.
 
     RUNS are run directories, folders that hold some, or bundles. Each number is scored again before
@@ -32,14 +33,15 @@ def pack(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """
     from cebench.reporting.packing import pack_runs
 
-    found = pack_runs(runs, out)
+    found = pack_runs(runs, out, write=not dry_run)
     if as_json:
-        click.echo(json.dumps({"bundle": str(out), **asdict(found)}, indent=2))
+        shown = {"bundle": str(out), **asdict(found), "written": not dry_run}
+        click.echo(json.dumps(shown, indent=2))
         return
-    size = out.stat().st_size / 2**20
+    size = "not written" if dry_run else f"{out.stat().st_size / 2**20:.2f} MiB"
     click.echo(
         f"{out}: {found.records} records, {found.numbers} numbers that can be scored again, "
-        f"{len(found.without_outcome)} that cannot, {size:.2f} MiB"
+        f"{len(found.without_outcome)} that cannot, {size}"
     )
 
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cebench.commands.groups import SuggestingGroup
+from cebench.commands.motion import motion
 from cebench.commands.proposals import proposals
 from cebench.run_options import dry_run_option, examples
 
 if TYPE_CHECKING:
-    from cebench.data.motion_windows import Tracker
     from cebench.data.verify import Findings
 
 
@@ -29,6 +29,7 @@ def data() -> None:
 
 
 data.add_command(proposals)
+data.add_command(motion)
 
 
 @data.command(
@@ -207,16 +208,24 @@ def _show_packing(
     help="Images of each VOC year; the other parts follow from it.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def toy(folder: Path, images: int, seed: int, as_json: bool) -> None:
+def toy(folder: Path, images: int, seed: int, dry_run: bool, as_json: bool) -> None:
     """Draw a small synthetic world into DIR, in the layouts of the real data sets.
 
     DIR then holds VOCdevkit/VOC2007 and VOC2012, benchmark_RELEASE (SBD), unlabeled images,
     facades, clips (DAVIS) and drives (kitti): every command runs on it, offline.
     """
     from cebench.progress import progress
-    from cebench.toy.world import write_toy_world
+    from cebench.toy.world import check_toy_world, write_toy_world
 
+    if dry_run:
+        counts = check_toy_world(folder, images=images, seed=seed)
+        total = sum(sum(splits.values()) for splits in counts.values())
+        found = {"folder": str(folder), "images": total, "counts": counts}
+        words = f"would draw {total:,} images into {folder}"
+        click.echo(json.dumps(found) if as_json else words if total else f"{folder} is finished")
+        return
     with progress("drawing", "images") as report:
         write_toy_world(folder, images=images, seed=seed, report=report)
     if as_json:
@@ -230,88 +239,6 @@ def _of_official(kind: str, image_set: str, count: int) -> str:
 
     official = OFFICIAL_COUNTS.get(kind, {}).get(image_set, count)
     return "" if count == official else f" of the official {official:,}"
-
-
-@data.command(
-    epilog=examples(
-        "cebench data motion DAVIS --out pairs",
-        "cebench data motion videos/ --out pairs --frames 10 --tracker csrt",
-    )
-)
-@click.argument(
-    "sources", type=click.Path(path_type=Path), nargs=-1, required=True, metavar="SOURCE..."
-)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the pairs.")
-@click.option(
-    "--frames",
-    type=click.IntRange(min=2),
-    default=30,
-    show_default=True,
-    help="From a patch to the same patch later.",
-)
-@click.option(
-    "--short-side",
-    type=click.IntRange(min=16),
-    default=448,
-    show_default=True,
-    help="Shorter side to which frames are resized.",
-)
-@click.option(
-    "--window",
-    type=click.IntRange(min=16),
-    default=227,
-    show_default=True,
-    help="Side of a patch, in pixels of the resized frame.",
-)
-@click.option(
-    "--least-moving",
-    type=click.FloatRange(0, 1),
-    default=0.25,
-    show_default=True,
-    help="Least share of points that move against the camera.",
-)
-@click.option(
-    "--most-moving",
-    type=click.FloatRange(0, 1),
-    default=0.75,
-    show_default=True,
-    help="Largest such share: beyond it the estimate of the camera's motion is not trusted.",
-)
-@click.option(
-    "--tracker",
-    type=click.Choice(["kcf", "csrt"]),
-    default="kcf",
-    show_default=True,
-    help="CSRT is slower and follows changes of size better.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def motion(
-    sources: tuple[Path, ...],
-    out: Path,
-    frames: int,
-    short_side: int,
-    window: int,
-    least_moving: float,
-    most_moving: float,
-    tracker: "Tracker",
-    as_json: bool,
-) -> None:
-    """Track what moves in the clips of every SOURCE; the patches are what `motion` learns from.
-
-    A SOURCE is a video, a folder of frames, or a folder of several of these (DAVIS too). The same
-    command continues an interrupted one, and returns at once where all is done.
-    """
-    from cebench.data.motion_windows import MotionSearch
-    from cebench.data.tracked_patches import mine_pairs
-    from cebench.progress import progress
-
-    search = MotionSearch(window, least_moving, most_moving, tracker)
-    with progress("tracking", "clips") as report:
-        pairs = mine_pairs(
-            sources, out, search, frames=frames, short_side=short_side, report=report
-        )
-    shown = json.dumps({"out": str(out), "pairs": pairs})
-    click.echo(shown if as_json else f"{out} holds {pairs} pairs of tracked patches")
 
 
 def _as_text(findings: "Findings") -> str:

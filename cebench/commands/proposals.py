@@ -161,6 +161,7 @@ def _check_out(out: Path) -> None:
 def _make_room(out: Path) -> None:
     """Make the folder of `out`; InputError where the file could not be written at the end."""
     from cebench.errors import InputError
+    from cebench.files import remove_leftovers
 
     _check_out(out)
     try:
@@ -171,6 +172,7 @@ def _make_room(out: Path) -> None:
         ) from error
     if not os.access(out.parent, os.W_OK):
         raise InputError(f"--out {out}: nothing can be written to its folder; name another")
+    remove_leftovers(out)
 
 
 def _search(

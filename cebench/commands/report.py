@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Also print the rows of later papers, as markdown or latex; html always has them.",
 )
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def report(
     results: tuple[Path, ...],
     format_name: str,
@@ -72,6 +73,7 @@ def report(
     column: str | None,
     sensitivity: bool,
     with_quoted: bool,
+    as_json: bool,
 ) -> None:
     """Print Tables 1 and 2: measured, published, difference.
 
@@ -87,6 +89,7 @@ def report(
     from cebench.reporting.results import read_results
     from cebench.reporting.tables import build_tables
 
+    format_name = "json" if as_json else format_name
     if bool(compare) + bool(baseline) + sensitivity > 1:
         raise click.UsageError("give one of --compare, --baseline and --sensitivity")
     if column and not (compare or baseline):
@@ -159,12 +162,13 @@ def sensitivity_text(tables: "Sequence[Table]", format_name: str) -> str:
 
 
 def _emit(text: str, out: Path | None) -> None:
-    from cebench.files import write_atomically
+    from cebench.files import remove_leftovers, write_atomically
 
     if out is None:
         click.echo(text, nl=False)
     else:
         out.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out)
         write_atomically(out, text.encode())
         click.echo(f"wrote {out}", err=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cebench.commands.groups import SuggestingGroup
-from cebench.run_options import examples
+from cebench.run_options import dry_run_option, examples
 
 _PATH = click.Path(path_type=Path)
 
@@ -101,8 +101,9 @@ def inspect(file: Path, images: Path | None, as_json: bool) -> None:
 @click.option("--mapping", type=_PATH, help="TOML: names, colour order, range, mean, std, side.")
 @click.option("--inside", default="", metavar="A.B.C", help="Keys down to the state dict in FILE.")
 @click.option("--prefix", default="", help="What the names in FILE begin with, such as module.")
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def import_(*, as_json: bool, **given: Any) -> None:
+def import_(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Make a weights file of FILE, from another program.
 
     FILE is a state dict (.pth, .safetensors), a Caffe net (.caffemodel) or a Torch7 network (.t7).
@@ -113,9 +114,9 @@ def import_(*, as_json: bool, **given: Any) -> None:
 
     from cebench.weights.importing import import_weights
 
-    imported = import_weights(**given)
-    shown = {**asdict(imported), "path": str(imported.path)}
-    click.echo(json.dumps(shown, indent=2) if as_json else str(imported))
+    imported = import_weights(**given, write=not dry_run)
+    shown = {**asdict(imported), "path": str(imported.path), "written": not dry_run}
+    click.echo(json.dumps(shown, indent=2) if as_json else _would(dry_run) + str(imported))
 
 
 @weights.command(
@@ -132,8 +133,9 @@ def import_(*, as_json: bool, **given: Any) -> None:
     help="torchvision's names, a .caffemodel, or our names without a sidecar.",
 )
 @click.option("--out", type=_PATH, required=True, help="File to write: .safetensors, .caffemodel.")
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def export(file: Path, to: str, out: Path, as_json: bool) -> None:
+def export(file: Path, to: str, out: Path, dry_run: bool, as_json: bool) -> None:
     """Write FILE, a weights file or a run directory, for another program, bit for bit.
 
     Says what the network takes, and which tensors torchvision's AlexNet has in other shapes.
@@ -142,9 +144,9 @@ def export(file: Path, to: str, out: Path, as_json: bool) -> None:
 
     from cebench.weights.exporting import export_weights
 
-    exported = export_weights(file, to, out)
-    shown = {**asdict(exported), "path": str(exported.path)}
-    click.echo(json.dumps(shown, indent=2) if as_json else str(exported))
+    exported = export_weights(file, to, out, write=not dry_run)
+    shown = {**asdict(exported), "path": str(exported.path), "written": not dry_run}
+    click.echo(json.dumps(shown, indent=2) if as_json else _would(dry_run) + str(exported))
 
 
 @weights.command(
@@ -164,8 +166,9 @@ def export(file: Path, to: str, out: Path, as_json: bool) -> None:
 @click.option("--out", type=_PATH, required=True, help="Folder for weights.safetensors and .json.")
 @click.option("--images", "count", default=16, show_default=True, help="How many images to use.")
 @click.option("--seed", default=0, show_default=True, help="Of the images' choice.")
+@dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def rescale(*, as_json: bool, **given: Any) -> None:
+def rescale(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Scale the layers of FILE until their gradients have one relative size (row ROW-rescaled).
 
     FILE is a weights file or a run directory, its trunk without normalisation layers.
@@ -174,9 +177,14 @@ def rescale(*, as_json: bool, **given: Any) -> None:
 
     from cebench.weights.rescaling import rescale_weights
 
-    rescaled = rescale_weights(**given)
-    shown = {**asdict(rescaled), "path": str(rescaled.path)}
-    click.echo(json.dumps(shown, indent=2) if as_json else str(rescaled))
+    rescaled = rescale_weights(**given, write=not dry_run)
+    shown = {**asdict(rescaled), "path": str(rescaled.path), "written": not dry_run}
+    click.echo(json.dumps(shown, indent=2) if as_json else _would(dry_run) + str(rescaled))
+
+
+def _would(dry_run: bool) -> str:
+    """What stands before the text of a dry run."""
+    return "dry run, nothing is written: " if dry_run else ""
 
 
 def _trunk_verdict(loaded: Any) -> str:

@@ -39,15 +39,18 @@ def read_mask(path: Path, size: int | None = None, threshold: int | None = None)
         if size is not None:
             image = image.resize((size, size), Image.Resampling.NEAREST)
         brightness, full = _brightness(image)
-        visible = brightness == 0
+        visible, hint = brightness == 0, ""
+        if image.mode == "P":
+            hint = "; its palette shows all its values black: save it as grey"
         if image.has_transparency_data:
+            hint = "; its transparency is no mask: paint in black and white"
             visible |= np.asarray(image.convert("RGBA").getchannel("A")) < 128
     levels = np.unique(brightness[~visible])
     if threshold is not None or len(levels) > 1:
         visible |= brightness * 255 < (128 if threshold is None else threshold) * full
     if threshold is None and len(levels) > 1:
         logger.info(f"{path}: has {len(levels)} levels above black; from half of white on, missing")
-    return _checked(~visible, path, brightness)
+    return _checked(~visible, path, "" if brightness.any() else hint)
 
 
 def masks_by_stem(folder: Path) -> dict[str, Path]:
@@ -77,11 +80,10 @@ def _brightness(image: Image.Image) -> tuple[NDArray[np.int64], int]:
     return np.maximum(grey, np.asarray(rgb).any(axis=2)), 255
 
 
-def _checked(hole: Hole, path: Path, brightness: NDArray[np.int64]) -> Hole:
+def _checked(hole: Hole, path: Path, hint: str) -> Hole:
     if hole.any() and not hole.all():
         return hole
     found, other = ("missing", "visible") if hole.all() else ("visible", "missing")
-    hint = "; its transparency is no mask: paint in black and white" if not brightness.any() else ""
     raise InputError(
         f"{path}: the mask marks every pixel as {found}; in a mask black is visible and white is "
         f"missing, and some pixel must be {other}{hint}"

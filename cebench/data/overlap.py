@@ -16,6 +16,7 @@ from PIL import Image
 
 from cebench.data.images import open_rgb
 from cebench.data.photos import Photo
+from cebench.files import sha256_of
 
 SAME_PHOTO_CORRELATION = 0.95
 """Copies at half the size and JPEG quality 40 keep 0.965; of fifteen million pairs of distinct VOC
@@ -57,6 +58,19 @@ def same_photos(candidates: Sequence[Path], held_out: Sequence[Path]) -> dict[Pa
     identities = [identify([Photo(path) for path in paths]) for paths in (candidates, held_out)]
     same = same_identities(*identities)
     return {candidates[i]: held_out[same[i]] for i in sorted(same)}
+
+
+def same_files(candidates: Sequence[Path], held_out: Sequence[Path]) -> dict[Path, Path]:
+    """The candidates whose content a held-out file has too, each with that file.
+
+    Only files that share their size with one of the other side are read.
+    """
+    sizes = [{path: path.stat().st_size for path in paths} for paths in (candidates, held_out)]
+    shared = {*sizes[0].values()} & {*sizes[1].values()}
+    ours, theirs = ([p for p, size in part.items() if size in shared] for part in sizes)
+    with ThreadPoolExecutor() as pool:  # hashlib releases the interpreter lock.
+        contents = [list(pool.map(sha256_of, part)) for part in (ours, theirs)]
+    return {ours[i]: theirs[j] for i, j in _same_words(*contents).items()}
 
 
 def same_identities(candidates: PhotoIdentities, held_out: PhotoIdentities) -> dict[int, int]:

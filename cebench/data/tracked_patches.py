@@ -52,16 +52,8 @@ def mine_pairs(
     Raises:
         InputError: a source or a clip is bad, no clip shows motion, or `out` holds something else.
     """
-    clips = find_clips(sources)
-    manifest = {
-        "frames": frames,
-        "short_side": short_side,
-        **asdict(search),
-        "clips": [clip.name for clip in clips],
-    }
-    if short_side < search.window or frames < 2:
-        raise InputError(f"frames of {short_side} pixels hold no window of {search.window}")
-    _claim(out, manifest)
+    clips = check_mining(sources, out, search, frames=frames, short_side=short_side)
+    _claim(out, _manifest(clips, search, frames, short_side))
     try:
         with FileLock(out / _LOCK, blocking=False):
             if not (out / PAIRS).exists():
@@ -69,6 +61,28 @@ def mine_pairs(
     except Timeout:
         raise InputError(f"{out}: another process is mining into it; wait for it") from None
     return len(read_pairs(out)[1])
+
+
+def check_mining(
+    sources: Sequence[Path], out: Path, search: MotionSearch, *, frames: int, short_side: int
+) -> list[Clip]:
+    """The clips that `mine_pairs` would look at; InputError where it could not start."""
+    clips = find_clips(sources)
+    if short_side < search.window or frames < 2:
+        raise InputError(f"frames of {short_side} pixels hold no window of {search.window}")
+    _check_out(out, _manifest(clips, search, frames, short_side))
+    return clips
+
+
+def _manifest(
+    clips: Sequence[Clip], search: MotionSearch, frames: int, short_side: int
+) -> dict[str, object]:
+    return {
+        "frames": frames,
+        "short_side": short_side,
+        **asdict(search),
+        "clips": [clip.name for clip in clips],
+    }
 
 
 def read_pairs(path: Path) -> tuple[list[tuple[Path, Path]], np.ndarray]:
@@ -111,11 +125,19 @@ def _claim(out: Path, manifest: dict[str, object]) -> None:
     path = out / MANIFEST
     out.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        if any(entry.name != _LOCK for entry in out.iterdir()):
+        write_atomically(path, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _check_out(out: Path, manifest: dict[str, object]) -> None:
+    """InputError where `out` holds other files, or was begun otherwise."""
+    path = out / MANIFEST
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file; --out must be a folder")
+    if not path.exists():
+        if out.exists() and any(entry.name != _LOCK for entry in out.iterdir()):
             raise InputError(
                 f"{out}: holds files but no mined patches; choose an empty or new --out"
             )
-        write_atomically(path, (json.dumps(manifest, indent=2) + "\n").encode())
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -52,6 +52,18 @@ def save_sheet(
     replace_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
 
 
+def add_caption(path: Path, text: str) -> None:
+    """Put a line of text beneath the PNG `path`, on white; a narrow picture becomes as wide."""
+    font = ImageFont.load_default(13)
+    with Image.open(path) as file:
+        picture = file.convert("RGB")
+    width = max(picture.width, math.ceil(font.getlength(text)) + 2 * _GAP)
+    sheet = Image.new("RGB", (width, picture.height + _TITLE), "white")
+    sheet.paste(picture, (0, 0))
+    ImageDraw.Draw(sheet).text((_GAP, picture.height), text, fill="black", font=font)
+    replace_atomically(path, lambda temporary: sheet.save(temporary, format="PNG"))
+
+
 class Cell(NamedTuple):
     """A picture of a contact sheet and the lines beneath it."""
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from cebench.errors import InputError
-from cebench.files import write_atomically
+from cebench.files import remove_leftovers, write_atomically
 from cebench.reporting.records import Record, load_record_content
 
 SCHEMA = 1
@@ -145,6 +145,7 @@ def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:
             archive.writestr(entry, content)
         archive.comment = b"cebench bundle, SHA-256 of all before: " + b"0" * _DIGITS
     written = buffer.getvalue()[:-_DIGITS]
+    remove_leftovers(path)
     write_atomically(path, written + hashlib.sha256(written).hexdigest().encode())
 
 

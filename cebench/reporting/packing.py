@@ -31,8 +31,10 @@ class Verification:
     """A line for each number or file that does not hold."""
 
 
-def pack_runs(places: Sequence[Path], out: Path) -> Verification:
+def pack_runs(places: Sequence[Path], out: Path, *, write: bool = True) -> Verification:
     """Write all runs below `places` (run directories, folders, bundles) into the bundle `out`.
+
+    write=False: a dry run, which scores the same and writes nothing.
 
     InputError, and nothing written, if a run is damaged, its numbers do not hold, or two records of
     one name differ.
@@ -56,8 +58,9 @@ def pack_runs(places: Sequence[Path], out: Path) -> Verification:
             files |= _files(path, stem)
     if result.problems:
         raise InputError(f"{result.problems[0]}; run the transfer again")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_bundle(out, files)
+    if write:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_bundle(out, files)
     return result
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cebench.errors import CebenchError, InputError
+from cebench.files import is_running
 from cebench.randomness import numpy_generator
 from cebench.toy.clips import draw_clip
 from cebench.toy.drives import draw_drive
@@ -57,12 +58,18 @@ def write_toy_world(
     Raises InputError for fewer than 4 images and where `out` holds anything else, CebenchError
     where writing fails.
     """
+<<<<<<< HEAD
     if images < FEWEST_IMAGES:
         raise InputError(f"a toy world needs at least {FEWEST_IMAGES} images, got {images}")
     out, counts = out.resolve(), set_sizes(images)
     manifest = toy_manifest(images, seed)
     if _is_complete(out, manifest):
+=======
+    out, counts = out.resolve(), check_toy_world(out, images=images, seed=seed)
+    if not counts:
+>>>>>>> doors2
         return
+    manifest = _manifest(images, seed)
     total = sum(sum(splits.values()) for splits in counts.values())
     _remove_abandoned(out)
     partial = out.with_name(f".{out.name}.partial-{platform.node()}-{os.getpid()}")
@@ -79,15 +86,27 @@ def write_toy_world(
         shutil.rmtree(partial, ignore_errors=True)
 
 
+def check_toy_world(out: Path, *, images: int, seed: int) -> Counts:
+    """Images of each set that would be drawn, none where all are; InputError as the drawing."""
+    if images < FEWEST_IMAGES:
+        raise InputError(f"a toy world needs at least {FEWEST_IMAGES} images, got {images}")
+    return {} if _is_complete(out.resolve(), _manifest(images, seed)) else set_sizes(images)
+
+
+def _manifest(images: int, seed: int) -> dict[str, object]:
+    return {"schema": _SCHEMA, "seed": seed, "images": images, "counts": set_sizes(images)}
+
+
 def _remove_abandoned(out: Path) -> None:
     """Remove what processes of this machine left beside `out` that were killed."""
     start = f".{out.name}.partial-{platform.node()}-"
     for path in out.parent.glob(f"{glob.escape(start)}*"):
         number = path.name.removeprefix(start)
-        if number.isdecimal() and not _is_alive(int(number)):
+        if number.isdecimal() and not is_running(int(number)):
             shutil.rmtree(path, ignore_errors=True)
 
 
+<<<<<<< HEAD
 def _is_alive(process: int) -> bool:
     try:
         os.kill(process, 0)
@@ -103,6 +122,8 @@ def toy_manifest(images: int, seed: int) -> dict[str, object]:
     return {"schema": _SCHEMA, "seed": seed, "images": images, "counts": set_sizes(images)}
 
 
+=======
+>>>>>>> doors2
 def set_sizes(images: int) -> Counts:
     """How many images each set and split has; `images` >= 4."""
     fifth, half = -(-images // 5), images // 2

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -22,16 +22,12 @@ from cebench.files import naming, remove_temporaries, write_atomically
 from cebench.reporting.metrics_log import FILE_NAME as METRICS
 from cebench.reporting.metrics_log import read_metrics
 from cebench.reporting.records import Record, load_record, write_record
+from cebench.training.run_owner import Identity, check_owner, identity_toml
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
 logger = logging.getLogger("cebench")
-
-Identity = Mapping[str, Mapping[str, Any]]
-
-PLACES = {"data", "exclude", "region_shapes", "weights"}
-"""Paths in run.toml. A run may go on with the same files elsewhere: their content has to agree."""
 
 
 class RunDirectory:
@@ -76,7 +72,7 @@ class RunDirectory:
             self._clear()
         started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         begun = to_toml({"started": started})
-        write_atomically(path / "run.toml", f"{begun}\n{_toml(self._identity)}".encode())
+        write_atomically(path / "run.toml", f"{begun}\n{identity_toml(self._identity)}".encode())
         self._log = logging.FileHandler(
             path / "log.txt", encoding="utf-8", errors="backslashreplace"
         )
@@ -187,33 +183,6 @@ class RunDirectory:
                 entry.unlink()
 
 
-def check_owner(path: Path, identity: Identity) -> None:
-    """InputError if the run that `identity` describes may not write to `path`."""
-    mark = path / "run.toml"
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path}: is a file; --out must be a folder")
-    if not mark.exists():
-        if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):
-            raise InputError(
-                f"{path}: holds files but no cebench run; choose an empty or new --out"
-            )
-        return
-    try:
-        theirs = tomllib.loads(mark.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise InputError(f"{mark}: unreadable; remove {path} or choose another --out") from None
-    theirs.pop("started", None)
-    difference = _first_difference(theirs, tomllib.loads(_toml(identity)))
-    if difference:
-        raise InputError(
-            f"{path}: belongs to another run ({difference}); choose another --out or remove it"
-        )
-
-
-def _toml(identity: Identity) -> str:
-    return "\n".join(f"[{name}]\n{to_toml(table)}" for name, table in identity.items())
-
-
 def _event_writers() -> "type[SummaryWriter]":
     try:
         from torch.utils.tensorboard.writer import SummaryWriter
@@ -222,12 +191,3 @@ def _event_writers() -> "type[SummaryWriter]":
             "--tensorboard needs TensorBoard: pip install 'cebench[tensorboard]'"
         ) from None
     return SummaryWriter
-
-
-def _first_difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    for table in sorted({*theirs, *ours}):
-        there, here = theirs.get(table, {}), ours.get(table, {})
-        for key in sorted({*there, *here} - PLACES):
-            if there.get(key) != here.get(key):
-                return f"{table}.{key} is {there.get(key)!r} there, {here.get(key)!r} here"
-    return ""

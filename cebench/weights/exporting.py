@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.files import write_atomically
+from cebench.files import remove_leftovers, write_atomically
 from cebench.models.backbones import build_backbone, is_foreign
 from cebench.models.caffenet import TRUNK_TENSORS, CaffeNetTrunk
 from cebench.weights.caffe_writing import LayerToWrite, caffemodel_bytes
@@ -43,7 +43,7 @@ class Exported:
         return "\n".join(lines)
 
 
-def export_weights(file: Path, to: str, out: Path) -> Exported:
+def export_weights(file: Path, to: str, out: Path, *, write: bool = True) -> Exported:
     """Write a weights file for another program; every number stays as it is, to the bit.
 
     Args:
@@ -51,6 +51,7 @@ def export_weights(file: Path, to: str, out: Path) -> Exported:
         to: `torchvision` (names of torchvision's networks; CaffeNet takes AlexNet's), `caffe` (a
             .caffemodel of format V2, conv1 for BGR) or `safetensors` (our names).
         out: file to write.
+        write: False for a dry run, which checks the same and writes nothing.
 
     Raises:
         InputError: `out` exists or ends otherwise, or the format has no place for the network.
@@ -64,14 +65,16 @@ def export_weights(file: Path, to: str, out: Path) -> Exported:
     names, unfit = {name: name for name in weights.tensors}, dict[str, str]()
     if to == "caffe":
         content = _caffemodel(weights)
-        write: Callable[[], None] = partial(write_atomically, out, content)
+        save: Callable[[], None] = partial(write_atomically, out, content)
     else:
         if to == "torchvision":
             names, unfit = _torchvision_names(weights)
         named = {names[name]: value for name, value in weights.tensors.items()}
-        write = partial(save_tensors, out, named)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write()
+        save = partial(save_tensors, out, named)
+    if write:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(out)
+        save()
     return Exported(path=out, names=names, unfit=unfit, pixels=_pixels(weights, to))
 
 

@@ -84,6 +84,7 @@ def import_weights(
     mapping: Path | None = None,
     inside: str = "",
     prefix: str = "",
+    write: bool = True,
 ) -> Imported:
     """Write `file` as weights in the folder `out` with their sidecar, and prove what is in them.
 
@@ -100,6 +101,7 @@ def import_weights(
         mapping: a TOML file of `Description`; what it says counts before the preset.
         inside: keys of the state dict in the file, where it holds more than that.
         prefix: what its names begin with, such as `module.`; names without it are left out.
+        write: False for a dry run, which proves the same and writes nothing.
 
     Raises:
         InputError: below full coverage of the trunk, or whatever else stands in the way.
@@ -124,8 +126,9 @@ def import_weights(
         imported = Imported(path=path, sidecar=sidecar, proof=proof, transformed=transformed)
     else:
         tensors, imported = _trunk(state, preset, description, file, path)
-    out.mkdir(parents=True, exist_ok=True)
-    save_weights(path, tensors, imported.sidecar)
+    if write:
+        out.mkdir(parents=True, exist_ok=True)
+        save_weights(path, tensors, imported.sidecar)
     return imported
 
 

@@ -45,7 +45,13 @@ class Rescaled:
 
 
 def rescale_weights(
-    file: Path, on: Sequence[Path], out: Path, *, count: int = 16, seed: int = 0
+    file: Path,
+    on: Sequence[Path],
+    out: Path,
+    *,
+    count: int = 16,
+    seed: int = 0,
+    write: bool = True,
 ) -> Rescaled:
     """Write the weights of `file`, rescaled on images, as the row `METHOD-rescaled`.
 
@@ -56,6 +62,7 @@ def rescale_weights(
         out: folder for weights.safetensors.
         count: how many images, drawn from `seed`; squashed to the network's size.
         seed: of the images and of the gradient at the output.
+        write: False for a dry run, which computes the same and writes nothing.
     """
     path = out / "weights.safetensors"
     if path.exists():
@@ -88,8 +95,9 @@ def rescale_weights(
             "rescaled_seed": seed,
         },
     )
-    out.mkdir(parents=True, exist_ok=True)
-    save_weights(path, tensors, sidecar)
+    if write:
+        out.mkdir(parents=True, exist_ok=True)
+        save_weights(path, tensors, sidecar)
     return Rescaled(
         path=path,
         method=sidecar.method,

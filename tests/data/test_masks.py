@@ -82,3 +82,6 @@ def test_a_mask_that_says_nothing_is_refused(tmp_path: Path) -> None:
         Image.fromarray(pixels).save(tmp_path / "a.png")
         with pytest.raises(InputError, match=message):
             read_mask(tmp_path / "a.png")
+    _palette(np.eye(4, dtype=np.uint8), [0, 0, 0, 0, 0, 0]).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match="palette shows all its values black: save it as grey"):
+        read_mask(tmp_path / "b.png")

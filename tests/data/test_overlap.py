@@ -11,6 +11,7 @@ from cebench.data.overlap import (
     SAME_PHOTO_CORRELATION,
     difference_signature,
     identify,
+    same_files,
     same_identities,
     same_photos,
 )
@@ -148,3 +149,13 @@ def test_voc2012_photos_of_2007_are_byte_for_byte_those_of_voc2007(shared_data: 
     assert len(pairs) > 100
     assert all(path.read_bytes() == twin.read_bytes() for path, twin in pairs)
     assert same_photos([pairs[0][0]], [pairs[0][1]]) == dict(pairs[:1])
+
+
+def test_files_of_one_content_are_found_without_decoding(tmp_path: Path) -> None:
+    contents = {"a": b"one", "b": b"two", "c": b"longer", "d": b"two", "e": b"six"}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    a, b, c, d, e = (tmp_path / name for name in contents)
+    assert same_files([a, b, c], [d, e]) == {b: d}
+    assert same_files([a, c], [d, e]) == {}
+    assert same_files([], [d]) == {}

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cebench.plots.sheets import best_median_worst, enlarged, save_sheet
+from cebench.plots.sheets import add_caption, best_median_worst, enlarged, save_sheet
+from cebench.progress import untrained
 
 
 def test_three_of_the_best_median_and_worst_come_once_each() -> None:
@@ -42,3 +43,23 @@ def test_small_images_are_enlarged_by_whole_factors() -> None:
     large = enlarged(labels, 7, Image.Resampling.NEAREST)
     np.testing.assert_array_equal(large, labels.repeat(4, 0).repeat(4, 1))
     assert enlarged(large, 7, Image.Resampling.NEAREST) is large
+
+
+def test_a_caption_stands_beneath_and_changes_nothing_above(tmp_path: Path) -> None:
+    path, pixels = tmp_path / "sheet.png", np.full((10, 12, 3), 90, np.uint8)
+    Image.fromarray(pixels).save(path)
+    add_caption(path, untrained(40, 30, "detection"))
+    with Image.open(path) as sheet:
+        found = np.asarray(sheet)
+    np.testing.assert_array_equal(found[:10, :12], pixels)
+    assert found.shape[0] == 30
+    assert found.shape[1] > 150  # As wide as the text.
+    ink = (found[10:] < 128).any(axis=(0, 2))
+    assert ink.any()
+    assert not ink[-6:].any()
+
+
+def test_what_a_caption_says() -> None:
+    assert untrained(40, 30, "detection") == "untrained: 40 steps, then 30 of detection"
+    assert untrained(1) == "untrained: 1 step"
+    assert untrained(None, None, "knn") == "untrained"

@@ -1,12 +1,15 @@
 """Where crops lie and which are mirrored: distributions, on images that say where they are."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cebench.data.hole_masks import RandomBlocks
 from cebench.data.store.ragged import RaggedImages
-from cebench.pretrain.crops import Crops, HoleBatches
+from cebench.pretrain.crops import Crops, HoleBatches, save_samples
 
 SIDE, HEIGHT, WIDTH = 20, 30, 40
 
@@ -85,3 +88,15 @@ def test_holes_of_several_steps_made_at_once_are_those_of_each_step() -> None:
         assert holes.shape == (3, 1, 40, 40)
         assert torch.equal(many.batch(step), holes)
     assert not torch.equal(one.batch(0), one.batch(1))
+
+
+def test_pictures_of_a_smoke_run_say_so(tmp_path: Path) -> None:
+    columns = {"truth": torch.full((2, 3, 150, 150), 90, dtype=torch.uint8)}
+    pictures = {}
+    for step, tier in ((7, "smoke"), (8, "short")):
+        save_samples(tmp_path, step, columns, tier)
+        with Image.open(tmp_path / "samples" / f"step-{step:06d}.png") as picture:
+            pictures[tier] = np.asarray(picture)
+    (height, width, _), (taller, *_) = pictures["short"].shape, pictures["smoke"].shape
+    assert taller == height + 20
+    np.testing.assert_array_equal(pictures["smoke"][:height, :width], pictures["short"])

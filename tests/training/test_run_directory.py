@@ -4,7 +4,8 @@ import pytest
 from samples import DETECTION
 
 from cebench.errors import InputError
-from cebench.training.run_directory import RunDirectory, check_owner
+from cebench.training.run_directory import RunDirectory
+from cebench.training.run_owner import check_owner
 
 IDENTITY = {"run": {"verb": "pretrain", "seed": 0}, "recipe": {"steps": 10, "loss": "l2"}}
 OTHER = {"run": {"verb": "pretrain", "seed": 0}, "recipe": {"steps": 20, "loss": "l2"}}

@@ -56,3 +56,10 @@ def test_the_record_is_what_the_finished_run_returns(data: Path, tmp_path: Path)
     assert {m.of_weights for m in record.measurements if m.row == "mean-of-context"} == {False}
     assert record.recipe.values is not None
     assert record.recipe.values["rows"] == ["nn-features", "mean-of-context"]
+
+
+def test_pictures_of_a_smoke_run_say_so(data: Path, tmp_path: Path) -> None:
+    run_transfer(request(data, tmp_path / "run", "random"))
+    for name in ("inpainting", "retrieval"):
+        with Image.open(tmp_path / "run" / "samples" / f"{name}.png") as picture:
+            assert (np.asarray(picture.convert("L"))[-20:] < 128).any()

@@ -296,6 +296,5 @@ TASK = Task(
     table="2",
     protocol="voc-fast-rcnn-selective-search",
     protocol_version=1,
-    engines=("native", "detectron2"),
     any_backbone=True,
 )

@@ -82,12 +82,23 @@ class SegmentationData:
     """Hash of every file, and of which set it belongs to and where."""
 
 
+<<<<<<< HEAD
 def find_images(recipe: SegmentationSetsRecipe, data: Path) -> dict[str, list[Path]]:
     """Photographs that would be learned from and scored."""
     train, test = sets = find_sets(recipe, data)
+=======
+def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]:
+    """Photographs that would be learned from and scored; crops must fit into the former."""
+    train, test = sets = _sets(recipe, data)
+>>>>>>> doors2
     for part in sets:
         part.label_files()  # Names one that is absent.
-    return {"train": train.photographs(), "test": test.photographs()}
+    photographs = train.photographs()
+    if recipe.crop:
+        side = recipe.short_side or None
+        sizes = [image_size(photograph, side, upright=False) for photograph in photographs]
+        check_sides(photographs, sizes, recipe.crop)
+    return {"train": photographs, "test": test.photographs()}
 
 
 def data_fingerprint(recipe: SegmentationSetsRecipe, data: Path, proposals: str) -> str:
@@ -100,7 +111,8 @@ def read_data(recipe: SegmentationRecipe, data: Path) -> SegmentationData:
     sets = find_sets(recipe, data)
     digest = fingerprint(*sets)
     train, test = (load(part, recipe.short_side) for part in sets)
-    check_sides(train, recipe.crop)
+    shapes = zip(train.images.widths.tolist(), train.images.heights.tolist(), strict=True)
+    check_sides(train.origin.photographs(), list(shapes), recipe.crop)
     return SegmentationData(train, test, digest)
 
 
@@ -163,14 +175,13 @@ def load(labelled: SegmentationSet, short_side: int) -> SegmentationImages:
     return SegmentationImages(labelled, images, labels)
 
 
-def check_sides(data: SegmentationImages, side: int) -> None:
-    """InputError naming the first image that has no square of `side` pixels."""
-    sizes = zip(data.images.heights.tolist(), data.images.widths.tolist(), strict=True)
-    for index, (height, width) in enumerate(sizes):
+def check_sides(photographs: Sequence[Path], sizes: Sequence[tuple[int, int]], side: int) -> None:
+    """InputError naming the first image of (width, height) that has no square of `side` pixels."""
+    for photograph, (width, height) in zip(photographs, sizes, strict=True):
         if min(height, width) < side:
             raise InputError(
-                f"{data.origin.photographs()[index]} is seen at {width} x {height} and has no crop "
-                f"of {side}; lower crop or raise short_side"
+                f"{photograph} is seen at {width} x {height} and has no crop of {side}; lower crop "
+                "or raise short_side"
             )
 
 

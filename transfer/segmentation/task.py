@@ -235,6 +235,5 @@ TASK = Task(
     table="2",
     protocol="voc-fcn",
     protocol_version=1,
-    engines=("native", "mmseg"),
     any_backbone=True,
 )

@@ -6,6 +6,7 @@ lines of images.jsonl that speak of them, and what no line speaks of is cut off 
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -18,16 +19,17 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing.connection import wait
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import PIL
 from filelock import FileLock, Timeout
 from pydantic import TypeAdapter
 
-from cebench.data.images import open_resized
+from cebench.data.images import image_size, open_resized
 from cebench.data.overlap import SIGNATURE_VALUES, identity
 from cebench.data.photos import Photo, find_photos
+from cebench.data.specks import is_speck, specks_warning
 from cebench.data.store.manifest import (
     IMAGES,
     MANIFEST,
@@ -47,6 +49,8 @@ _PHOTOS_PER_COMMIT = 128
 _SIGNATURE_BYTES = 2 * SIGNATURE_VALUES
 _LOCK = "store.lock"
 
+logger = logging.getLogger("cebench")
+
 Report = Callable[[int, int], None]
 
 
@@ -58,6 +62,8 @@ class Packed:
     """Its line of images.jsonl: name and problem, or name, category, size and identity."""
     pixels: bytes = b""
     signature: bytes = b""
+    speck: tuple[PurePath, tuple[int, int]] | None = None
+    """Which photo it is and its (width, height), where it was enlarged to a blur."""
 
 
 def prepare_store(
@@ -138,7 +144,8 @@ def _pack(
     done = _resume(out, listing)
     report(done, len(photos))
     with closing(_decoded(photos[done:], origin.short_side, workers)) as decoded:
-        _append(out, _checked(decoded, skip_bad), done, len(photos), report)
+        checked = _checked(decoded, skip_bad, origin.short_side)
+        _append(out, checked, done, len(photos), report)
     return _finish(out, listing)
 
 
@@ -188,11 +195,17 @@ def _cut(path: Path, size: int) -> None:
         file.truncate(size)
 
 
-def _checked(decoded: Iterable[Packed], skip_bad: bool) -> Iterator[Packed]:
+def _checked(decoded: Iterable[Packed], skip_bad: bool, short_side: int | None) -> Iterator[Packed]:
+    """The photos; InputError at a bad one unless it is skipped, in the end a warning of specks."""
+    count, specks = 0, []
     for packed in decoded:
         if "problem" in packed.row and not skip_bad:
             raise InputError(f"{packed.row['problem']}, or leave it out: --on-bad-image skip")
         yield packed
+        count += 1
+        specks += [packed.speck] if packed.speck else []
+    if specks and short_side:
+        logger.warning(specks_warning(len(specks), count, *specks[0], short_side))
 
 
 def _append(out: Path, decoded: Iterable[Packed], done: int, total: int, report: Report) -> None:
@@ -254,6 +267,7 @@ def pack_photo(photo: Photo, short_side: int | None) -> Packed:
         content = photo.read()
         image = open_resized(photo.shown, short_side, upright=photo.upright, content=content)
         voc_id, sha256, signature = identity(photo, content)
+        size = image_size(photo.shown, upright=photo.upright, content=content)
     except InputError as error:
         return Packed({"name": photo.name, "problem": str(error)})
     row = {
@@ -264,7 +278,8 @@ def pack_photo(photo: Photo, short_side: int | None) -> Packed:
         "sha256": sha256,
         "voc_id": voc_id,
     }
-    return Packed(row, image.tobytes(), signature.tobytes())
+    speck = (photo.shown, size) if short_side and is_speck(size, short_side) else None
+    return Packed(row, image.tobytes(), signature.tobytes(), speck)
 
 
 def _pack_photos(photos: Sequence[Photo], short_side: int | None) -> list[Packed]:

@@ -16,9 +16,8 @@ import torch
 
 from cebench.data.images import resized_size
 from cebench.data.photos import Photo
+from cebench.data.specks import is_speck, specks_warning
 
-LARGEST_FACTOR = 8
-"""Images that would be enlarged more than this are warned about."""
 _SHARE_OF_FREE_MEMORY = 0.6
 
 logger = logging.getLogger("cebench")
@@ -259,14 +258,10 @@ def _warn_of_specks(
     """A line in the log where images would be enlarged to blurs."""
     if short_side is None:
         return
-    specks = [i for i, size in enumerate(sizes) if LARGEST_FACTOR * min(size) < short_side]
+    specks = [i for i, size in enumerate(sizes) if is_speck(size, short_side)]
     if specks:
-        width, height = sizes[specks[0]]
-        logger.warning(
-            f"{len(specks)} of {len(files)} images are enlarged more than {LARGEST_FACTOR} times, "
-            f"to a shorter side of {short_side}: {files[specks[0]].shown} has {width} x {height} "
-            "pixels; leave them out"
-        )
+        shown, size = files[specks[0]].shown, sizes[specks[0]]
+        logger.warning(specks_warning(len(specks), len(files), shown, size, short_side))
 
 
 def join_ragged(parts: Sequence[RaggedImages]) -> RaggedImages:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cebench.progress import untrained
 from cebench.reporting.cell_texts import duration_text
 from cebench.reporting.notes import NO_RECORD
 from cebench.reporting.records import Record, RecordFile, record_name
@@ -49,9 +50,8 @@ class Run:
         weights, values = self.record.weights, self.record.recipe.values or {}
         if "smoke" not in (self.record.tier, weights.tier):
             return ""
-        steps = "" if weights.steps is None else f": {weights.steps} steps"
         tuned = values.get("steps") if self.record.task != "pretraining" else None
-        return f"untrained{steps}" + (f", then {tuned} of {self.record.task}" if tuned else "")
+        return untrained(weights.steps, tuned, self.record.task)
 
 
 @dataclass(frozen=True)

@@ -241,3 +241,17 @@ def test_a_damaged_store_is_refused_or_found_out(photos: Path, tmp_path: Path) -
         open_store(out)
     assert is_store(out)
     assert not is_store(photos)
+
+
+def test_images_that_become_blurs_are_warned_about(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.fromarray(noise(0, 1, 3)).save(photos / "cat" / "2.png")
+    prepare_store([photos], tmp_path / "store", short_side=64, workers=2)
+    # 64 is 64 times one pixel and exactly 8 times the 8 of dog/2.png.
+    (warning,) = [record.message for record in caplog.records]
+    assert warning.startswith("1 of 4 images are enlarged more than 8 times")
+    assert warning.endswith("cat/2.png has 3 x 1 pixels; leave them out")
+    caplog.clear()
+    prepare_store([photos], tmp_path / "unchanged", short_side=None)
+    assert not caplog.records

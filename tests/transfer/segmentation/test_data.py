@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from segmentation_scenes import CPU, SIZES, program, train_data
+from segmentation_scenes import CPU, SIZES, program, recipe, train_data
 
 from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.sbd import Sbd
@@ -12,6 +12,7 @@ from cebench.models.caffenet import preprocess
 from cebench.transfer.segmentation.data import (
     SegmentationSet,
     check_sides,
+    find_images,
     find_sets,
     fingerprint,
     load,
@@ -57,9 +58,18 @@ def test_crops_are_squares_of_image_and_labels_alike(devkit: Path) -> None:
         for one, two in zip(pairs, again, strict=True)
         for a, b in zip(one, two, strict=True)
     )
-    check_sides(data, 64)
+    sizes = list(zip(data.images.widths.tolist(), data.images.heights.tolist(), strict=True))
+    check_sides(data.origin.photographs(), sizes, 64)
     with pytest.raises(InputError, match=r"000002\.jpg is seen at 64 x 128 and has no crop of 70"):
-        check_sides(data, 70)
+        check_sides(data.origin.photographs(), sizes, 70)
+
+
+def test_a_dry_run_reads_from_headers_whether_crops_fit(devkit: Path) -> None:
+    """A photograph is 64 x 128 pixels; at a shorter side of 80 it has crops of 70."""
+    assert find_images(recipe(crop=64), devkit)["train"]
+    assert find_images(recipe(crop=70, short_side=80), devkit)["train"]
+    with pytest.raises(InputError, match=r"is seen at 64 x 128 and has no crop of 70"):
+        find_images(recipe(crop=70), devkit)
 
 
 def test_labels_are_resized_to_the_image_without_mixing() -> None:

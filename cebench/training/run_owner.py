@@ -1,0 +1,72 @@
+"""Whose a run directory is, told from its run.toml alone (no torch, nothing written)."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cebench.config import to_toml
+from cebench.errors import InputError
+
+Identity = Mapping[str, Mapping[str, Any]]
+"""The tables of run.toml: {"run": {...}, "recipe": {...}}."""
+
+PLACES = {"data", "exclude", "region_shapes", "weights"}
+"""Paths in run.toml. A run may go on with the same files elsewhere: their content has to agree."""
+
+
+def check_owner(path: Path, identity: Identity) -> None:
+    """InputError if the run that `identity` describes may not write to `path`."""
+    theirs = _tables_of(path)
+    if theirs is not None:
+        ours = tomllib.loads(identity_toml(identity))
+        _check_equal(path, theirs, {table: {*theirs[table], *ours[table]} for table in ours}, ours)
+
+
+def check_program(path: Path, known: Mapping[str, Any]) -> None:
+    """`check_owner` as far as some entries `known` of the table `run` tell.
+
+    Under torchrun the first process alone looks: it may claim the folder before another comes.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return
+    theirs = _tables_of(path)
+    if theirs is not None:
+        _check_equal(path, theirs, {"run": {*known}}, {"run": known})
+
+
+def identity_toml(identity: Identity) -> str:
+    """The content of run.toml."""
+    return "\n".join(f"[{name}]\n{to_toml(table)}" for name, table in identity.items())
+
+
+def _tables_of(path: Path) -> dict[str, Any] | None:
+    """The tables of the run in `path`, None where there is none and a new one may start."""
+    mark = path / "run.toml"
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{path}: is a file; --out must be a folder")
+    if not mark.exists():
+        if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):
+            raise InputError(
+                f"{path}: holds files but no cebench run; choose an empty or new --out"
+            )
+        return None
+    try:
+        tables = tomllib.loads(mark.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+        raise InputError(f"{mark}: unreadable; remove {path} or choose another --out") from None
+    return {"run": {}, "recipe": {}, **tables}
+
+
+def _check_equal(
+    path: Path, theirs: Identity, compared: Mapping[str, set[str]], ours: Identity
+) -> None:
+    for table in sorted(compared):
+        for key in sorted(compared[table] - PLACES):
+            there, here = theirs[table].get(key), ours[table].get(key)
+            if there != here:
+                raise InputError(
+                    f"{path}: belongs to another run ({table}.{key} is {there!r} there, {here!r} "
+                    "here); choose another --out or remove it"
+                )

@@ -1,0 +1,68 @@
+"""Mistakes that files and names tell before PyTorch is imported, which takes seconds.
+
+Whatever they let pass the run itself checks again, with all that needs its recipe's class.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cebench.config import recipe_values
+from cebench.data.images import IMAGE_SUFFIXES
+from cebench.data.photos import find_photos
+from cebench.data.voc.devkit import devkit_years
+from cebench.errors import InputError
+from cebench.training.run_owner import check_program
+
+from .silhouettes import find_shapes
+
+DATA_MISSING = "--data is missing; give a folder of images, a VOC year folder or a packed store"
+NO_CLASSES = (
+    "imagenet learns labels: every image of --data must lie in a class folder "
+    "(DATA/CLASS/IMAGE), and there must be at least two classes"
+)
+_OTHER_DATA = {"motion", "egomotion", "random", "random-he"}
+"""Methods that read no photographs, or not always."""
+
+
+def check_start(
+    *,
+    method: str,
+    out: Path,
+    recipe: str,
+    changes: Sequence[str],
+    seed: int,
+    data: Sequence[Path],
+    region_shapes: Path | None,
+    **others: Any,
+) -> None:
+    """InputError for a run that cannot start: its recipe's name, --out, --data or silhouettes."""
+    values, _, name = recipe_values("cebench.pretrain", method, recipe, changes)
+    check_program(out, {"verb": "pretrain", "method": method, "recipe": name, "seed": seed})
+    if values.get("mask") == "random-region":
+        find_shapes(values.get("region_image_set", "train"), region_shapes)
+    if method not in _OTHER_DATA:
+        _check_data(data, values.get("voc_image_set", "train"))
+    if method == "imagenet":
+        _check_class_folders(data)
+
+
+def _check_data(data: Sequence[Path], voc_image_set: str) -> None:
+    if not data:
+        raise InputError(DATA_MISSING)
+    for source in data:
+        if not source.exists() or (source / "JPEGImages").is_dir() or devkit_years(source):
+            find_photos([source], voc_image_set)
+
+
+def _check_class_folders(data: Sequence[Path]) -> None:
+    """InputError where an image lies beside the class folders; what is below them is not read."""
+    for source in data:
+        if not source.is_dir():
+            continue
+        if (source / "JPEGImages").is_dir() or any(
+            path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+            for path in source.iterdir()
+            if path.is_file()
+        ):
+            raise InputError(NO_CLASSES)

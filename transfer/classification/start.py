@@ -1,0 +1,6 @@
+"""What is checked before PyTorch is imported, and whose code computes the task."""
+
+from ..image_sets import check_main_lists
+
+ENGINES = ("native",)
+check_data = check_main_lists

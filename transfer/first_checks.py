@@ -1,0 +1,53 @@
+"""Mistakes that files and names tell before PyTorch is imported, which takes seconds.
+
+Whatever they let pass the run itself checks again, with all that needs its recipe's class.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from cebench.config import recipe_values
+from cebench.errors import InputError
+from cebench.training.run_owner import check_program
+from cebench.training.run_status import check_is_finished
+
+
+def check_start(
+    *,
+    task: str,
+    weights: str,
+    out: Path,
+    recipe: str,
+    changes: Sequence[str],
+    seed: int,
+    data: Path,
+    engine: str,
+    **others: Any,
+) -> None:
+    """InputError for a run that cannot start: its recipe's name, engine, --out, weights or data."""
+    values, _, name = recipe_values("cebench.transfer", task, recipe, changes)
+    check_engine(task, engine)
+    known = {"verb": "transfer", "task": task, "recipe": name, "seed": seed, "engine": engine}
+    check_program(out, known)
+    if weights != "random":
+        if not Path(weights).exists():
+            raise InputError(f"{weights}: no such weights file; `cebench pretrain` writes one")
+        check_is_finished(Path(weights))
+    _start_of(task).check_data(data, values)
+
+
+def check_engine(task: str, engine: str) -> None:
+    """InputError where `engine` does not compute `task`, or is not installed."""
+    known = _start_of(task).ENGINES
+    if engine not in known:
+        raise InputError(f"--engine {engine}: {task} is computed by {', '.join(known)}")
+    if engine != "native" and find_spec(engine) is None:
+        raise InputError(f"--engine {engine}: the package is not installed")
+
+
+def _start_of(task: str) -> Any:
+    """The module `start` of a task's package: ENGINES and check_data, without PyTorch."""
+    return import_module(f"cebench.transfer.{task.replace('-', '_')}.start")
