@@ -58,18 +58,10 @@ def write_toy_world(
     Raises InputError for fewer than 4 images and where `out` holds anything else, CebenchError
     where writing fails.
     """
-<<<<<<< HEAD
-    if images < FEWEST_IMAGES:
-        raise InputError(f"a toy world needs at least {FEWEST_IMAGES} images, got {images}")
-    out, counts = out.resolve(), set_sizes(images)
-    manifest = toy_manifest(images, seed)
-    if _is_complete(out, manifest):
-=======
     out, counts = out.resolve(), check_toy_world(out, images=images, seed=seed)
     if not counts:
->>>>>>> doors2
         return
-    manifest = _manifest(images, seed)
+    manifest = toy_manifest(images, seed)
     total = sum(sum(splits.values()) for splits in counts.values())
     _remove_abandoned(out)
     partial = out.with_name(f".{out.name}.partial-{platform.node()}-{os.getpid()}")
@@ -90,11 +82,7 @@ def check_toy_world(out: Path, *, images: int, seed: int) -> Counts:
     """Images of each set that would be drawn, none where all are; InputError as the drawing."""
     if images < FEWEST_IMAGES:
         raise InputError(f"a toy world needs at least {FEWEST_IMAGES} images, got {images}")
-    return {} if _is_complete(out.resolve(), _manifest(images, seed)) else set_sizes(images)
-
-
-def _manifest(images: int, seed: int) -> dict[str, object]:
-    return {"schema": _SCHEMA, "seed": seed, "images": images, "counts": set_sizes(images)}
+    return {} if _is_complete(out.resolve(), toy_manifest(images, seed)) else set_sizes(images)
 
 
 def _remove_abandoned(out: Path) -> None:
@@ -106,24 +94,11 @@ def _remove_abandoned(out: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-<<<<<<< HEAD
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # Somebody else's.
-    return True
-
-
 def toy_manifest(images: int, seed: int) -> dict[str, object]:
     """Content of toy.json: all that determines a toy world."""
     return {"schema": _SCHEMA, "seed": seed, "images": images, "counts": set_sizes(images)}
 
 
-=======
->>>>>>> doors2
 def set_sizes(images: int) -> Counts:
     """How many images each set and split has; `images` >= 4."""
     fifth, half = -(-images // 5), images // 2

@@ -19,7 +19,7 @@ from cebench.training.loop import Schedule, train
 from cebench.weights.loading import load_backbone
 
 from ..run_context import Outcome, RunContext
-from ..segmentation.data import NUM_CLASSES, data_fingerprint, find_images
+from ..segmentation.data import NUM_CLASSES, data_fingerprint, find_labelled
 from ..task import Task
 from ..work import dense_probe_work
 from .data import Patches, patches_of, read_data
@@ -95,7 +95,7 @@ def measure(recipe: DenseProbeRecipe, run_context: RunContext) -> Outcome:
 
 TASK = Task(
     recipe=DenseProbeRecipe,
-    find_images=find_images,
+    find_images=find_labelled,
     data_fingerprint=data_fingerprint,
     measure=measure,
     work=dense_probe_work,

@@ -82,23 +82,22 @@ class SegmentationData:
     """Hash of every file, and of which set it belongs to and where."""
 
 
-<<<<<<< HEAD
-def find_images(recipe: SegmentationSetsRecipe, data: Path) -> dict[str, list[Path]]:
-    """Photographs that would be learned from and scored."""
+def find_labelled(recipe: SegmentationSetsRecipe, data: Path) -> dict[str, list[Path]]:
+    """Photographs that would be learned from and scored, each with its label image."""
     train, test = sets = find_sets(recipe, data)
-=======
-def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]:
-    """Photographs that would be learned from and scored; crops must fit into the former."""
-    train, test = sets = _sets(recipe, data)
->>>>>>> doors2
     for part in sets:
         part.label_files()  # Names one that is absent.
-    photographs = train.photographs()
+    return {"train": train.photographs(), "test": test.photographs()}
+
+
+def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]:
+    """The same; InputError where crops do not fit into those that are learned from."""
+    found = find_labelled(recipe, data)
     if recipe.crop:
         side = recipe.short_side or None
-        sizes = [image_size(photograph, side, upright=False) for photograph in photographs]
-        check_sides(photographs, sizes, recipe.crop)
-    return {"train": photographs, "test": test.photographs()}
+        sizes = [image_size(photograph, side, upright=False) for photograph in found["train"]]
+        check_sides(found["train"], sizes, recipe.crop)
+    return found
 
 
 def data_fingerprint(recipe: SegmentationSetsRecipe, data: Path, proposals: str) -> str:
