@@ -39,6 +39,8 @@ def check_start(
     """InputError for a run that cannot start: its recipe's name, --out, --data or silhouettes."""
     values, _, name = recipe_values("cebench.pretrain", method, recipe, changes)
     check_program(out, {"verb": "pretrain", "method": method, "recipe": name, "seed": seed})
+    if (out / "record.json").exists():
+        return  # Finished: its data may be gone.
     if values.get("mask") == "random-region":
         find_shapes(values.get("region_image_set", "train"), region_shapes)
     if method not in _OTHER_DATA:

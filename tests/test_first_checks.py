@@ -5,12 +5,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cebench.errors import InputError
+from cebench.pretrain import first_checks
 from cebench.training.run_owner import check_program
 from cebench.transfer.first_checks import check_engine
 
@@ -101,3 +103,22 @@ def test_the_first_process_alone_looks_at_out(
     check_program(folder / "other", {"verb": "pretrain", "method": "context"})
     monkeypatch.setenv("RANK", "1")
     check_program(folder / "taken", {"verb": "pretrain"})
+
+
+def test_the_data_of_a_finished_run_may_be_gone(folder: Path) -> None:
+    (folder / "other" / "run.toml").unlink()
+    out = folder / "other"
+    given: dict[str, Any] = {
+        "out": out,
+        "recipe": "smoke",
+        "changes": (),
+        "seed": 0,
+        "region_shapes": None,
+    }
+    gone = {**given, "method": "context", "data": [folder / "gone"]}
+    with pytest.raises(InputError, match="gone: no such folder"):
+        first_checks.check_start(**gone)
+    run = 'verb = "pretrain"\nmethod = "context"\nrecipe = "context-smoke"\nseed = 0\n'
+    (out / "run.toml").write_text(f"[run]\n{run}")
+    (out / "record.json").touch()
+    first_checks.check_start(**gone)

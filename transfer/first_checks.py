@@ -36,6 +36,8 @@ def check_start(
         if not Path(weights).exists():
             raise InputError(f"{weights}: no such weights file; `cebench pretrain` writes one")
         check_is_finished(Path(weights))
+    if (out / "record.json").exists():
+        return  # Finished: its data may be gone.
     _start_of(task).check_data(data, values)
 
 
