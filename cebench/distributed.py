@@ -39,6 +39,7 @@ def processes(device: torch.device) -> Iterator[None]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
         yield
+        dist.barrier()  # A process that leaves early can bring down one that still listens to it.
     finally:
         dist.destroy_process_group()
 
