@@ -1,4 +1,4 @@
-"""Every reader on 200 damaged files: a value or InputError (one line), nothing else."""
+"""Every reader on 500 damaged files: a value or InputError (one line), nothing else."""
 
 import contextlib
 import io
@@ -148,7 +148,7 @@ def test_a_damaged_file_is_read_or_named_in_one_line(tmp_path: Path, name: str) 
     path.write_bytes(whole)
     read(path)  # The whole file is read.
 
-    @settings(max_examples=200, deadline=10_000, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=500, deadline=10_000, suppress_health_check=list(HealthCheck))
     @given(damaged(whole))
     def try_one(content: bytes) -> None:
         path.write_bytes(content)
@@ -161,7 +161,7 @@ def test_a_damaged_file_is_read_or_named_in_one_line(tmp_path: Path, name: str) 
 def test_a_damaged_file_of_proposals_is_named(tmp_path: Path) -> None:
     whole, path = proposal_bytes(tmp_path), tmp_path / "a.safetensors"
 
-    @settings(max_examples=200, deadline=10_000, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=500, deadline=10_000, suppress_health_check=list(HealthCheck))
     @given(damaged(whole))
     def try_one(content: bytes) -> None:
         path.write_bytes(content)
