@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -168,3 +169,16 @@ def test_a_dry_run_of_a_transfer_says_what_it_found(
     assert plan["train_bytes_found"] > 0
     assert plan["protocol"] == "voc-classification-10-crops"
     assert not (tmp_path / "run").exists()
+
+
+def test_the_dry_run_of_quickstart_says_what_it_takes_and_writes_nothing(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    out = tmp_path / "quick"
+    shown = runner.invoke(cli, ["quickstart", "--out", str(out), "--dry-run"])
+    assert shown.exit_code == 0
+    assert re.search(r"\d+ cells, 0 finished", shown.output)
+    found = runner.invoke(cli, ["quickstart", "--out", str(out), "--dry-run", "--json"])
+    assert json.loads(found.stdout)["cells"]
+    assert runner.invoke(cli, ["quickstart", "--out", str(out), "--json"]).exit_code == 2
+    assert not list(out.rglob("*.safetensors"))

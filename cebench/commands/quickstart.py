@@ -11,6 +11,7 @@ from cebench.run_options import examples
     epilog=examples(
         "cebench quickstart",
         "cebench quickstart --out demo --seed 1",
+        "cebench quickstart --dry-run",
     )
 )
 @click.option(
@@ -27,7 +28,9 @@ from cebench.run_options import examples
     show_default=True,
     help="Of the toy world and of all training.",
 )
-def quickstart(out: Path, seed: int) -> None:
+@click.option("--dry-run", is_flag=True, help="Print the runs and what they would take.")
+@click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON object.")
+def quickstart(out: Path, seed: int, dry_run: bool, as_json: bool) -> None:
     """Run the whole paper small, offline, in minutes.
 
     Draws a toy world, pretrains the rows of Table 2, transfers each to three tasks, fills holes,
@@ -38,9 +41,14 @@ def quickstart(out: Path, seed: int) -> None:
     """
     from cebench.logs import show_log
     from cebench.suite.plan import SuiteRequest
-    from cebench.suite.running import RunOptions, run_suite
+    from cebench.suite.running import RunOptions, dry_run_text, run_suite
 
+    if as_json and not dry_run:
+        raise click.UsageError("--json belongs to --dry-run")
     show_log()
     request = SuiteRequest(file="quickstart.toml", out=out, seed=seed)
+    if dry_run:
+        click.echo(dry_run_text(request, RunOptions(), as_json=as_json))
+        return
     click.echo(run_suite(request, RunOptions()), nl=False)
     click.echo(f"Pictures and tables: {out / 'index.html'}", err=True)

@@ -11,7 +11,6 @@ from cebench.run_options import DEVICES, examples
 
 if TYPE_CHECKING:
     from cebench.suite.plan import SuiteRequest
-    from cebench.suite.running import RunOptions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -124,7 +123,7 @@ def run(
     beside each other, on machines that share the folder too.
     """
     from cebench.logs import show_log
-    from cebench.suite.running import RunOptions, run_suite
+    from cebench.suite.running import RunOptions, dry_run_text, run_suite
 
     if bool(until_separated) != bool(max_seeds):
         raise click.UsageError("--until-separated ROW ROW and --max-seeds N belong together")
@@ -140,7 +139,7 @@ def run(
     )
     request = _request(**given)
     if dry_run:
-        click.echo(_dry_run(request, options, as_json))
+        click.echo(dry_run_text(request, options, as_json=as_json))
         return
     if until_separated and max_seeds:
         from cebench.suite.separation import run_until_separated
@@ -150,18 +149,6 @@ def run(
         text = run_suite(request, options)
     click.echo(text, nl=False)
     click.echo(f"Pictures and tables: {request.out / 'index.html'}", err=True)
-
-
-def _dry_run(request: "SuiteRequest", options: "RunOptions", as_json: bool) -> str:
-    import json
-
-    from cebench.suite import dry_run
-    from cebench.suite.folder import SuiteFolder
-    from cebench.suite.running import open_plan, shares_of
-
-    shares = shares_of(request, options)
-    found = dry_run.dry_run(open_plan(request), SuiteFolder(request.out), shares)
-    return json.dumps(dry_run.as_json(found), indent=2) if as_json else dry_run.as_text(found)
 
 
 @suite.command(

@@ -1,5 +1,6 @@
 """A suite from request to tables."""
 
+import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cebench.progress import clock
+from cebench.suite import dry_run
 from cebench.suite.estimates import Estimates, Forecast
 from cebench.suite.folder import SuiteFolder
 from cebench.suite.machine import Shares, share_out
@@ -54,6 +56,14 @@ def shares_of(request: SuiteRequest, options: RunOptions) -> Shares:
     shares = share_out(options.workers, options.threads or suite.threads, options.device)
     limit_threads(shares.threads)
     return shares
+
+
+def dry_run_text(request: SuiteRequest, options: RunOptions, *, as_json: bool) -> str:
+    """What `run_suite` would compute and take, in words or as a JSON object."""
+    found = dry_run.dry_run(
+        open_plan(request), SuiteFolder(request.out), shares_of(request, options)
+    )
+    return json.dumps(dry_run.as_json(found), indent=2) if as_json else dry_run.as_text(found)
 
 
 def run_suite(request: SuiteRequest, options: RunOptions) -> str:
