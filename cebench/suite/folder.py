@@ -164,7 +164,9 @@ class SuiteFolder:
         """Run directories of earlier forms of the suite."""
         known = {cell.stem for cell in cells}
         runs = self.path / "runs"
-        return sum(p.name not in known for p in runs.iterdir()) if runs.is_dir() else 0
+        if not runs.is_dir():
+            return 0
+        return sum(p.is_dir() and p.name not in known for p in runs.iterdir())
 
     def read_plan(self) -> dict[str, Any] | None:
         """What plan.json holds; None where there is none of this form."""

@@ -58,3 +58,12 @@ def test_a_torn_note_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "cells" / f"{CELL.stem}.json").write_text('{"state": "run')
     assert folder.ending(CELL) is None
     assert folder.status(CELL).state == "waiting"
+
+
+def test_runs_of_no_cell_are_counted_and_files_beside_them_are_not(tmp_path: Path) -> None:
+    folder = SuiteFolder(tmp_path)
+    assert folder.left_over([CELL]) == 0
+    for name in (CELL.stem, "an-earlier-one"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    (tmp_path / "runs" / "proposals-0123.safetensors").touch()
+    assert folder.left_over([CELL]) == 1
