@@ -87,6 +87,11 @@ def rescale_weights(
         weights.sidecar,
         method=f"{weights.sidecar.method}-rescaled",
         recipe_sha256="",
+        # Another pretraining of the same recipe has other weights, and is a replicate all the same.
+        recipe_excluded_from_hash=(
+            *weights.sidecar.recipe_excluded_from_hash,
+            "rescaled_sha256",
+        ),
         recipe_values={
             **weights.sidecar.recipe_values,
             "rescaled_sha256": weights.sidecar.sha256,

@@ -61,3 +61,20 @@ def test_networks_with_normalisations_are_refused(photos: Path, tmp_path: Path) 
     import_weights(tmp_path / "r.pth", "torchvision/resnet18", "imagenet", tmp_path / "w")
     with pytest.raises(InputError, match="has 20 normalisation layers, which undo any scale"):
         rescale_weights(tmp_path / "w", [photos], tmp_path / "out")
+
+
+def test_pretrainings_of_one_recipe_are_replicates_when_rescaled(
+    trunk: Path, photos: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    network = CaffeNetTrunk()
+    he_weights(network, torch.Generator().manual_seed(2))
+    sidecar = random_weights(0).sidecar
+    save_weights(other / "weights.safetensors", network.state_dict(), sidecar)
+    recipes = []
+    for folder in (trunk, other):
+        rescaled = rescale_weights(folder, [photos], tmp_path / f"{folder.name}-out")
+        recipes.append(load_weights(rescaled.path).sidecar)
+    assert recipes[0].sha256 != recipes[1].sha256
+    assert recipes[0].recipe_sha256 == recipes[1].recipe_sha256 != sidecar.recipe_sha256
