@@ -204,7 +204,7 @@ class Expansion:
     def _rescaled(self, name: str, row: Row, source: WeightsSource) -> WeightsSource:
         places = [self._place(image) for image in row.on]
         suffix = source.name.removeprefix(row.rescale)
-        seed = self.seed if source.seed is None else source.seed
+        seed = self.seed  # The images of all pretrainings are the same: rescaling is no replicate.
         cell = Cell(
             name=f"{name}{suffix}",
             verb="rescale",
