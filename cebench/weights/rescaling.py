@@ -26,6 +26,10 @@ from cebench.randomness import numpy_generator
 from cebench.weights.files import Weights, load_weights, save_weights
 from cebench.weights.loading import has_fc6_and_fc7, load_backbone, load_fc6_and_fc7
 
+SOURCE = "rescaled_sha256"
+"""Key of the hash of the weights before; no part of the recipe's hash, since another pretraining of
+one recipe is a replicate."""
+
 _NORMALISATIONS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -87,14 +91,10 @@ def rescale_weights(
         weights.sidecar,
         method=f"{weights.sidecar.method}-rescaled",
         recipe_sha256="",
-        # Another pretraining of the same recipe has other weights, and is a replicate all the same.
-        recipe_excluded_from_hash=(
-            *weights.sidecar.recipe_excluded_from_hash,
-            "rescaled_sha256",
-        ),
+        recipe_excluded_from_hash=(*weights.sidecar.recipe_excluded_from_hash, SOURCE),
         recipe_values={
             **weights.sidecar.recipe_values,
-            "rescaled_sha256": weights.sidecar.sha256,
+            SOURCE: weights.sidecar.sha256,
             "rescaled_on": data,
             "rescaled_images": len(photos),
             "rescaled_seed": seed,
