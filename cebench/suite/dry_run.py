@@ -26,20 +26,20 @@ class DryRun:
 
     @property
     def seconds(self) -> float:
-        """By the clock, for all that is not finished."""
+        """Seconds by the clock until all is finished."""
         taken = {name: found.seconds for name, found in self.estimates.items()}
         workers = self.shares.workers
         return seconds_by_the_clock(self.plan.cells, taken, self.finished, workers)
 
     @property
     def memory_bytes(self) -> float:
-        """Of the largest cells that may run beside each other."""
+        """Memory of the largest cells that may run beside each other."""
         largest = sorted((self.estimates[c.name].memory_bytes for c in self.open), reverse=True)
         return sum(largest[: self.shares.workers])
 
     @property
     def disk_bytes(self) -> float:
-        """Of all that is not finished."""
+        """Space on the disk that the unfinished cells take."""
         return sum(self.estimates[cell.name].disk_bytes for cell in self.open)
 
     @property

@@ -8,16 +8,15 @@ import logging
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from types import FrameType
 from typing import Protocol
 
 from cebench.errors import CebenchError, InputError, Interrupted
 from cebench.suite.cells import Cell, blocked, ready
 from cebench.suite.execution import TAKEN
 from cebench.suite.folder import SuiteFolder, began_here
+from cebench.training.signals import collected_signals
 
 logger = logging.getLogger("cebench")
 
@@ -86,7 +85,7 @@ class SuiteRun:
         Interrupted, after the running cells saved their state, on SIGINT and SIGTERM; InputError
         where the suite's file was changed, or the disk is full.
         """
-        with _signals() as received:
+        with collected_signals() as received:
             self._look_at_cells()
             while self._goes_on():
                 if received and not self.stopping:
@@ -233,23 +232,3 @@ def failure_report(run: SuiteRun) -> CebenchError | None:
         f"{len(run.failed)} of {len(run.cells)} cells failed{rest}; correct the cause and run the "
         "same command with --retry"
     )
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; the second one ends the process as usual."""
-    received: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in numbers:
-        signal.signal(number, note)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

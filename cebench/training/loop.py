@@ -3,14 +3,11 @@
 import logging
 import math
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Protocol, Self
 
 import torch
@@ -24,6 +21,7 @@ from cebench.progress import progress
 from cebench.randomness import torch_seed
 from cebench.training.checkpoints import load_checkpoint, save_checkpoint
 from cebench.training.run_directory import RunDirectory
+from cebench.training.signals import collected_signals
 
 logger = logging.getLogger("cebench")
 
@@ -104,7 +102,7 @@ def train(
     _set_training(program, True)
     unread = _Losses()
     began = time.monotonic() - seconds_so_far(run)
-    with _signals() as received, progress(label) as report:
+    with collected_signals(_say_stopping) as received, progress(label) as report:
         report(step, steps)
         for batch in _batches(program, range(step, steps), schedule.prefetch):
             torch.manual_seed(torch_seed(seed, "step", step))
@@ -198,25 +196,5 @@ def seconds_so_far(run: RunDirectory) -> float:
     return lines[-1]["seconds"] if lines else 0.0
 
 
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; the second one ends the process as usual."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-        logger.info("stopping after this step")
-        signal.signal(number, before[signal.Signals(number)])
-
-    for number in numbers:
-        signal.signal(number, note)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _say_stopping() -> None:
+    logger.info("stopping after this step")

@@ -96,6 +96,14 @@ def test_a_key_follows_what_determines_a_number_and_nothing_else(planned: Planne
     }
 
 
+def test_every_pretraining_is_rescaled_on_the_same_images(planned: Planned) -> None:
+    row = '[rows.context-rescaled]\nrescale = "context"\non = ["{toy}/unlabeled"]\n\n'
+    cells = planned(TOY, ("[rows.context-gan]", f"{row}[rows.context-gan]"), seed=3)
+    rescaled = [cells[f"context-rescaled-p{number}"].request for number in (3, 4)]
+    assert [request["seed"] for request in rescaled] == [3, 3]
+    assert rescaled[0]["file"] != rescaled[1]["file"]
+
+
 def test_data_count_by_their_content_not_by_their_place(planned: Planned, tmp_path: Path) -> None:
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
