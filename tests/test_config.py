@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from cebench.config import load_recipe, recipe_sha256, to_toml
+from cebench.config import load_recipe, recipe_names, recipe_sha256, to_toml
 from cebench.errors import InputError
 from cebench.pretrain.context import ContextRecipe
+from cebench.pretrain.context_gan import ContextGanRecipe
 from cebench.pretrain.run import METHODS
 from cebench.transfer.run import TASKS
 
@@ -85,6 +86,49 @@ def test_the_hash_ignores_only_what_cannot_change_a_number() -> None:
     plain = recipe_sha256(load("smoke")[0])
     assert recipe_sha256(load("smoke", "log_every=1", "checkpoint_every=1")[0]) == plain
     assert recipe_sha256(load("smoke", "steps=1")[0]) != plain
+
+
+def test_how_a_pretraining_step_is_compiled_is_no_part_of_its_hash() -> None:
+    plain, same, other = (
+        recipe_sha256(
+            load_recipe(ContextRecipe, "cebench.pretrain", "context", "small", changes)[0]
+        )
+        for changes in ((), ("compile=true", "cuda_graphs=true"), ("precision='fp32'",))
+    )
+    assert same == plain != other
+
+
+def test_small_classification_is_the_paper_shortened_with_a_head_at_the_scale_of_the_data() -> None:
+    kind = TASKS["classification"].recipe
+    small, paper = (
+        load_recipe(kind, "cebench.transfer", "classification", name)[0].model_dump()
+        for name in ("small", "paper")
+    )
+    schedule = {"tier", "log_every", "checkpoint_every"}
+    changed = {key: small[key] for key in small if small[key] != paper[key]}
+    assert {key: value for key, value in changed.items() if key not in schedule} == {
+        "steps": 4000,
+        "halve_every": 1000,
+        "head_init": "data",
+        "precision": "bf16",
+    }
+
+
+def test_one_rate_is_all_that_tells_small_one_rate_from_small() -> None:
+    one_rate, small = (
+        load_recipe(ContextRecipe, "cebench.pretrain", "context", name)[0].model_dump()
+        for name in ("small-one-rate", "small")
+    )
+    assert {key: one_rate[key] for key in small if one_rate[key] != small[key]} == {
+        "encoder_rate": 1
+    }
+
+
+def test_weights_are_averaged_over_a_tenth_of_a_run_at_most() -> None:
+    for name in recipe_names("cebench.pretrain", "context-gan"):
+        recipe = load_recipe(ContextGanRecipe, "cebench.pretrain", "context-gan", name)[0]
+        if recipe.average_decay:
+            assert 1 / (1 - recipe.average_decay) <= recipe.steps / 10
 
 
 def test_toml_survives_the_round_trip() -> None:

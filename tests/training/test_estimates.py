@@ -1,0 +1,86 @@
+"""Estimates of dry runs: their counts against torch's own counter, their formula by hand."""
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from cebench.config import load_recipe
+from cebench.models.backbones import build_trunk
+from cebench.models.caffenet import POOL5_CHANNELS, POOL5_SIDE
+from cebench.models.context_encoder import ContextEncoder
+from cebench.pretrain.context import ContextRecipe
+from cebench.pretrain.run_context import Inputs
+from cebench.pretrain.work import work_of
+from cebench.training import estimates
+from cebench.training.estimates import Work, convolution_gflops, estimate
+from cebench.transfer.classification.recipe import ClassificationRecipe
+from cebench.transfer.work import classification_work
+
+CPU = torch.device("cpu")
+
+
+def gflop_of(network: nn.Module, images: torch.Tensor, *, backward: bool) -> float:
+    counter = FlopCounterMode(display=False)
+    with counter:
+        output = network(images)
+        if backward:
+            output.sum().backward()
+    return counter.get_total_flops() / 1e9
+
+
+def test_the_work_of_the_context_encoder_is_that_of_its_steps() -> None:
+    recipe, _ = load_recipe(ContextRecipe, "cebench.pretrain", "context", "paper")
+    inputs = Inputs(files=[], count=10, bytes=0, fingerprint=str)
+    network = ContextEncoder(batch_norm="encoder-decoder")
+    images = torch.zeros(2, 3, 227, 227)
+    step = gflop_of(_Reconstructed(network), images, backward=True) / 2
+    found = work_of("context", recipe, inputs).gflop / (recipe.steps * recipe.batch_size)
+    assert found == pytest.approx(step, rel=0.05)
+
+
+class _Reconstructed(nn.Module):
+    def __init__(self, network: ContextEncoder) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.network(images, torch.zeros(len(images), 1, 227, 227, dtype=torch.bool))
+
+
+def test_the_work_of_classification_is_training_and_test_crops() -> None:
+    recipe, _ = load_recipe(
+        ClassificationRecipe, "cebench.transfer", "classification", "paper", ("steps=7",)
+    )
+    head = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(POOL5_CHANNELS * POOL5_SIDE**2, 4096),
+        nn.Linear(4096, 4096),
+        nn.Linear(4096, 20),
+    )
+    network = nn.Sequential(build_trunk("caffenet-trunk", None), head)
+    forward = gflop_of(network, torch.zeros(1, 3, 227, 227), backward=False)
+    found = classification_work(recipe, {"train": 5, "test": 4})
+    assert found.gflop == pytest.approx(forward * (3 * 7 * 16 + 4 * 10), rel=0.02)
+    assert found.photographs == 9
+
+
+def test_seconds_are_arithmetic_at_half_of_a_convolutions_speed_and_what_is_not_arithmetic(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(estimates, "convolution_gflops", lambda device: 100.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    found = estimate(Work(gflop=1000, photographs=500, more_seconds=6, images_bytes=2**30), CPU)
+    # 1,000 / 50, then (500 * 0.004 + 6) / 2.
+    assert found["estimated_seconds"] == pytest.approx(20 + 4)
+    assert found["estimated_memory_bytes"] == pytest.approx(1.7 * 2**30, rel=1e-6)
+
+
+def test_the_speed_of_a_convolution_counts_its_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = iter([1.0, 1.1, 3.0])  # Began, before the only pass, behind it.
+    monkeypatch.setattr(estimates.time, "monotonic", lambda: next(ticks))
+    counter = FlopCounterMode(display=False)
+    with counter:
+        speed = convolution_gflops(CPU)
+    one_pass = counter.get_total_flops() / 2 / 1e9  # One more warms up.
+    assert speed == pytest.approx(one_pass / 2.0)
