@@ -20,7 +20,7 @@ class Calibration(Options):
 
     machine: str
     step: dict[str, float]
-    """Threads, or `cuda` -> seconds of a training step by image, float32."""
+    """Threads -> seconds of a training step by image, float32."""
     half_step: dict[str, float]
     """The same in bfloat16."""
     decode_seconds: float

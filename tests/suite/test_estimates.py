@@ -95,6 +95,19 @@ def test_a_slower_machine_takes_longer_and_more_images_too(folder: SuiteFolder) 
     assert here[few].memory_bytes > 2**28
 
 
+def test_on_the_reference_machine_a_cell_takes_its_start_and_its_images(
+    folder: SuiteFolder,
+) -> None:
+    table = tomllib.loads(Path(calibration.__file__).with_name("rates.toml").read_text())
+    rate, step = table["programs"]["pretrain autoencoder"], table["reference"]["step"]["1"]
+    whole = cell("whole", images=100)
+    half = replace(whole, name="half", work={"images": 100.0, "bf16": 1.0})
+    found = Estimates([whole, half], folder, threads=1)
+    assert found[whole].seconds == pytest.approx(rate["start"] + 100 * rate["image"])
+    faster = table["reference"]["half_step"]["1"] / step
+    assert found[half].seconds == pytest.approx(rate["start"] + 100 * rate["image"] * faster)
+
+
 def test_finished_cells_count_before_rates(folder: SuiteFolder) -> None:
     cells = [cell("a", images=10), cell("b", images=10), cell("c", images=10), cell("d", images=20)]
     finish(folder, cells[0], 30.0)

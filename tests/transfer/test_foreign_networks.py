@@ -61,19 +61,20 @@ def test_a_network_without_tokens_is_refused_in_one_line(toy: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("kind", "task"),
+    ("kind", "task", "rates"),
     [
-        (ClassificationRecipe, "classification"),
-        (DetectionRecipe, "detection"),
-        (SegmentationRecipe, "segmentation"),
+        (ClassificationRecipe, "classification", (1e-3, 2e-4)),
+        (DetectionRecipe, "detection", (2e-3, 1e-4)),
+        (SegmentationRecipe, "segmentation", (5e-3, 2e-4)),
     ],
 )
 def test_modern_recipes_choose_by_the_network_and_end_at_the_last_step(
-    kind: type[ClassificationRecipe], task: str
+    kind: type[ClassificationRecipe], task: str, rates: tuple[float, float]
 ) -> None:
     recipe, name = load_recipe(kind, "cebench.transfer", task, "modern")
     assert (name, recipe.tier, recipe.optimizer) == (f"{task}-modern", "small", "by-network")
-    assert recipe.layer_decay < 1
+    assert (recipe.learning_rate, recipe.adamw_learning_rate) == rates
+    assert recipe.layer_decay == 0.75
     # The published steps to a half or a tenth lie beyond the end; the linear fall is what counts.
     assert getattr(recipe, "tenth_every", 0) in (0, recipe.steps)
     assert recipe.rate_factor(recipe.steps - 1, recipe.steps) < 0.05

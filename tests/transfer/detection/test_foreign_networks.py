@@ -84,6 +84,15 @@ def test_the_head_is_what_the_network_ends_in(
     assert (scores.shape, deltas.shape) == ((3, 21), (3, 84))
 
 
+def test_score_layers_begin_as_fast_rcnns() -> None:
+    """N(0, 0.01) for classes, N(0, 0.001) for boxes, biases 0 (fast-rcnn, train.prototxt)."""
+    network = BackboneFastRCNN(build_backbone("torchvision/resnet18"), 20, seeded())
+    for layer, deviation in ((network.cls_score, 0.01), (network.bbox_pred, 0.001)):
+        assert layer.weight.std().item() == pytest.approx(deviation, rel=0.05)
+        assert layer.weight.mean().item() == pytest.approx(0, abs=deviation / 20)
+        assert not layer.bias.any()
+
+
 def test_a_residual_networks_region_goes_through_its_last_stage() -> None:
     """C4 spelled out: layer3's region of 14 x 14, layer4, mean."""
     network = BackboneFastRCNN(build_backbone("torchvision/resnet18"), 3, seeded()).eval()
