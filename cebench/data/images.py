@@ -12,13 +12,13 @@ more pixels than Pillow's limit against decompression bombs are errors.
 
 import warnings
 import zlib
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path, PurePath
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from cebench.data.listing import files_below
 from cebench.errors import InputError
 from cebench.files import naming
 
@@ -152,25 +152,6 @@ def image_files(root: Path) -> list[Path]:
             f"found no images below {root}; supported files end in {', '.join(IMAGE_SUFFIXES)}"
         )
     return sorted(files)
-
-
-def files_below(root: Path) -> Iterator[Path]:
-    """Every file below `root` that is not hidden, links followed; InputError as `image_files`."""
-    pending = [(root, frozenset({root.resolve()}))]
-    while pending:
-        folder, above = pending.pop()
-        for entry in sorted(folder.iterdir()):
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                real = entry.resolve()
-                if real in above:
-                    raise InputError(f"{entry}: the link leads back to {real}; remove it")
-                pending.append((entry, above | {real}))
-            elif entry.is_file():
-                yield entry
-            elif entry.is_symlink():
-                raise InputError(f"{entry}: the link leads nowhere; mend or remove it")
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

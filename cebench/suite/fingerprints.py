@@ -2,11 +2,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from cebench.data.fingerprint import fingerprint_files
+from cebench.data.listing import files_below
 from cebench.errors import InputError
 from cebench.files import sha256_of, write_atomically
 
@@ -90,10 +91,11 @@ def _files(path: Path) -> Iterator[Path]:
     if (path / _STORE).is_file():
         yield path / _STORE
         return
-    for place, folders, names in os.walk(path, followlinks=True):
-        here = Path(place)
-        kept = _VOC_FOLDERS if (here / "JPEGImages").is_dir() else tuple(folders)
-        folders[:] = sorted(n for n in folders if n in kept and not n.startswith("."))
-        if kept is _VOC_FOLDERS:
-            continue
-        yield from (here / name for name in sorted(names) if not name.startswith("."))
+    is_year = cache(lambda folder: (folder / "JPEGImages").is_dir())
+    for file in files_below(path, lenient=True):
+        parts = file.relative_to(path).parts
+        above = (path.joinpath(*parts[:depth]) for depth in range(len(parts)))
+        if all(
+            name in _VOC_FOLDERS or not is_year(f) for f, name in zip(above, parts, strict=True)
+        ):
+            yield file

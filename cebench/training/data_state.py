@@ -3,12 +3,13 @@
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 
 from cebench import __version__
+from cebench.data.listing import files_below
 from cebench.devices import device_name
 from cebench.distributed import is_main_process
 from cebench.errors import InputError
@@ -27,7 +28,7 @@ def stamp(paths: Sequence[Path]) -> str:
     """
     digest = hashlib.sha256()
     for root in paths:
-        for path in _files_at(root):
+        for path in [root] if root.is_file() else files_below(root, lenient=True):
             status = path.stat()
             name = os.fsencode(path.relative_to(root))
             digest.update(b"%s\0%d\0%d\n" % (name, status.st_size, status.st_mtime_ns))
@@ -92,14 +93,6 @@ def files_named_in(recipe: dict[str, object]) -> list[Path]:
     """The files that the values of a recipe name: lists of images, proposals."""
     names = [value for value in recipe.values() if isinstance(value, str) and os.sep in value]
     return [Path(name) for name in names if Path(name).is_file()]
-
-
-def _files_at(root: Path) -> Iterator[Path]:
-    if root.is_file():
-        yield root
-    for place, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (path for name in sorted(files) if (path := Path(place, name)).is_file())
 
 
 def _shown(paths: Sequence[Path]) -> str:

@@ -94,3 +94,18 @@ def test_a_stamp_is_of_names_sizes_and_times(tmp_path: Path) -> None:
     assert stamp([tmp_path / "c"]) == first
     (tmp_path / "c" / "b" / "x").write_text("12")
     assert stamp([tmp_path / "c"]) != first
+
+
+def test_a_stamp_follows_links_and_goes_in_no_circles(tmp_path: Path) -> None:
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for folder in (data / "a", data / "b", elsewhere):
+        folder.mkdir(parents=True)
+    (elsewhere / "x.png").write_bytes(b"1")
+    (data / "a" / "linked").symlink_to(elsewhere)
+    before = stamp([data])
+    for name in ("a/up", "b/up", "a/again"):
+        (data / name).symlink_to("..")
+    (data / "b" / "nowhere").symlink_to("absent")
+    assert stamp([data]) == before
+    (elsewhere / "x.png").write_bytes(b"22")
+    assert stamp([data]) != before

@@ -1,0 +1,31 @@
+"""The files below a folder, links followed without going round in circles."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from cebench.errors import InputError
+
+
+def files_below(root: Path, *, lenient: bool = False) -> Iterator[Path]:
+    """Every file below the folder `root` that is not hidden, links followed.
+
+    Raises:
+        InputError: unless `lenient`, a link leads nowhere or back to a folder above it; else it is
+            passed over.
+    """
+    pending = [(root, frozenset({root.resolve()}))]
+    while pending:
+        folder, above = pending.pop()
+        for entry in sorted(folder.iterdir()):
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir():
+                real = entry.resolve()
+                if real not in above:
+                    pending.append((entry, above | {real}))
+                elif not lenient:
+                    raise InputError(f"{entry}: the link leads back to {real}; remove it")
+            elif entry.is_file():
+                yield entry
+            elif entry.is_symlink() and not lenient:
+                raise InputError(f"{entry}: the link leads nowhere; mend or remove it")

@@ -1,0 +1,28 @@
+from pathlib import Path
+
+from cebench.suite.fingerprints import DataFingerprints
+
+
+def content(cache: Path, data: Path) -> str:
+    return DataFingerprints(cache)(data)
+
+
+def test_of_a_voc_year_the_devkits_folders_count_and_circles_are_passed_over(
+    tmp_path: Path,
+) -> None:
+    data, cache = tmp_path / "VOCdevkit", tmp_path / "cache.json"
+    year = data / "VOC2007"
+    for folder in ("JPEGImages", "ImageSets/Main", "results/VOC2007/Main"):
+        (year / folder).mkdir(parents=True)
+    (year / "JPEGImages" / "000001.jpg").write_bytes(b"1")
+    before = content(cache, data)
+    (year / "results/VOC2007/Main/comp4_det_test_cat.txt").write_text("000001 1 1 1 9 9\n")
+    (year / "notes.txt").write_text("mine")
+    (year / "JPEGImages" / ".hidden").write_text("mine")
+    (year / "ImageSets" / "up").symlink_to("../..")
+    (year / "ImageSets" / "Main" / "up").symlink_to("../../..")
+    assert content(cache, data) == before
+    (data / "more.txt").write_text("beside the years")
+    beside = content(cache, data)
+    (year / "ImageSets/Main/train.txt").write_text("000001\n")
+    assert len({before, beside, content(cache, data)}) == 3
