@@ -35,7 +35,8 @@ def start(file: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     """`cebench suite run` in a process group of its own."""
     command = ["suite", "run", str(file), "--out", str(out), "--device", "cpu", *options]
     return subprocess.Popen(
-        [sys.executable, "-m", "cebench", *command],
+        # -P: the code under test, as here; a plan knows the code that made it.
+        [sys.executable, "-P", "-m", "cebench", *command],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

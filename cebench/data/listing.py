@@ -10,13 +10,14 @@ def files_below(root: Path, *, lenient: bool = False) -> Iterator[Path]:
     """Every file below the folder `root` that is not hidden, links followed.
 
     Raises:
-        InputError: unless `lenient`, a link leads nowhere or back to a folder above it; else it is
-            passed over.
+        InputError: a link leads nowhere or back to a folder above it.
+        OSError: a folder is absent or cannot be read.
+        If `lenient`, all of these are passed over.
     """
     pending = [(root, frozenset({root.resolve()}))]
     while pending:
         folder, above = pending.pop()
-        for entry in sorted(folder.iterdir()):
+        for entry in _entries(folder, lenient):
             if entry.name.startswith("."):
                 continue
             if entry.is_dir():
@@ -29,3 +30,12 @@ def files_below(root: Path, *, lenient: bool = False) -> Iterator[Path]:
                 yield entry
             elif entry.is_symlink() and not lenient:
                 raise InputError(f"{entry}: the link leads nowhere; mend or remove it")
+
+
+def _entries(folder: Path, lenient: bool) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        if lenient:
+            return []
+        raise

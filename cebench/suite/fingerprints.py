@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -73,7 +74,7 @@ def listing_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     for file in _files(path):
         found = file.stat()
-        digest.update(f"{file}\0{found.st_size}\0{found.st_mtime_ns}\n".encode())
+        digest.update(b"%s\0%d\0%d\n" % (os.fsencode(file), found.st_size, found.st_mtime_ns))
     return digest.hexdigest()
 
 

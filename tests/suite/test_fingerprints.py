@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from cebench.suite.fingerprints import DataFingerprints
+from cebench.suite.fingerprints import DataFingerprints, listing_sha256
 
 
 def content(cache: Path, data: Path) -> str:
@@ -26,3 +26,10 @@ def test_of_a_voc_year_the_devkits_folders_count_and_circles_are_passed_over(
     beside = content(cache, data)
     (year / "ImageSets/Main/train.txt").write_text("000001\n")
     assert len({before, beside, content(cache, data)}) == 3
+
+
+def test_a_listing_takes_names_that_are_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / "caf\udce9.png").write_bytes(b"1")
+    before = listing_sha256(tmp_path)
+    (tmp_path / "caf\udce9.png").write_bytes(b"12")
+    assert listing_sha256(tmp_path) != before
