@@ -47,6 +47,7 @@ def table_notes(table: Table) -> list[str]:
         *_letter_notes(table),
         *_verdict_notes(table),
         *_import_notes(table.numbers),
+        *_class_notes(table.numbers),
         f"Hardware: {_hardware([number.record for number in table.numbers])}.",
     ]
 
@@ -91,6 +92,20 @@ def _import_notes(numbers: Sequence[Number]) -> list[str]:
         if number.measurement.of_weights and number.record.weights.tier == "imported"
     )
     return [f"Imported weights, whose pretraining is unknown here: {rows}."] if rows else []
+
+
+def _class_notes(numbers: Sequence[Number]) -> list[str]:
+    """Whose labels the row of labels learned, where they are known: rarely ImageNet's 1000."""
+    data = _listed(
+        number.record.weights.data.name
+        for number in numbers
+        if number.measurement.of_weights
+        and number.record.weights.method == "imagenet"
+        and number.record.weights.tier != "imported"
+    )
+    if not data:
+        return []
+    return [f"Supervision is what the paper's row had; imagenet here learned the classes of {data}."]
 
 
 def _option_notes(column: Column, numbers: Sequence[Number]) -> list[str]:

@@ -49,6 +49,16 @@ def test_imported_weights_are_named() -> None:
     assert "Imported weights, whose pretraining is unknown here: imagenet." in notes_of(imported)
 
 
+def test_the_row_of_labels_says_whose_labels() -> None:
+    data = {"name": "tiny.store", "fingerprint": None}
+    labels = changed(row="imagenet", weights={"method": "imagenet", "data": data})
+    note = "Supervision is what the paper's row had; imagenet here learned the classes of tiny.store."
+    assert note in notes_of(labels)
+    assert not any("Supervision" in text for text in notes_of(DETECTION))
+    imported = changed(labels, weights={"tier": "imported"})
+    assert not any("Supervision" in text for text in notes_of(imported))
+
+
 def test_an_option_that_differs_between_rows_is_a_footnote() -> None:
     frozen = recipe_of("detection-short+train_conv1=false", steps=800, train_conv1=False)
     notes = notes_of(DETECTION, changed(row="imagenet", recipe=frozen))
