@@ -105,7 +105,7 @@ def _class_notes(numbers: Sequence[Number]) -> list[str]:
     )
     if not data:
         return []
-    return [f"Supervision is what the paper's row had; imagenet here learned the classes of {data}."]
+    return [f"Supervision: the paper's. Here imagenet learned the classes of {data}."]
 
 
 def _option_notes(column: Column, numbers: Sequence[Number]) -> list[str]:

@@ -52,7 +52,7 @@ def test_imported_weights_are_named() -> None:
 def test_the_row_of_labels_says_whose_labels() -> None:
     data = {"name": "tiny.store", "fingerprint": None}
     labels = changed(row="imagenet", weights={"method": "imagenet", "data": data})
-    note = "Supervision is what the paper's row had; imagenet here learned the classes of tiny.store."
+    note = "Supervision: the paper's. Here imagenet learned the classes of tiny.store."
     assert note in notes_of(labels)
     assert not any("Supervision" in text for text in notes_of(DETECTION))
     imported = changed(labels, weights={"tier": "imported"})
