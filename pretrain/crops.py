@@ -80,6 +80,14 @@ class Crops:
         generator = numpy_generator(self.seed, "sample-crops")
         return self._crops(self.held_out, generator, slice(None))
 
+    def first(self, count: int) -> Tensor:
+        """One crop of each of the first images learned from, the same in every process.
+
+        Returns: (N, 3, side, side) uint8; N is `count`, or all images where they are fewer.
+        """
+        generator = numpy_generator(self.seed, "first-crops")
+        return self._crops(self.training[:count], generator, slice(None))
+
     def _crops(self, index: np.ndarray, generator: np.random.Generator, own: slice) -> Tensor:
         y0 = generator.integers(0, self.heights[index] - self.side + 1)
         x0 = generator.integers(0, self.widths[index] - self.side + 1)

@@ -144,6 +144,11 @@ class Egomotion:
         generator = numpy_generator(self.seed, "pairs", step)
         return self._batch(generator, count, local_slice(count), held_out=False)
 
+    def some_images(self, count: int) -> Tensor:
+        """First images of random pairs learned from: (count, 3, side, side), 0..255."""
+        generator = numpy_generator(self.seed, "some-images")
+        return self._batch(generator, count, slice(None), held_out=False).first
+
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """One step on the sum of the labels' losses, which are logged one by one."""
         losses = self.losses(batch.first, batch.second, batch.labels)
@@ -315,6 +320,7 @@ def pretrain(recipe: EgomotionRecipe, run_context: RunContext) -> Pretrained:
         label="egomotion",
         data_fingerprint=data_fingerprint,
         pretrained=partial(_pretrained, program, data_fingerprint),
+        images=program.some_images,
         measure=measure,
     )
 

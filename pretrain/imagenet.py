@@ -197,6 +197,7 @@ def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
         label="imagenet",
         data_fingerprint=source.fingerprint,
         pretrained=partial(_pretrained, program, source),
+        images=crops.first,
         measure=partial(_measure, program, source.classes, run_context),
         prefetch=crops.prefetch,
     )

@@ -143,6 +143,11 @@ class Motion:
         own = local_slice(count)
         return Batch(self._images(pairs[own], mirrored[own]), self._tracks(pairs))
 
+    def first_images(self, count: int) -> Tensor:
+        """Images of the first pairs learned from: (N, 3, side, side) uint8, `count` at most."""
+        pairs = np.arange(min(count // 2, self.training))
+        return self._images(pairs, np.zeros((len(pairs), 2), dtype=np.bool_))
+
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """One step on the ranking loss, of this process's pairs against the whole batch."""
         count = len(batch.tracks)
@@ -269,6 +274,7 @@ def pretrain(recipe: MotionRecipe, run_context: RunContext) -> Pretrained:
         label="motion",
         data_fingerprint=data_fingerprint,
         pretrained=partial(_pretrained, program, data_fingerprint),
+        images=program.first_images,
         measure=measure,
     )
 

@@ -69,6 +69,9 @@ class ReconstructionRecipe(TrunkRecipe, RateSchedule):
     encoder_rate: PositiveFloat = 0.2
     """The encoder's learning rate as a share of `learning_rate`, which is the decoder's; the paper
     states one rate, which is 1."""
+    rescale: bool = True
+    """Whether the layers of the trunk that is written are scaled until all would learn at one rate
+    (Krähenbühl et al. 2016): batch normalisation leaves their scales free. Not stated."""
     residual: Literal["none", "mean-colour"] = "mean-colour"
     """What the decoder's output is added to: nothing, or the mean colour of the visible pixels, so
     that the encoder need not learn it first. Not stated."""
@@ -255,6 +258,7 @@ def pretrain_by_reconstruction(
         label=label,
         data_fingerprint=source.fingerprint,
         pretrained=partial(_pretrained, program, source),
+        images=crops.first,
         measure=partial(_save_samples, program, run_context) if len(crops.held_out) else None,
         prefetch=crops.prefetch,
         health=HealthCheck(run_context.run, label, recipe.steps),

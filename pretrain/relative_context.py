@@ -248,6 +248,7 @@ def pretrain(recipe: RelativeContextRecipe, run_context: RunContext) -> Pretrain
         label="relative-context",
         data_fingerprint=source.fingerprint,
         pretrained=partial(_pretrained, program, source.fingerprint),
+        images=crops.first,
         measure=partial(_measure, program, run_context) if len(crops.held_out) else None,
         prefetch=crops.prefetch,
     )

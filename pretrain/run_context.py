@@ -41,6 +41,9 @@ class TrunkRecipe(PretrainingRecipe):
 
     weights_at: tuple[PositiveInt, ...] = ()
     """Numbers of finished steps at which the trunk is kept, as weights-STEP.safetensors."""
+    rescale: bool = False
+    """Whether the layers of the trunk that is written are scaled until all would learn at one rate
+    (Krähenbühl et al. 2016)."""
 
     @model_validator(mode="after")
     def _kept_steps_are_taken(self) -> "TrunkRecipe":

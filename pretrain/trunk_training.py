@@ -1,12 +1,22 @@
 """The training of a method that makes a trunk: what is measured and kept on the way, the curves."""
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
+
+from torch import Tensor
 
 from cebench.plots.sheets import plot_curves
 from cebench.training.loop import Program, Schedule, seconds_so_far, train
+from cebench.weights.rescaling import rescaled_trunk
 
 from .health import HealthCheck
 from .run_context import Pretrained, RunContext, TrunkRecipe
+
+logger = logging.getLogger("cebench")
+
+IMAGES_TO_RESCALE_ON = 8
+"""Half of a batch of the published code: the ratios are means over thousands of units."""
 
 
 def train_trunk(
@@ -17,6 +27,7 @@ def train_trunk(
     label: str,
     data_fingerprint: str,
     pretrained: Callable[[int, float], Pretrained],
+    images: Callable[[int], Tensor],
     measure: Callable[[int], None] | None,
     prefetch: int = 0,
     health: HealthCheck | None = None,
@@ -30,6 +41,8 @@ def train_trunk(
         label: name of the method in messages and above the curves.
         data_fingerprint: hash of what it learns from.
         pretrained: what is kept after a number of steps and of seconds.
+        images: so many images learned from, (N, 3, side, side), 0..255, the same in every process:
+            what the trunk is rescaled on.
         measure: called with the number of finished steps at `samples_at` and at the end, the
             modules in eval mode; None where nothing is held out.
         prefetch: threads that make batches ahead.
@@ -40,11 +53,17 @@ def train_trunk(
     """
     measured = {*recipe.samples_at, recipe.steps} if measure else set()
 
+    def kept(step: int, seconds: float) -> Pretrained:
+        made = pretrained(step, seconds)
+        if recipe.rescale and made.trunk is not None:
+            return _rescaled(made, images(IMAGES_TO_RESCALE_ON), run_context.seed)
+        return made
+
     def at_step(step: int) -> None:
         if measure and step in measured:
             measure(step)
         if step in recipe.weights_at:
-            run_context.keep(pretrained(step, seconds_so_far(run_context.run)))
+            run_context.keep(kept(step, seconds_so_far(run_context.run)))
         if health:
             health.check(step)
 
@@ -62,4 +81,14 @@ def train_trunk(
         save_samples=at_step,
     )
     plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title=label)
-    return pretrained(recipe.steps, seconds)
+    return kept(recipe.steps, seconds)
+
+
+def _rescaled(made: Pretrained, images: Tensor, seed: int) -> Pretrained:
+    """The same with a rescaled trunk; unchanged, with a warning, where a layer is dead."""
+    assert made.trunk is not None
+    trunk = rescaled_trunk(made.trunk, made.trunk_architecture, images, seed)
+    if trunk is None:
+        logger.warning("the trunk is not rescaled: a layer has no gradient, it may be dead")
+        return made
+    return replace(made, trunk=trunk)

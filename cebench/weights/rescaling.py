@@ -4,7 +4,7 @@ Krähenbühl et al. (ICLR 2016, arXiv:1511.06856) give pretrained networks what 
 gives fresh ones. Of the published rows it helps Doersch et al.'s, to 65.3 / 51.1 mAP.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +17,15 @@ from cebench.data.fingerprint import fingerprint
 from cebench.data.photos import find_photos
 from cebench.data.store.ragged import RaggedImages, load_ragged
 from cebench.errors import InputError
+from cebench.models.backbones import build_backbone
+from cebench.models.caffenet import preprocess
 from cebench.models.data_dependent import (
     balance_gradient_ratios,
     gradient_ratios,
     parameter_layers,
 )
 from cebench.randomness import numpy_generator
-from cebench.weights.files import Weights, load_weights, save_weights
+from cebench.weights.files import FC_TENSORS, Weights, load_weights, save_weights
 from cebench.weights.loading import has_fc6_and_fc7, load_backbone, load_fc6_and_fc7
 
 SOURCE = "rescaled_sha256"
@@ -85,7 +87,7 @@ def rescale_weights(
     after = balance_gradient_ratios(network, images, seed)
     if not after.isfinite().all():
         raise InputError(f"{weights.name}: a layer has no gradient on these images; give others")
-    tensors = {n.removeprefix("trunk."): v for n, v in network.state_dict().items()}
+    tensors = _tensors(network)
     data = fingerprint([photo.name for photo in photos], [photo.sha256() for photo in photos])
     sidecar = replace(
         weights.sidecar,
@@ -111,6 +113,29 @@ def rescale_weights(
     )
 
 
+def rescaled_trunk(
+    trunk: Mapping[str, Tensor], architecture: str, images: Tensor, seed: int
+) -> dict[str, Tensor] | None:
+    """A CaffeNet trunk's tensors, its layers scaled until all would learn at one rate.
+
+    Args:
+        trunk: conv1 to conv5, and fc6 and fc7 where they came with them.
+        architecture: with groups or without.
+        images: (N, 3, S, S), 0..255.
+        seed: of the gradient at the output.
+
+    Returns:
+        None where a layer has no gradient on the images: then no scale fits it.
+    """
+    backbone = build_backbone(architecture)
+    with_fc = set(FC_TENSORS) <= set(trunk)
+    network = _WithFc(backbone.trunk, backbone.features) if with_fc else backbone.trunk
+    prefixes = {name: "" if name in FC_TENSORS or not with_fc else "trunk." for name in trunk}
+    network.load_state_dict({prefixes[name] + name: tensor for name, tensor in trunk.items()})
+    ratios = balance_gradient_ratios(network.eval(), preprocess(images.cpu()), seed)
+    return _tensors(network) if ratios.isfinite().all() else None
+
+
 def whole_images(images: RaggedImages, index: np.ndarray, side: int) -> Tensor:
     """The images `index`, squashed to squares: (N, 3, side, side) float32 in 0..255."""
     squares = []
@@ -131,6 +156,11 @@ class _WithFc(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         units: Tensor = self.fc7(F.relu(self.fc6(self.trunk(images).flatten(1))))
         return units
+
+
+def _tensors(network: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a trunk, and of fc6 and fc7, by their names in a file."""
+    return {n.removeprefix("trunk."): v for n, v in network.state_dict().items()}
 
 
 def _network(weights: Weights) -> nn.Module:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from layer_scales import spread_of_rates
 from PIL import Image
 from torch import Tensor
 
@@ -50,6 +51,7 @@ def test_a_run_leaves_a_trunk_and_its_accuracy(tracks: Path, tmp_path: Path) -> 
     weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
     assert model.sidecar.architecture == "ranking"
     assert CaffeNetTrunk().load_state_dict(weights.tensors)
+    assert spread_of_rates(weights.tensors) < 3
     accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
     assert (accuracy["pairs"], accuracy["chance"]) == (3, {"triplets": 0.5})
     assert load_record(tmp_path / "run" / "record.json").measurements[0].count == 18

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from layer_scales import spread_of_rates
 from PIL import Image
 
 from cebench.config import load_recipe
@@ -59,7 +60,8 @@ def test_a_pretraining_leaves_weights_a_model_pictures_and_a_record(
     assert weights.sidecar.method == "context"
     assert weights.sidecar.steps == 2
     assert weights.sidecar.preprocessing.channels == "RGB"
-    assert torch.equal(weights.tensors["conv1.weight"], model.tensors["encoder.conv1.weight"])
+    factors = weights.tensors["conv1.weight"] / model.tensors["encoder.conv1.weight"]
+    assert factors.std() < 1e-5 * factors.mean()
     assert ContextEncoder(side=115).load_state_dict(model.tensors)
     assert model.sidecar.preprocessing.side == 115
     assert weights.sidecar.preprocessing.side == 227
@@ -74,6 +76,19 @@ def test_a_pretraining_leaves_weights_a_model_pictures_and_a_record(
         with Image.open(tmp_path / "run" / picture) as image:
             assert image.width > 100
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+def test_the_trunk_that_is_written_learns_at_one_rate_unless_told_otherwise(
+    photos: Path, tmp_path: Path
+) -> None:
+    scaled = load_weights(run_pretraining(request(photos, tmp_path / "scaled")))
+    path = run_pretraining(request(photos, tmp_path / "trained", "context", "rescale=false"))
+    trained, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
+    assert spread_of_rates(scaled.tensors) < 3
+    assert spread_of_rates(trained.tensors) > 100
+    for name, tensor in trained.tensors.items():
+        assert torch.equal(tensor, model.tensors[f"encoder.{name}"])
+    assert scaled.sidecar.recipe_sha256 != trained.sidecar.recipe_sha256
 
 
 def test_samples_are_drawn_at_the_chosen_steps_and_change_nothing(

@@ -60,6 +60,14 @@ def test_a_run_leaves_a_folded_trunk_without_groups_and_its_accuracy(
     assert accuracy["pairs"] >= 8
 
 
+def test_its_trunk_is_rescaled_on_demand(skies: Path, tmp_path: Path) -> None:
+    path = run_pretraining(request(skies, tmp_path / "run", "rescale=true"))
+    weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
+    factors = weights.tensors["conv2.weight"] / model.tensors["trunk.conv2.weight"]
+    assert factors.std() < 1e-5 * factors.mean()
+    assert abs(factors.mean() - 1) > 0.05
+
+
 def test_a_broken_off_run_ends_with_the_same_bytes(
     skies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

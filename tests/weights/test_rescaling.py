@@ -9,10 +9,14 @@ from PIL import Image
 
 from cebench.commands.weights import weights as weights_command
 from cebench.errors import InputError
-from cebench.models.caffenet import CaffeNetTrunk, he_weights
+from cebench.models.backbones import CAFFENET
+from cebench.models.caffenet import CaffeNetTrunk, he_weights, preprocess
+from cebench.models.data_dependent import gradient_ratios
 from cebench.weights.files import load_weights, random_weights, save_weights
 from cebench.weights.importing import import_weights
-from cebench.weights.rescaling import rescale_weights
+from cebench.weights.rescaling import rescale_weights, rescaled_trunk
+
+IMAGES = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (4, 3, 115, 115)))
 
 
 @pytest.fixture
@@ -78,3 +82,47 @@ def test_pretrainings_of_one_recipe_are_replicates_when_rescaled(
         recipes.append(load_weights(rescaled.path).sidecar)
     assert recipes[0].sha256 != recipes[1].sha256
     assert recipes[0].recipe_sha256 == recipes[1].recipe_sha256 != sidecar.recipe_sha256
+
+
+def test_a_trained_trunk_is_scaled_and_computes_the_same_up_to_a_factor() -> None:
+    network = CaffeNetTrunk()
+    he_weights(network, torch.Generator().manual_seed(1))
+    with torch.no_grad():  # Scales at which local response normalisation does nothing.
+        network.conv1.weight.mul_(1e-4)
+        network.conv3.weight.mul_(20)
+    scaled = rescaled_trunk(network.state_dict(), CAFFENET, IMAGES, seed=0)
+    assert scaled is not None
+    assert scaled.keys() == network.state_dict().keys()
+    other = CaffeNetTrunk()
+    other.load_state_dict(scaled)
+    pixels = preprocess(IMAGES)
+    ratios = gradient_ratios(other.eval(), pixels)
+    assert ratios.max() / ratios.min() < 1.02
+    for name in ("conv1.weight", "conv3.weight"):
+        factors = scaled[name] / network.state_dict()[name]
+        assert factors.std() < 1e-5 * factors.mean().abs()
+
+
+def test_fc6_and_fc7_are_scaled_with_the_trunk() -> None:
+    network = CaffeNetTrunk()
+    he_weights(network, torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(2)
+    layers = {
+        "fc6.weight": 0.005 * torch.randn(4096, 9216, generator=generator),
+        "fc6.bias": torch.ones(4096),
+        "fc7.weight": 0.005 * torch.randn(4096, 4096, generator=generator),
+        "fc7.bias": torch.ones(4096),
+    }
+    images = torch.randint(0, 256, (2, 3, 227, 227), generator=generator)
+    scaled = rescaled_trunk({**network.state_dict(), **layers}, CAFFENET, images, seed=0)
+    assert scaled is not None
+    assert scaled.keys() == {*network.state_dict(), *layers}
+    assert not torch.equal(scaled["fc7.weight"], layers["fc7.weight"])
+
+
+def test_a_dead_trunk_has_no_scale() -> None:
+    network = CaffeNetTrunk()
+    with torch.no_grad():
+        network.conv3.weight.zero_()
+        network.conv3.bias.fill_(-1)
+    assert rescaled_trunk(network.state_dict(), CAFFENET, IMAGES, seed=0) is None
