@@ -6,7 +6,8 @@ from cebench.plots.sheets import plot_curves
 from cebench.training.loop import Program, Schedule, seconds_so_far, train
 
 from .health import HealthCheck
-from .run_context import Pretrained, RunContext, TrunkRecipe
+from .options.shared import TrunkRecipe
+from .run_context import Pretrained, RunContext
 
 
 def train_trunk(

@@ -34,9 +34,11 @@ def check_backbone(recipe: Any, weights: Weights) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A transfer task: its recipe, its program and the protocol that its numbers follow."""
+    """A transfer task: its program and the protocol that its numbers follow.
 
-    recipe: type[Recipe]
+    Its recipe is that of its module `start`, which imports no PyTorch.
+    """
+
     find_images: Callable[[Any, Path], dict[str, list[Path]]]
     """(recipe, --data) to the images that it would read, by the part they play."""
     data_fingerprint: Callable[[Any, Path, str], str]

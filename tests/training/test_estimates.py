@@ -9,7 +9,7 @@ from cebench.config import load_recipe
 from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import POOL5_CHANNELS, POOL5_SIDE
 from cebench.models.context_encoder import ContextEncoder
-from cebench.pretrain.context import ContextRecipe
+from cebench.pretrain.options.reconstruction import ContextRecipe
 from cebench.pretrain.run_context import Inputs
 from cebench.pretrain.work import work_of
 from cebench.training import estimates
