@@ -14,6 +14,7 @@ from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone, load_fc6_and_fc7
 
 from .frozen_features import check_layers
+from .network_cost import NetworkCost
 from .run_context import Outcome, RunContext
 
 
@@ -45,8 +46,8 @@ class Task:
     """(recipe, --data, SHA-256 of the proposals) to what a run's record would call its data."""
     measure: Callable[[Any, RunContext], Outcome]
     """Data, training, prediction, scores and report of one run."""
-    work: Callable[[Any, Mapping[str, int]], Work]
-    """(recipe, images of each part) to what a run computes, for its dry run."""
+    work: Callable[[Any, Mapping[str, int], NetworkCost], Work]
+    """(recipe, images of each part, the network) to what a run computes, for its dry run."""
     table: str
     protocol: str
     protocol_version: int
