@@ -68,7 +68,12 @@ def _suite_options(command: Command) -> Command:
     type=click.IntRange(min=1),
     help="Cells at once; one for each GPU, or what cores and memory allow, if not given.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Processor threads of each cell.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Processor threads of each cell; the suite's number, or a worker's share of the cores, if "
+    "not given.",
+)
 @click.option(
     "--device",
     type=click.Choice(DEVICES),
