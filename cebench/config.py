@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from cebench.errors import InputError, did_you_mean
+from cebench.files import read_utf8
 
 RecipeTier = Literal["smoke", "custom", "short", "small", "paper"]
 """How much a recipe trains, from the least that can be said; `custom`: it is no shipped recipe."""
@@ -131,7 +132,7 @@ def _recipe_text(package: str, program: str, name: str) -> tuple[str, str]:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"{name}: no such recipe file")
-        return path.stem, path.read_text(encoding="utf-8")
+        return path.stem, read_utf8(path)
     path_in_package = files(package) / "recipes" / program / f"{name}.toml"
     if not path_in_package.is_file():
         known = recipe_names(package, program)

@@ -1,11 +1,9 @@
 """Every reader on 500 damaged files: a value or InputError (one line), nothing else."""
 
 import io
-import json
 import tarfile
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +26,11 @@ from cebench.data.voc.devkit import VOC_CLASSES, VocYear, read_ids
 from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.results import read_detection_files, read_scores_csv
 from cebench.errors import InputError
-from cebench.reporting.records import load_record
+from cebench.reporting.metrics_log import read_metrics
+from cebench.reporting.records import load_record, write_record
+from cebench.suite.suite_file import load_suite
 from cebench.transfer.first_checks import resolve_recipe
+from cebench.weights.descriptions import read_description
 from cebench.weights.files import read_sidecar, save_weights
 from cebench.weights.readers.state_dicts import read_state_dict
 
@@ -101,8 +102,22 @@ def read_photo_sources(path: Path) -> object:
     return [photo.resized(8) for photo in find_photos([path], "train")]
 
 
+def read_suite(path: Path) -> object:
+    return load_suite(str(path))
+
+
+def read_log(path: Path) -> object:
+    return read_metrics(path.parent)
+
+
 def read_recipe(path: Path) -> object:
     return resolve_recipe("knn", str(path), ())
+
+
+def record_bytes() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        write_record(Path(folder) / "record.json", DETECTION)
+        return (Path(folder) / "record.json").read_bytes()
 
 
 def sidecar_bytes() -> bytes:
@@ -123,6 +138,8 @@ def read_resized(path: Path) -> object:
 CSV = "\n".join(
     [",".join(["image", *VOC_CLASSES]), *(f"{i}," + ",".join(["0.5"] * 20) for i in IDS)]
 )
+SUITE = "title='a'\n[data]\nx='y'\n[rows.random]\n[tasks.knn]\ndata='x'\n"
+MAPPING = "side=224\nchannels='BGR'\n[tensors]\n'a.b'='conv1.weight'\n"
 READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "png": ("a.png", image_bytes("PNG"), read_image),
     "jpeg": ("a.jpg", image_bytes("JPEG"), read_image),
@@ -139,10 +156,13 @@ READERS: dict[str, tuple[str, bytes, Callable[[Path], object]]] = {
     "csv": ("a.csv", CSV.encode(), lambda path: read_scores_csv(path, IDS)),
     "mat": ("a.mat", mat_bytes(), read_mat),
     "state dict": ("a.pth", state_dict_bytes(), read_state_dict),
-    "record": ("record.json", json.dumps(asdict(DETECTION)).encode(), load_record),
+    "record": ("record.json", record_bytes(), load_record),
     "sidecar": ("a.json", sidecar_bytes(), read_sidecar),
     "poses": ("00.txt", b"1 0 0 0 0 1 0 0 0 0 1 0\n1 0 0 .5 0 1 0 0 0 0 1 1.5\n", read_poses),
     "recipe": ("a.toml", b"tier='smoke'\nlayer='conv4'\ntrain_set='a'\ntest_set='b'", read_recipe),
+    "suite": ("a.toml", SUITE.encode(), read_suite),
+    "mapping": ("a.toml", MAPPING.encode(), read_description),
+    "metrics": ("metrics.jsonl", b'{"step": 1, "loss": 2.5}\n{"step": 2}\n', read_log),
 }  # fmt: skip
 
 
