@@ -128,10 +128,10 @@ def _write_tables(plan: Plan, out: Path, seed: int) -> str:
     return write_tables(plan, out, seed)
 
 
-def merge_suite(request: SuiteRequest, sources: Sequence[Path]) -> Merged:
+def merge_suite(request: SuiteRequest, sources: Sequence[Path], *, copy: bool = True) -> Merged:
     """Take over what is finished in `sources` of a suite, see `merging.merge_into`."""
-    plan = open_plan(request)
-    return merge_into(plan, SuiteFolder(request.out), sources)
+    plan = open_plan(request, keep=copy)
+    return merge_into(plan, SuiteFolder(request.out), sources, copy=copy)
 
 
 def write_page(plan: Plan, request: SuiteRequest, page: Path) -> None:
