@@ -6,7 +6,7 @@ from cebench.suite.plan import Plan, SuiteRequest, store_plan
 from cebench.suite.suite_file import Drawn, load_suite
 
 
-def make_plan(request: SuiteRequest, *, keep: bool) -> Plan:
+def make_plan(request: SuiteRequest, *, keep: bool = True) -> Plan:
     """The plan of a suite; InputError for a mistake in the suite.
 
     keep: whether plan and fingerprints are stored in the suite's folder.

@@ -1,5 +1,4 @@
 import json
-import math
 import re
 from pathlib import Path
 
@@ -261,13 +260,6 @@ def test_what_does_not_cover_the_trunk_is_refused(alexnet: torch.nn.Module, tmp_
         with pytest.raises(InputError, match=message):
             taken(saved(tmp_path / "a.pth", content), "torchvision/alexnet")
         assert not (tmp_path / "out").exists()
-
-
-def test_a_proof_of_huge_values_is_a_number(alexnet: torch.nn.Module, tmp_path: Path) -> None:
-    huge = {name: value * 1e6 for name, value in alexnet.state_dict().items()}
-    imported = taken(saved(tmp_path / "a.pth", huge), "torchvision/alexnet")
-    # Five convolutions, each a million times as large.
-    assert 1e20 < imported.proof.relative_response_change < math.inf
 
 
 def test_files_that_hold_no_state_dict_are_named(tmp_path: Path) -> None:
