@@ -114,8 +114,8 @@ def test_seconds_are_arithmetic_at_half_of_a_convolutions_speed_and_what_is_not_
     monkeypatch.setattr(estimates, "convolution_gflops", lambda device: 100.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     found = estimate(Work(gflop=1000, photographs=500, more_seconds=6, images_bytes=2**30), CPU)
-    # 1,000 / 50, then (500 * 0.004 + 6) / 2.
-    assert found["estimated_seconds"] == pytest.approx(20 + 4)
+    # The start, 1,000 / 50, then (500 * 0.004 + 6) / 2.
+    assert found["estimated_seconds"] == pytest.approx(5 + 20 + 4)
     assert found["estimated_memory_bytes"] == pytest.approx(1.7 * 2**30, rel=1e-6)
 
 
