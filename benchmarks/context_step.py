@@ -19,16 +19,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.config import load_recipe
+from cebench.config import Precision, load_recipe
 from cebench.data.hole_masks import RandomBlocks
 from cebench.data.store.ragged import RaggedImages
-from cebench.devices import Precision, autocast, choose_device
+from cebench.devices import autocast, choose_device
 from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.foldable import FoldableConv2d, FoldableConvTranspose2d
-from cebench.pretrain.context import ContextRecipe
 from cebench.pretrain.crops import Crops
-from cebench.pretrain.imagenet import ImagenetClassification, ImagenetRecipe
+from cebench.pretrain.imagenet import ImagenetClassification
+from cebench.pretrain.options.imagenet import ImagenetRecipe
+from cebench.pretrain.options.reconstruction import ContextRecipe
 from cebench.pretrain.reconstruction import Batch, Reconstruction
 
 ROUNDS = 5

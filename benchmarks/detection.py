@@ -21,9 +21,10 @@ from detectron2.structures import Boxes, Instances
 from detectron2.utils.events import EventStorage
 from torch import Tensor
 
+from cebench.config import Precision
 from cebench.data.images import read_image
 from cebench.data.proposals.selective_search import SelectiveSearch
-from cebench.devices import Precision, autocast
+from cebench.devices import autocast
 from cebench.models.box_coding import clip_boxes
 from cebench.models.fast_rcnn import FastRCNN, detection_losses
 from cebench.models.parameter_groups import caffe_parameter_groups

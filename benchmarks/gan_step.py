@@ -22,8 +22,9 @@ from cebench.config import load_recipe
 from cebench.data.hole_masks import CentralHole
 from cebench.data.store.ragged import RaggedImages
 from cebench.models.inpainting_gan import central_square
-from cebench.pretrain.context_gan import ContextGan, ContextGanRecipe, visible_context
+from cebench.pretrain.context_gan import ContextGan, visible_context
 from cebench.pretrain.crops import Crops, unit_scale
+from cebench.pretrain.options.context_gan import ContextGanRecipe
 
 Losses = dict[str, float]
 

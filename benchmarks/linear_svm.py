@@ -18,11 +18,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.svm import LinearSVC
 
 from cebench.transfer.kernel_svm import TrainSpan
-from cebench.transfer.support_vectors import (
-    COSTS,
-    cross_validated_scores,
-    inner_products,
-)
+from cebench.transfer.options import COSTS
+from cebench.transfer.support_vectors import cross_validated_scores, inner_products
 
 SMALL_COSTS = tuple(cost for cost in COSTS if cost in (0.01, 0.1) or cost in COSTS[10:])
 

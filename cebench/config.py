@@ -11,11 +11,14 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from cebench.errors import InputError, did_you_mean
+from cebench.files import read_utf8
 
 RecipeTier = Literal["smoke", "custom", "short", "small", "paper"]
 """How much a recipe trains, from the least that can be said; `custom`: it is no shipped recipe."""
 Tier = RecipeTier | Literal["imported"]
 """The same of weights; `imported`: they come from elsewhere, and nothing is known of it."""
+Precision = Literal["fp32", "bf16"]
+"""In what arithmetic a network is computed."""
 
 
 class Options(BaseModel):
@@ -72,26 +75,15 @@ def load_recipe(
     .toml. The full name carries every change, e.g. `context-short+steps=100`. The tier is `custom`
     where no shipped recipe of the stated tier has the same hash.
     """
-    values, title, full_name = recipe_values(package, program, name, changes)
-    recipe = validate(kind, values, where=f"recipe {title}")
-    return _with_proven_tier(recipe, package, program), full_name
-
-
-def recipe_values(
-    package: str, program: str, name: str, changes: Sequence[str] = ()
-) -> tuple[dict[str, Any], str, str]:
-    """What `load_recipe` validates: the values stated, the recipe's name without and with changes.
-
-    InputError where there is no such recipe, or a change is no "key=value".
-    """
     title, text = _recipe_text(package, program, name)
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name}: not valid TOML: {error}") from None
     changed = dict(_parse_change(change) for change in changes)
+    recipe = validate(kind, {**values, **changed}, where=f"recipe {title}")
     suffix = "".join(f"+{key}={toml_value(changed[key])}" for key in sorted(changed))
-    return {**values, **changed}, title, title + suffix
+    return _with_proven_tier(recipe, package, program), title + suffix
 
 
 def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> OptionsType:
@@ -140,7 +132,7 @@ def _recipe_text(package: str, program: str, name: str) -> tuple[str, str]:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"{name}: no such recipe file")
-        return path.stem, path.read_text(encoding="utf-8")
+        return path.stem, read_utf8(path)
     path_in_package = files(package) / "recipes" / program / f"{name}.toml"
     if not path_in_package.is_file():
         known = recipe_names(package, program)

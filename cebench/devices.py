@@ -6,14 +6,13 @@ import subprocess
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from cebench import __version__
+from cebench.config import Precision
 from cebench.errors import InputError
-
-Precision = Literal["fp32", "bf16"]
 
 MOST_SHAPES = 200
 """Kinds of input that a compiled function is translated for; PyTorch's own limit is 8, and what

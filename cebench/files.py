@@ -11,6 +11,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from cebench.errors import InputError
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content`: temporary file beside it, fsync, rename, fsync of the folder."""
@@ -66,6 +68,15 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
 
 
+def check_writable(folder: Path) -> None:
+    """InputError where `folder` cannot be written to, or not be made: told without writing."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"{folder}: {there} is a file; choose another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: cannot be written (Permission denied); choose another --out")
+
+
 @contextlib.contextmanager
 def readable_by_name(path: Path) -> Iterator[str]:
     """A name of the file for libraries that take UTF-8 alone; its own wherever that is UTF-8."""
@@ -114,6 +125,16 @@ def _umask() -> int:
 def readable(path: Path | str) -> str:
     r"""A path as text that can be encoded: bytes that are not UTF-8 appear as \xff."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def read_utf8(path: Path) -> str:
+    """The text of a file that a person wrote; InputError where it cannot be read or is no text."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}; save it as such") from None
 
 
 def sha256_of(path: Path) -> str:

@@ -1,11 +1,8 @@
 """`autoencoder`: the paper's plain baseline, the same network restoring its full input."""
 
-from .reconstruction import ReconstructionRecipe, pretrain_by_reconstruction
+from .options.reconstruction import AutoencoderRecipe
+from .reconstruction import pretrain_by_reconstruction
 from .run_context import Pretrained, RunContext
-
-
-class AutoencoderRecipe(ReconstructionRecipe):
-    """How the autoencoder trains: as the context encoder does, with nothing missing."""
 
 
 def pretrain(recipe: AutoencoderRecipe, run_context: RunContext) -> Pretrained:

@@ -6,11 +6,9 @@ Order and weights of the updates follow pathak22/context-encoder, train.lua and 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
@@ -18,7 +16,6 @@ from cebench.data.hole_masks import Holes
 from cebench.devices import autocast, compiled
 from cebench.distributed import all_reduce_sum, backward_and_step, process_count
 from cebench.models.inpainting_gan import (
-    BOTTLENECK,
     FILL,
     Discriminator,
     InpaintingGenerator,
@@ -29,65 +26,17 @@ from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training.loop import Schedule, train
-from cebench.training.options import RateSchedule
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops, HoleBatches, byte_scale, sample_holes, save_samples, unit_scale
-from .holes import Mask, holes_of
-from .run_context import Pretrained, PretrainingRecipe, RunContext
+from .holes import holes_of
+from .options.context_gan import ContextGanRecipe
+from .run_context import Pretrained, RunContext
 from .sources import load_source
 from .weight_average import WeightAverage
 
 OBJECTIVES = {"joint": (0.999, 0.001), "l2": (1.0, 0.0), "adversarial": (0.0, 1.0)}
 """Objective -> weights of reconstruction and of the adversary (section 5.1)."""
-
-
-class ContextGanRecipe(PretrainingRecipe, RateSchedule):
-    """How the inpainting model trains (protocol ledger: inpainting model).
-
-    `learning_rate` is the discriminator's; both networks' rates rise and fall together.
-    """
-
-    objective: Literal["joint", "l2", "adversarial"] = "joint"
-    """Reconstruction and adversary together, or one of them alone (figure 6)."""
-    generator_rate_factor: PositiveFloat = 10
-    """The generator's learning rate over the discriminator's; the released code has 1 for the
-    adversary alone."""
-    region: Literal["center", "image"] = "center"
-    """What is predicted: the central half of the image's side, or the whole image."""
-    mask: Mask = "central"
-    """Which pixels are missing; other than central only with region `image`."""
-    region_image_set: str = "train"
-    """Segmentation image set of --region-shapes whose silhouettes shape the random regions."""
-    overlap: int = Field(default=4, ge=0, lt=32)
-    """Pixels by which the predicted square exceeds the central hole on each side."""
-    visible_weight: PositiveFloat = 10
-    """Weight of predicted pixels that the network sees, against 1 of missing ones, in the
-    reconstruction loss; the released code has 10 for the centre and 1 for the whole image."""
-    side: Literal[64, 128] = 128
-    """Pixels of the square crop that the network sees."""
-    bottleneck: PositiveInt = BOTTLENECK
-    """Units between encoder and decoder."""
-    short_side: int = Field(default=350, ge=64)
-    """Pixels of the shorter image side before the random crop; near `side`, whole views."""
-    more_short_sides: tuple[int, ...] = ()
-    """Further sizes of the images; each crop is taken at one of all, drawn uniformly. The released
-    code has one. Needs image files, not a packed store."""
-    average_decay: float = Field(default=0, ge=0, lt=1)
-    """Share that a step keeps of the running average of the generator's weights, which is what is
-    written; 0: the weights of the last step, as in the released code."""
-
-    @model_validator(mode="after")
-    def _sizes_fit(self) -> "ContextGanRecipe":
-        for name, short_side in (
-            ("short_side", self.short_side),
-            *(("more_short_sides", short_side) for short_side in self.more_short_sides),
-        ):
-            if short_side < self.side:
-                raise ValueError(f"{name}={short_side} is less than side={self.side}")
-        if self.region == "center" and (self.side, self.mask) != (128, "central"):
-            raise ValueError("region=center needs side=128 and mask=central; set region=image")
-        return self
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,11 @@ The other end from the context encoder, which the paper calls a variant of it: w
 "very localized and low-level", so that a pixel's neighbours give it away.
 """
 
-from pydantic import Field
-
 from cebench.data.hole_masks import ScatteredPixels
 
-from .reconstruction import ReconstructionRecipe, pretrain_by_reconstruction
+from .options.reconstruction import DenoisingRecipe
+from .reconstruction import pretrain_by_reconstruction
 from .run_context import Pretrained, RunContext
-
-
-class DenoisingRecipe(ReconstructionRecipe):
-    """How the denoising autoencoder trains: as the autoencoder does, its input corrupted."""
-
-    missing_share: float = Field(default=0.25, gt=0, lt=1)
-    """Probability that a pixel is replaced by the mean pixel (masking noise)."""
 
 
 def pretrain(recipe: DenoisingRecipe, run_context: RunContext) -> Pretrained:

@@ -7,12 +7,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -26,7 +24,6 @@ from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.progress import progress
 from cebench.randomness import numpy_generator, torch_seed
-from cebench.training.options import RateSchedule, SgdOptions
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops
@@ -39,73 +36,14 @@ from .egomotion_pairs import (
     frames_and_files,
 )
 from .held_out import store_accuracy
-from .run_context import DataOptions, Inputs, Pretrained, RunContext, TrunkRecipe
+from .options.egomotion import EgomotionRecipe
+from .run_context import DataOptions, Inputs, Pretrained, RunContext
 from .sources import inputs_of, load_source
 from .trunk_training import train_trunk
 
 TEST_BATCH = 64
 PAIRS_FOR_CHANCE = 10_000
 """Whose labels tell the most frequent class."""
-
-
-class EgomotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
-    """How the siamese network trains (protocol ledger: egomotion)."""
-
-    source: Literal["kitti", "single-images"] = "kitti"
-    """Frames with camera poses, or two views of one image with a known shift and turn."""
-    objective: Literal["motion", "slowness"] = "motion"
-    """Classes of the motion, or the source's baseline: frames close in time look alike."""
-    side: Literal[115, 227] = 227
-    """Pixels of the square crops; the trunk's tensors are the same."""
-    short_side: int = 376
-    """Pixels of the shorter image side; KITTI's frames have 370 to 376."""
-    most_frames: PositiveInt = 7
-    """Largest distance of two frames."""
-    frame: Literal["sequence", "camera"] = "sequence"
-    """Axes of the translation: the first frame's of the sequence, as in the source, or those of
-    the first camera of the pair."""
-    most_shift: PositiveFloat = 24
-    """Largest shift between two views of a single image along an axis, in pixels."""
-    most_turn_degrees: float = Field(default=30, gt=0, le=90)
-    """Largest turn between two views of a single image."""
-    shift_classes: PositiveInt = 7
-    """Parts of the range of a shift."""
-    turn_classes: PositiveInt = 20
-    """Parts of the range of the turn."""
-    margin: PositiveFloat = 10
-    """Of slowness's contrastive loss."""
-    init: Literal["caffenet", "he"] = "caffenet"
-    """Initial weights; `he`: He's normals, biases 0."""
-    batch_norm: bool = False
-    """Whether each convolution is batch-normalised before its ReLU; folded into the weights."""
-    input_divisor: PositiveFloat = 1
-    """What conv1's input in 0..255 is divided by in training; folded into the weights."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    """The source has SGD; AdamW (0.9, 0.999) learns in fewer steps."""
-    halve_every: PositiveInt | None = None
-    """Steps after which the learning rate is halved; without, it never is."""
-    held_out_share: float = Field(default=0.1, gt=0, lt=1)
-    """Share of each clip's frames, the last ones, that are held out without sequences 06 and 09."""
-    held_out_pairs: PositiveInt = 1000
-    """Pairs on which accuracy is measured."""
-
-    @model_validator(mode="after")
-    def _options_agree(self) -> "EgomotionRecipe":
-        if self.objective == "slowness" and self.source != "kitti":
-            raise ValueError("objective=slowness needs source=kitti: single images have no time")
-        if self.short_side < self.window:
-            raise ValueError(
-                f"short_side={self.short_side} is less than the {self.window} pixels that "
-                f"source={self.source} needs for side={self.side}"
-            )
-        return self
-
-    @property
-    def window(self) -> int:
-        """Pixels of the square that a pair is cut from."""
-        if self.source == "kitti":
-            return self.side
-        return ViewPairs.window(self.side, self.most_shift, math.radians(self.most_turn_degrees))
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,14 @@ from torch import Tensor
 from cebench.data.fingerprint import fingerprint
 from cebench.data.kitti import CameraClip, find_camera_clips, is_kitti, split_clips
 from cebench.data.photos import Photo
-from cebench.data.poses import MOTION_CLASSES, MOTION_LABELS, MotionClasses, relative_motion
+from cebench.data.poses import (
+    MOTION_CLASSES,
+    MOTION_LABELS,
+    MotionClasses,
+    relative_motion,
+)
 from cebench.data.store.ragged import RaggedImages
-from cebench.data.views import shifted_and_turned, window_side
+from cebench.data.views import shifted_and_turned
 from cebench.errors import InputError
 
 from .crops import Crops
@@ -166,11 +171,6 @@ class ViewPairs:
         self.most = np.array((most_shift, most_shift, most_turn))
         self.class_counts = class_counts
         self.count = len(crops.training)
-
-    @staticmethod
-    def window(side: int, most_shift: float, most_turn: float) -> int:
-        """Side of the window that both views lie in: each has half of the shift and the turn."""
-        return window_side(side, most_shift / 2, most_turn / 2)
 
     def draw(self, generator: np.random.Generator, count: int, *, held_out: bool) -> PairDraw:
         """Uniform images, windows, and shifts and turns of both views."""

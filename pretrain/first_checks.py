@@ -1,19 +1,20 @@
-"""Mistakes that files and names tell before PyTorch is imported, which takes seconds.
+"""Mistakes that recipe, names and files tell before PyTorch is imported, which takes seconds.
 
-Whatever they let pass the run itself checks again, with all that needs its recipe's class.
+Whatever they let pass the run itself checks again, with all that needs the files' content.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from cebench.config import recipe_values
+from cebench.config import load_recipe
 from cebench.data.images import IMAGE_SUFFIXES
 from cebench.data.photos import find_photos
 from cebench.data.voc.devkit import devkit_years
 from cebench.errors import InputError
 from cebench.training.run_owner import check_program
 
+from .options import RECIPES
 from .silhouettes import find_shapes
 
 DATA_MISSING = "--data is missing; give a folder of images, a VOC year folder or a packed store"
@@ -36,15 +37,16 @@ def check_start(
     region_shapes: Path | None,
     **others: Any,
 ) -> None:
-    """InputError for a run that cannot start: its recipe's name, --out, --data or silhouettes."""
-    values, _, name = recipe_values("cebench.pretrain", method, recipe, changes)
+    """InputError for a run that cannot start: its recipe, --out, --data or silhouettes."""
+    options: Any
+    options, name = load_recipe(RECIPES[method], "cebench.pretrain", method, recipe, changes)
     check_program(out, {"verb": "pretrain", "method": method, "recipe": name, "seed": seed})
     if (out / "record.json").exists():
         return  # Finished: its data may be gone.
-    if values.get("mask") == "random-region":
-        find_shapes(values.get("region_image_set", "train"), region_shapes)
+    if getattr(options, "mask", "") == "random-region":
+        find_shapes(options.region_image_set, region_shapes)
     if method not in _OTHER_DATA:
-        _check_data(data, values.get("voc_image_set", "train"))
+        _check_data(data, options.voc_image_set)
     if method == "imagenet":
         _check_class_folders(data)
 

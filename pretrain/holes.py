@@ -1,14 +1,13 @@
 """The kinds of holes that a recipe names (section 3.3)."""
 
-from typing import Any, Literal
+from typing import Any
 
+from cebench.data.hole_kinds import Mask
 from cebench.data.hole_masks import CentralHole, Holes, NoisePattern, RandomBlocks, RandomRegions
 
 from .run_context import DataOptions, Inputs, RunContext
 from .silhouettes import find_shapes
 from .sources import inputs_of
-
-Mask = Literal["central", "random-block", "random-region", "noise"]
 
 
 def holes_of(

@@ -5,41 +5,18 @@ in classification and 45.6 in detection there.
 """
 
 import time
-from typing import Literal
 
 import numpy as np
-from pydantic import Field, PositiveFloat, PositiveInt
 
-from cebench.config import Recipe
 from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import preprocess
 from cebench.models.data_dependent import balance_gradient_ratios, initialise_from_data
 from cebench.randomness import numpy_generator
 from cebench.weights.rescaling import whole_images
 
+from .options.initial_weights import SIDE, KmeansInitRecipe
 from .run_context import Pretrained, RunContext
 from .sources import load_source
-
-SIDE = 227
-
-
-class KmeansInitRecipe(Recipe):
-    """How the trunk is drawn (protocol ledger: data-dependent initialisation)."""
-
-    filters: Literal["kmeans", "pca"] = "kmeans"
-    """Centres of k-means on whitened patches, or their principal directions."""
-    steps: PositiveInt = 10
-    """Batches of images that the layers are made of."""
-    batch_size: PositiveInt = 16
-    """Images in each."""
-    mean_output: PositiveFloat = 0.1
-    """Mean of each channel before its ReLU; its deviation is 1."""
-    balance: bool = True
-    """Whether the layers are then scaled until their gradients have one relative size."""
-    short_side: int = Field(default=256, ge=SIDE)
-    """Pixels of the shorter image side before images are squashed to 227 x 227."""
-    voc_image_set: str = "train"
-    """Image set taken from a VOC year folder given as --data."""
 
 
 def pretrain(recipe: KmeansInitRecipe, run_context: RunContext) -> Pretrained:

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -34,53 +32,14 @@ from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.models.ranking import Mining, RankingNetwork, ranking_loss
 from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
-from cebench.training.options import RateSchedule, SgdOptions
 from cebench.weights.files import Preprocessing
 
 from .held_out import store_accuracy
-from .run_context import DataOptions, Inputs, Pretrained, RunContext, TrunkRecipe
+from .options.motion import MotionRecipe
+from .run_context import DataOptions, Inputs, Pretrained, RunContext
 from .trunk_training import train_trunk
 
 TEST_BATCH = 64
-
-
-class MotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
-    """How the ranking network trains (protocol ledger: motion)."""
-
-    side: Literal[115, 227] = 227
-    """Pixels to which patches are resized; the trunk's tensors are the same."""
-    units: PositiveInt = 4096
-    """Of fc6."""
-    descriptor: PositiveInt = 1024
-    """Of fc7: the numbers that are compared."""
-    margin: PositiveFloat = 1
-    """Of the ranking loss on D = -cosine: 1 in the released code, 0.5 in the paper."""
-    negatives: PositiveInt = 4
-    """Other patches that each pair is held against, at most."""
-    hard_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of them that are hard, once `random_steps` are over."""
-    random_steps: NonNegativeInt = 0
-    """Steps at the start whose negatives are all random."""
-    tenth_every: PositiveInt | None = None
-    """Steps after which the learning rate falls to a tenth; without, it never does."""
-    init: Literal["caffenet", "he"] = "caffenet"
-    """Initial weights; `he`: He's normals, biases 0."""
-    batch_norm: bool = False
-    """Whether each convolution is batch-normalised before its ReLU; folded into the weights."""
-    input_divisor: PositiveFloat = 1
-    """What conv1's input in 0..255 is divided by in training; folded into the weights."""
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    """The source has SGD; AdamW (0.9, 0.999) learns in fewer steps."""
-    held_out_pairs: PositiveInt = 100
-    """The last pairs of the list, which are not learned from; at most half of all."""
-
-    @model_validator(mode="after")
-    def _batch_is_of_pairs(self) -> "MotionRecipe":
-        if self.batch_size % 2 or self.batch_size < 4:
-            raise ValueError(f"batch_size={self.batch_size}: needs two images for each of 2+ pairs")
-        if self.compile:
-            raise ValueError("compile=true is not offered: the loss gathers all processes' rows")
-        return self
 
 
 @dataclass(frozen=True)

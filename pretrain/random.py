@@ -9,17 +9,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from cebench.config import Recipe
 from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import he_weights
 from cebench.randomness import torch_seed
 from cebench.weights.files import random_weights
 
+from .options.initial_weights import RandomRecipe
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
-
-
-class RandomRecipe(Recipe):
-    """No options: the seed alone determines the trunk."""
 
 
 def inputs(recipe: RandomRecipe, given: DataOptions) -> Inputs:

@@ -6,83 +6,28 @@ from functools import partial
 from typing import Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cebench.data.hole_masks import Holes
 from cebench.devices import autocast, compiled
 from cebench.distributed import all_reduce_sum, backward_and_step, process_count
-from cebench.models.caffenet import PIXEL_DEVIATION, preprocess
-from cebench.models.context_encoder import (
-    AreaResize,
-    BatchNormPlaces,
-    ContextEncoder,
-    visible_mean_colour,
-)
+from cebench.models.caffenet import preprocess
+from cebench.models.context_encoder import AreaResize, ContextEncoder, visible_mean_colour
 from cebench.models.foldable import folded_state_dict
 from cebench.models.parameter_groups import scale_rates
 from cebench.randomness import torch_seed
-from cebench.training.options import RateSchedule
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops, HoleBatches, byte_scale, sample_holes, save_samples, unit_scale
 from .health import BASELINE, POOL5_ACTIVE, HealthCheck
-from .run_context import Pretrained, RunContext, TrunkRecipe
+from .options.reconstruction import ReconstructionRecipe
+from .run_context import Pretrained, RunContext
 from .sources import Source, load_source
 from .trunk_training import train_trunk
 
 Counted = Literal["missing", "all"]
 """Which pixels the loss counts."""
-
-
-class ReconstructionRecipe(TrunkRecipe, RateSchedule):
-    """How a reconstruction method trains, by Adam (protocol ledger: feature learning)."""
-
-    side: Literal[115, 227] = 227
-    """Pixels of the square crops; the paper's are 227. The trunk's tensors are the same with 115,
-    the decoder ends at 33 px, and the loss compares it with the crop averaged to that size."""
-    loss: Literal["l2", "l1"] = "l2"
-    """The paper says L2; the author later said that the AlexNet model used L1."""
-    short_side: int = 256
-    """Pixels of the shorter image side before a random crop, at least `side`."""
-    pooling: Literal["max", "none"] = "max"
-    """`none`: strided convolutions instead (section 4), at 227 px; such an encoder does not
-    transfer."""
-    mixing_kernel: Literal[1, 3] = 1
-    """Kernel of the stride-1 convolution behind the channel-wise layer; not stated."""
-    up_kernel: Literal[3, 5] = 5
-    """Kernel of the up-convolutions; not stated."""
-    adam_beta1: float = Field(default=0.9, ge=0, lt=1)
-    """Decay of Adam's first moment; not stated."""
-    weight_decay: NonNegativeFloat = 1e-4
-    """Share of a weight that each step takes off, times the learning rate (AdamW); biases and
-    normalisations are left alone. Not stated."""
-    encoder_init: Literal["he", "caffenet"] = "he"
-    """Initial weights of the encoder; not stated. CaffeNet's fillers lose most units to Adam."""
-    input_divisor: PositiveFloat = PIXEL_DEVIATION
-    """What conv1's input in 0..255 is divided by in training; folded into the weights. Not stated;
-    with 1, Adam changes conv1 twenty times as fast as the rest."""
-    batch_norm: BatchNormPlaces = "encoder-decoder"
-    """What is batch-normalised before its ReLUs; folded into the weights. Not stated; without it
-    most of conv5 falls silent within the first steps."""
-    encoder_rate: PositiveFloat = 0.2
-    """The encoder's learning rate as a share of `learning_rate`, which is the decoder's; the paper
-    states one rate, which is 1."""
-    rescale: bool = True
-    """Whether the layers of the trunk that is written are scaled until all would learn at one rate
-    (Krähenbühl et al. 2016): batch normalisation leaves their scales free. Not stated."""
-    residual: Literal["none", "mean-colour"] = "mean-colour"
-    """What the decoder's output is added to: nothing, or the mean colour of the visible pixels, so
-    that the encoder need not learn it first. Not stated."""
-
-    @model_validator(mode="after")
-    def _sizes_fit(self) -> "ReconstructionRecipe":
-        if self.short_side < self.side:
-            raise ValueError(f"short_side={self.short_side} is less than side={self.side}")
-        if self.pooling == "none" and self.side != 227:
-            raise ValueError(f"pooling=none needs side=227, got {self.side}")
-        return self
 
 
 @dataclass(frozen=True)

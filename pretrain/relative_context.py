@@ -6,16 +6,14 @@ Source: cdoersch/deepcontext, train.py.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cebench.data.patch_grids import GridLayout, PatchGrids, join_grids, sample_grids
+from cebench.data.patch_grids import PatchGrids, join_grids, sample_grids
 from cebench.data.patch_treatments import (
     drop_colours,
     project_out_green_magenta,
@@ -28,67 +26,17 @@ from cebench.devices import autocast
 from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
 from cebench.models.backbones import CAFFENET_WITHOUT_GROUPS
 from cebench.models.parameter_groups import scale_rates
-from cebench.models.patch_pairs import POSITIONS, PatchPairNetwork, pool5_side
+from cebench.models.patch_pairs import POSITIONS, PatchPairNetwork
 from cebench.randomness import numpy_generator, torch_seed
-from cebench.training.options import RateSchedule
 
 from .crops import Crops
 from .held_out import store_accuracy
-from .run_context import Pretrained, RunContext, TrunkRecipe
+from .options.relative_context import RelativeContextRecipe
+from .run_context import Pretrained, RunContext
 from .sources import load_source
 from .trunk_training import train_trunk
 
 IMAGES_PER_TEST_BATCH = 8
-
-
-class RelativeContextRecipe(TrunkRecipe, RateSchedule):
-    """How the network of patch pairs trains (protocol ledger: relative context)."""
-
-    short_side: int = Field(default=256, ge=32)
-    """Pixels of the shorter side of the stored images, which patches are enlarged from."""
-    patch_side: PositiveInt = 96
-    """Pixels."""
-    gap: NonNegativeInt = 48
-    """Pixels between two neighbours of a grid."""
-    jitter: NonNegativeInt = 7
-    """Farthest that a patch moves from its place along each axis, in pixels."""
-    fewest_pixels: PositiveInt = 150_000
-    """Least size to which an image is resized."""
-    most_pixels: PositiveInt = 450_000
-    """Largest size to which an image is resized."""
-    grids_per_image: PositiveInt = 4
-    """Grids taken from an image each time it is seen, at one size."""
-    colours: Literal["dropping", "projection", "none"] = "dropping"
-    """Against chromatic aberration: two channels replaced by noise (the released code), or the
-    green-magenta axis projected out (the paper's other way)."""
-    reduced_share: float = Field(default=0.33, ge=0, le=1)
-    """Share of the patches that are reduced to few pixels and enlarged again."""
-    units: PositiveInt = 4096
-    """Of fc6, fc7 and fc8."""
-    optimizer: Literal["sgd", "adam"] = "sgd"
-    """The released code has SGD; Adam (0.9, 0.999) learns within hours."""
-    momentum: NonNegativeFloat = 0.0
-    """Of SGD: 0 in the released code, 0.999 in the paper."""
-    loss: Literal["sum", "mean"] = "sum"
-    """Whether the cross-entropies of a batch's pairs are added, as in the source, or averaged."""
-
-    @model_validator(mode="after")
-    def _sizes_agree(self) -> "RelativeContextRecipe":
-        pool5_side(self.patch_side)
-        least = self.layout.fewest_pixels_with_pairs
-        if not least <= self.fewest_pixels <= self.most_pixels:
-            raise ValueError(
-                f"fewest_pixels={self.fewest_pixels} must lie between {least}, where every grid "
-                f"has a pair, and most_pixels={self.most_pixels}"
-            )
-        if self.compile:
-            raise ValueError("compile=true would translate every batch anew: grids differ in size")
-        return self
-
-    @property
-    def layout(self) -> GridLayout:
-        """Layout of the grids."""
-        return GridLayout(self.patch_side, self.gap, self.jitter)
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from . import (
     relative_context,
 )
 from .holes import inputs_with_holes
+from .options import RECIPES
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
 from .silhouettes import find_shapes
 from .sources import inputs_of
@@ -50,26 +51,25 @@ PROTOCOL, PROTOCOL_VERSION = "pretraining-time", 1
 
 @dataclass(frozen=True)
 class Method:
-    """A pretext method: its recipe and its program."""
+    """A pretext method's program; its recipe is that of `options.RECIPES`."""
 
-    recipe: type[Recipe]
     pretrain: Callable[[Any, RunContext], Pretrained]
     inputs: Callable[[Any, DataOptions], Inputs] = inputs_of
     """Finds and checks what `pretrain` will read."""
 
 
 METHODS = {
-    "context": Method(context.ContextRecipe, context.pretrain, inputs_with_holes),
-    "context-gan": Method(context_gan.ContextGanRecipe, context_gan.pretrain, inputs_with_holes),
-    "autoencoder": Method(autoencoder.AutoencoderRecipe, autoencoder.pretrain),
-    "denoising-autoencoder": Method(denoising.DenoisingRecipe, denoising.pretrain),
-    "imagenet": Method(imagenet.ImagenetRecipe, imagenet.pretrain, imagenet.inputs),
-    "relative-context": Method(relative_context.RelativeContextRecipe, relative_context.pretrain),
-    "motion": Method(motion.MotionRecipe, motion.pretrain, motion.inputs),
-    "egomotion": Method(egomotion.EgomotionRecipe, egomotion.pretrain, egomotion.inputs),
-    "kmeans-init": Method(kmeans_init.KmeansInitRecipe, kmeans_init.pretrain),
-    "random": Method(random.RandomRecipe, random.pretrain, random.inputs),
-    "random-he": Method(random.RandomRecipe, random.pretrain_he, random.inputs),
+    "context": Method(context.pretrain, inputs_with_holes),
+    "context-gan": Method(context_gan.pretrain, inputs_with_holes),
+    "autoencoder": Method(autoencoder.pretrain),
+    "denoising-autoencoder": Method(denoising.pretrain),
+    "imagenet": Method(imagenet.pretrain, imagenet.inputs),
+    "relative-context": Method(relative_context.pretrain),
+    "motion": Method(motion.pretrain, motion.inputs),
+    "egomotion": Method(egomotion.pretrain, egomotion.inputs),
+    "kmeans-init": Method(kmeans_init.pretrain),
+    "random": Method(random.pretrain, random.inputs),
+    "random-he": Method(random.pretrain_he, random.inputs),
 }
 
 
@@ -88,7 +88,7 @@ class Request(DataOptions):
 
     def resolve(self) -> tuple[Recipe, str]:
         """The recipe with its changes, and its full name."""
-        kind = METHODS[self.method].recipe
+        kind = RECIPES[self.method]
         return load_recipe(kind, "cebench.pretrain", self.method, self.recipe, self.changes)
 
 

@@ -3,54 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import torch
-from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from torch import Tensor
 
-from cebench.config import TrainingRecipe
-from cebench.training.options import ComputingOptions
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import TRUNK_ARCHITECTURE, Preprocessing
-
-
-class PretrainingRecipe(TrainingRecipe, ComputingOptions):
-    """The options of every method that trains."""
-
-    # Like the device, these two change a number by rounding alone.
-    excluded_from_hash: ClassVar[frozenset[str]] = TrainingRecipe.excluded_from_hash | {
-        "compile",
-        "cuda_graphs",
-    }
-
-    batch_size: PositiveInt
-    """Images per step, those of all processes together."""
-    learning_rate: PositiveFloat
-    """At the first step."""
-    voc_image_set: str = "train"
-    """Image set taken from a VOC year folder given as --data."""
-    held_out_images: NonNegativeInt = 6
-    """Images kept out of training, for the pictures in samples/."""
-    samples_at: tuple[PositiveInt, ...] = ()
-    """Numbers of finished steps at which samples/ gets a picture; the last step always does."""
-
-
-class TrunkRecipe(PretrainingRecipe):
-    """The options of every method that trains a trunk."""
-
-    weights_at: tuple[PositiveInt, ...] = ()
-    """Numbers of finished steps at which the trunk is kept, as weights-STEP.safetensors."""
-    rescale: bool = False
-    """Whether the layers of the trunk that is written are scaled until all would learn at one rate
-    (Krähenbühl et al. 2016)."""
-
-    @model_validator(mode="after")
-    def _kept_steps_are_taken(self) -> "TrunkRecipe":
-        beyond = [step for step in self.weights_at if step > self.steps]
-        if beyond:
-            raise ValueError(f"weights_at={beyond[0]} lies beyond the last step, {self.steps}")
-        return self
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from cebench.training.loop import Program, Schedule, seconds_so_far, train
 from cebench.weights.rescaling import rescaled_trunk
 
 from .health import HealthCheck
-from .run_context import Pretrained, RunContext, TrunkRecipe
+from .options.shared import TrunkRecipe
+from .run_context import Pretrained, RunContext
 
 logger = logging.getLogger("cebench")
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from cebench.commands.programs import find_programs
 from cebench.config import load_recipe, recipe_names, recipe_sha256, to_toml
 from cebench.errors import InputError
-from cebench.pretrain.context import ContextRecipe
-from cebench.pretrain.context_gan import ContextGanRecipe
-from cebench.pretrain.run import METHODS
-from cebench.transfer.run import TASKS
+from cebench.pretrain.options.context_gan import ContextGanRecipe
+from cebench.pretrain.options.reconstruction import ContextRecipe
+from cebench.transfer.first_checks import recipe_class
 
 
 def load(name: str, *changes: str) -> tuple[ContextRecipe, str]:
@@ -99,7 +99,7 @@ def test_how_a_pretraining_step_is_compiled_is_no_part_of_its_hash() -> None:
 
 
 def test_small_classification_is_the_paper_shortened_with_a_head_at_the_scale_of_the_data() -> None:
-    kind = TASKS["classification"].recipe
+    kind = recipe_class("classification")
     small, paper = (
         load_recipe(kind, "cebench.transfer", "classification", name)[0].model_dump()
         for name in ("small", "paper")
@@ -143,8 +143,7 @@ def test_toml_survives_the_round_trip() -> None:
 
 
 def test_every_program_has_valid_recipes_of_every_tier() -> None:
-    programs = [("cebench.pretrain", name, method.recipe) for name, method in METHODS.items()]
-    programs += [("cebench.transfer", name, task.recipe) for name, task in TASKS.items()]
+    programs = [(f"cebench.{p.verb}", name, p.recipe) for name, p in find_programs().items()]
     for package, program, kind in programs:
         names = [
             f.name.removesuffix(".toml") for f in (files(package) / "recipes" / program).iterdir()
@@ -163,7 +162,7 @@ def test_every_program_has_valid_recipes_of_every_tier() -> None:
 
 
 def test_every_recipe_option_is_documented() -> None:
-    kinds = [method.recipe for method in METHODS.values()] + [t.recipe for t in TASKS.values()]
+    kinds = [program.recipe for program in find_programs().values()]
     undocumented = {
         f"{kind.__name__}.{name}"
         for kind in kinds

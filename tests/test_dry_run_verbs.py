@@ -84,6 +84,21 @@ def test_packing_scores_and_writes_nothing(here: Path) -> None:
     assert "is a folder" in str(call(here, "pack", "runs", "--out", "runs").exception)
 
 
+def test_a_suite_is_planned_and_nothing_stored(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cebench.suite.running.call_apart", lambda plan, *given: plan(*given))
+    (here / "mine.toml").write_text(
+        'title = "mine"\nrecipe = "smoke"\n[data]\nphotos = "photos"\n[rows.random]\n'
+        '[rows.autoencoder]\ndata = ["{photos}"]\n[tasks]\n'
+    )
+    given = ["suite", "run", "mine.toml", "--out", "suite"]
+    assert "2 cells, 0 finished" in call(here, *given).stdout
+    before = sorted(here.rglob("*"))
+    told = CliRunner().invoke(cli, ["suite", "status", "mine.toml", "--out", "suite"])
+    assert "waiting" in told.stderr
+    assert sorted(here.rglob("*")) == before
+    assert "32 cells" in call(here, "quickstart").stdout
+
+
 def test_json_of_report_is_its_format(here: Path) -> None:
     classification_run(here / "runs" / "a", "context", 1.0, images=40)
     told = [CliRunner().invoke(cli, ["report", "runs", *how]) for how in (["--json"], FORMAT)]

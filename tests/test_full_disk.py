@@ -9,8 +9,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 from samples import DETECTION
 
 from cebench.cli import cli, main
@@ -72,6 +74,29 @@ def test_the_line_names_the_file_and_says_what_to_do(
         f"cebench: {out}: No space left on device; free disk space and run the command again"
     )
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_packing_names_the_file_that_does_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 256, (80, 80, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{number}.png")
+    given = ["data", "prepare", "photos", "--out", "store", "--short-side", "original"]
+    # No file may exceed 32 KiB: the pixels are 58 KB.
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (2**15, 2**15)); "
+        "from cebench.cli import main; main()"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", code, *given, "--workers", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "cannot write store/pixels.bin: File too large" in ended.stderr
+    assert "Traceback" not in ended.stderr
 
 
 def test_a_killed_toy_world_leaves_nothing_once_it_is_drawn_again(tmp_path: Path) -> None:

@@ -55,6 +55,27 @@ def test_every_option_has_a_text(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_every_number_has_its_default(name: str) -> None:
+    """As click shows it, or in words: what is taken where the option is not given."""
+    context = click.Context(ALL[name], info_name=name)
+    for option in ALL[name].params:
+        number = isinstance(option.type, click.types.IntParamType | click.types.FloatParamType)
+        if isinstance(option, click.Option) and number:
+            record = option.get_help_record(context)
+            assert record is not None
+            told = ("[default: ", "if not given", "With --")
+            assert any(words in record[1] for words in told), record
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_side_is_in_pixels(name: str) -> None:
+    sides = ("-side", "--size", "--window", "--rectangle")
+    for option in ALL[name].params:
+        if isinstance(option, click.Option) and option.opts[0].endswith(sides):
+            assert "pixel" in (option.help or "").lower(), option.opts
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_the_help_shows_every_example_whole(name: str) -> None:
     command = ALL[name]
     shown = command.get_help(click.Context(command, info_name=name))

@@ -9,6 +9,7 @@ from cebench.training.estimates import estimate, spoken_estimate
 from cebench.training.run_owner import check_owner
 from cebench.training.run_status import state_of_out
 
+from .network_cost import cost_of
 from .run import TASKS, Request, identity_of
 
 
@@ -34,7 +35,7 @@ def plan(request: Request) -> dict[str, Any]:
         "seed": request.seed,
         **{f"{part}_images_found": count for part, count in counts.items()},
         **{f"{part}_bytes_found": size for part, size in sizes.items()},
-        **estimate(task.work(recipe, counts), device),
+        **estimate(task.work(recipe, counts, cost_of(weights)), device),
         "out": readable(request.out),
         "out_state": state_of_out(request.out),
         "outputs": ["record.json", "outcome.safetensors", "predictions/", "run.toml", "log.txt"],

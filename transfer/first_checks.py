@@ -1,6 +1,6 @@
-"""Mistakes that files and names tell before PyTorch is imported, which takes seconds.
+"""Mistakes that recipe, names and files tell before PyTorch is imported, which takes seconds.
 
-Whatever they let pass the run itself checks again, with all that needs its recipe's class.
+Whatever they let pass the run itself checks again, with all that needs the files' content.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cebench.config import recipe_values
+from cebench.config import Recipe, load_recipe
 from cebench.errors import InputError
 from cebench.training.run_owner import check_program
 from cebench.training.run_status import check_is_finished
@@ -27,8 +27,8 @@ def check_start(
     engine: str,
     **others: Any,
 ) -> None:
-    """InputError for a run that cannot start: its recipe's name, engine, --out, weights or data."""
-    values, _, name = recipe_values("cebench.transfer", task, recipe, changes)
+    """InputError for a run that cannot start: its recipe, engine, --out, weights or data."""
+    options, name = resolve_recipe(task, recipe, changes)
     check_engine(task, engine)
     known = {"verb": "transfer", "task": task, "recipe": name, "seed": seed, "engine": engine}
     check_program(out, known)
@@ -38,7 +38,18 @@ def check_start(
         check_is_finished(Path(weights))
     if (out / "record.json").exists():
         return  # Finished: its data may be gone.
-    _start_of(task).check_data(data, values)
+    _start_of(task).check_data(data, options)
+
+
+def recipe_class(task: str) -> type[Recipe]:
+    """The options of `task`."""
+    kind: type[Recipe] = _start_of(task).RECIPE
+    return kind
+
+
+def resolve_recipe(task: str, recipe: str, changes: Sequence[str]) -> tuple[Recipe, str]:
+    """The recipe of `task` with its changes, and its full name."""
+    return load_recipe(recipe_class(task), "cebench.transfer", task, recipe, changes)
 
 
 def check_engine(task: str, engine: str) -> None:
@@ -51,5 +62,5 @@ def check_engine(task: str, engine: str) -> None:
 
 
 def _start_of(task: str) -> Any:
-    """The module `start` of a task's package: ENGINES and check_data, without PyTorch."""
+    """The module `start` of a task's package: RECIPE, ENGINES and check_data, without PyTorch."""
     return import_module(f"cebench.transfer.{task.replace('-', '_')}.start")

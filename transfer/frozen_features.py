@@ -6,64 +6,25 @@ github.com/facebookresearch/fair_self_supervision_benchmark (configs and tools/s
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 import torch
-from pydantic import AfterValidator, PositiveInt
 
+from cebench.config import Precision
 from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VOC_CLASSES
-from cebench.devices import Precision, autocast
+from cebench.devices import autocast
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, Pooling
-from cebench.models.layer_averages import Averaging
+from cebench.models.backbone import Backbone
+from cebench.models.options import Averaging
 from cebench.progress import progress
-from cebench.training.options import PrecisionOptions
 from cebench.weights.files import Preprocessing
 
-from .labelled_images import ImageSetsRecipe, TrainAndTest, read_sets
+from .labelled_images import TrainAndTest, read_sets
+from .options import FrozenFeaturesRecipe
 from .run_context import RunContext
 
 BATCH = 32
-
-Geometry = Literal["squash", "central-square"]
-
-
-def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("one of them is named twice")
-    return values
-
-
-AllDifferent = AfterValidator(_all_different)
-"""Validator of a recipe's tuple: each value is a file of predictions, or a fit, of its own."""
-
-
-class FrozenFeaturesRecipe(ImageSetsRecipe, PrecisionOptions):
-    """What is taken of an image (protocol ledger: frozen features)."""
-
-    geometry: Geometry = "squash"
-    """`squash`: the whole image as a square, whatever its aspect; `central-square` of it."""
-    short_side: PositiveInt = 256
-    """Images are resized to this shorter side before."""
-    pooling: Pooling = "network"
-    """Features (`pool5`) of a transformer of timm: what its own classifier takes; the class
-    `token`; the `mean` of the patches; or `both`, one behind the other."""
-    averaging: Averaging = "windows"
-    """How a layer is averaged to about 9,000 numbers: the benchmark's overlapping `windows` where
-    it has some for the network, `adaptive` windows side by side elsewhere or for all."""
-
-    @property
-    def variant(self) -> str:
-        """Another geometry, averaging or pooling is another protocol."""
-        parts = (
-            "central" if self.geometry == "central-square" else "",
-            "adaptive" if self.averaging == "adaptive" else "",
-            "" if self.pooling == "network" else f"{self.pooling}-pooling",
-            super().variant,
-        )
-        return "-".join(part for part in parts if part)
 
 
 def read_images(recipe: FrozenFeaturesRecipe, run_context: RunContext) -> TrainAndTest:

@@ -1,6 +1,6 @@
 """Image sets that are learned from and scored: what they may not have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,15 @@ def photographs(voc: VocYear, ids: Sequence[str]) -> list[Path]:
     return [voc.image_path(image_id) for image_id in ids]
 
 
-def check_main_lists(data: Path, values: Mapping[str, Any]) -> None:
-    """InputError where --data lacks the year or an image set of Main, or two sets share an image.
-
-    values: those that a recipe states; what its class will refuse is let pass.
-    """
-    year, train, test = (values.get(key) for key in ("year", "train_set", "test_set"))
-    if isinstance(train, str) and isinstance(test, str) and isinstance(year, int | None):
-        voc = VocYear(data, 2007 if year is None else year)
-        check_disjoint(voc.ids(train), voc.ids(test), (train, test))
+def check_main_lists(data: Path, recipe: Any) -> None:
+    """InputError where --data lacks the year or a set of Main, or the two sets share an image."""
+    voc, names = VocYear(data, recipe.year), (recipe.train_set, recipe.test_set)
+    check_disjoint(voc.ids(names[0]), voc.ids(names[1]), names)
 
 
-def check_segmentation_lists(data: Path, values: Mapping[str, Any]) -> None:
-    """InputError where --data lacks the year or an image set of Segmentation; likewise."""
-    year, train = values.get("year", 2012), values.get("train_set", "train")
-    test = values.get("test_set", "val")
-    if isinstance(train, str) and isinstance(test, str) and isinstance(year, int):
-        voc = VocYear(data, year)
-        segmentation_ids(voc, test, data)
-        if values.get("train_data", "voc") != "sbd":
-            segmentation_ids(voc, train, data)
+def check_segmentation_lists(data: Path, recipe: Any) -> None:
+    """InputError where --data lacks the year or an image set of Segmentation."""
+    voc = VocYear(data, recipe.year)
+    segmentation_ids(voc, recipe.test_set, data)
+    if recipe.train_data != "sbd":
+        segmentation_ids(voc, recipe.train_set, data)

@@ -5,11 +5,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 
-from cebench.config import Recipe
 from cebench.data.fingerprint import fingerprint_files
 from cebench.data.store.ragged import RaggedImages, load_ragged
 from cebench.data.voc.devkit import VOC_CLASSES, VocYear
@@ -17,31 +15,9 @@ from cebench.errors import InputError
 from cebench.progress import progress
 
 from .image_sets import check_disjoint, photographs
+from .options import ImageSetsRecipe
 
 logger = logging.getLogger("cebench")
-
-
-class ImageSetsRecipe(Recipe):
-    """Which images are learned from and which are scored."""
-
-    # The images are part of the data's fingerprint.
-    excluded_from_hash: ClassVar[frozenset[str]] = Recipe.excluded_from_hash | {
-        "year",
-        "train_set",
-        "test_set",
-    }
-
-    year: int = 2007
-    """VOC year."""
-    train_set: str
-    """Image set that is learned from, or the path of a list."""
-    test_set: str
-    """Image set that is scored."""
-
-    @property
-    def variant(self) -> str:
-        """Another year's images are another protocol's."""
-        return "" if self.year == 2007 else f"voc{self.year}"
 
 
 @dataclass(frozen=True)

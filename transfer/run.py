@@ -7,7 +7,7 @@ from time import monotonic
 
 import torch
 
-from cebench.config import Recipe, load_recipe
+from cebench.config import Recipe
 from cebench.devices import choose_device, provenance
 from cebench.distributed import check_single_process
 from cebench.errors import InputError
@@ -37,7 +37,7 @@ from cebench.weights.files import Weights, load_weights, random_weights
 from .classification.task import TASK as CLASSIFICATION
 from .dense_probe.task import TASK as DENSE_PROBE
 from .detection.task import TASK as DETECTION
-from .first_checks import check_engine
+from .first_checks import check_engine, resolve_recipe
 from .inpainting.task import TASK as INPAINTING
 from .knn.task import TASK as KNN
 from .linear_svm.task import TASK as LINEAR_SVM
@@ -79,8 +79,7 @@ class Request:
     def resolve(self) -> tuple[Recipe, str]:
         """The recipe with its changes, and its full name; InputError if no such engine is there."""
         check_engine(self.task, self.engine)
-        kind = TASKS[self.task].recipe
-        return load_recipe(kind, "cebench.transfer", self.task, self.recipe, self.changes)
+        return resolve_recipe(self.task, self.recipe, self.changes)
 
     def load_weights(self) -> Weights:
         """The weights, for `random` drawn from the seed; InputError if the task takes no such."""

@@ -6,36 +6,15 @@ and svm_helper.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
 
 import numpy as np
-from pydantic import Field, PositiveFloat
 from sklearn.model_selection import StratifiedKFold
 
 from cebench.metrics.average_precision import average_precision_stepwise, precision_recall
 
-from .frozen_features import AllDifferent, FrozenFeaturesRecipe
 from .kernel_svm import TrainSpan, fit
 
 POSITIVE_WEIGHT = 2.0
-COSTS = (*(10.0**n for n in range(-7, 3)), *(0.5**n for n in range(4, 20)))
-"""The benchmark's, in its order: what its command line names, then the powers of a half that
-svm_helper.py adds."""
-
-
-class SvmRecipe(FrozenFeaturesRecipe):
-    """How the SVMs are chosen (protocol ledger: frozen features)."""
-
-    costs: Annotated[tuple[PositiveFloat, ...], AllDifferent] = Field(COSTS, min_length=1)
-    """From which one is taken by cross-validation on the train set; the first of equals."""
-    folds: int = Field(3, ge=2)
-    """Folds of the cross-validation; what has none, a single positive, takes the largest cost."""
-
-    @property
-    def variant(self) -> str:
-        """Other costs are another protocol."""
-        costs = "" if set(self.costs) == set(COSTS) else f"{len(self.costs)}-costs"
-        return "-".join(part for part in (costs, super().variant) if part)
 
 
 def cross_validated_scores(

@@ -14,6 +14,7 @@ from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone, load_fc6_and_fc7
 
 from .frozen_features import check_layers
+from .network_cost import NetworkCost
 from .run_context import Outcome, RunContext
 
 
@@ -34,17 +35,19 @@ def check_backbone(recipe: Any, weights: Weights) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """A transfer task: its recipe, its program and the protocol that its numbers follow."""
+    """A transfer task: its program and the protocol that its numbers follow.
 
-    recipe: type[Recipe]
+    Its recipe is that of its module `start`, which imports no PyTorch.
+    """
+
     find_images: Callable[[Any, Path], dict[str, list[Path]]]
     """(recipe, --data) to the images that it would read, by the part they play."""
     data_fingerprint: Callable[[Any, Path, str], str]
     """(recipe, --data, SHA-256 of the proposals) to what a run's record would call its data."""
     measure: Callable[[Any, RunContext], Outcome]
     """Data, training, prediction, scores and report of one run."""
-    work: Callable[[Any, Mapping[str, int]], Work]
-    """(recipe, images of each part) to what a run computes, for its dry run."""
+    work: Callable[[Any, Mapping[str, int], NetworkCost], Work]
+    """(recipe, images of each part, the network) to what a run computes, for its dry run."""
     table: str
     protocol: str
     protocol_version: int

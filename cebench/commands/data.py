@@ -97,7 +97,7 @@ class _ShortSide(click.ParamType[int | None]):
     type=_ShortSide(),
     default=256,
     show_default=True,
-    help="Shorter image side in the store; `original` keeps the sizes.",
+    help="Shorter image side in pixels in the store; `original` keeps the sizes.",
 )
 @click.option(
     "--on-bad-image",
@@ -106,7 +106,12 @@ class _ShortSide(click.ParamType[int | None]):
     show_default=True,
     help="Stop at an unreadable image, or list it in STORE/skipped.csv.",
 )
-@click.option("--voc-image-set", default="train", show_default=True, help="For a VOC year folder.")
+@click.option(
+    "--voc-image-set",
+    default="train",
+    show_default=True,
+    help="Image set that is taken of a VOC year folder.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     type=click.IntRange(min=2),
     default=30,
     show_default=True,
-    help="From a patch to the same patch later.",
+    help="Frames from a patch to the same patch later.",
 )
 @click.option(
     "--short-side",
     type=click.IntRange(min=16),
     default=448,
     show_default=True,
-    help="Shorter side to which frames are resized.",
+    help="Shorter side in pixels to which frames are resized.",
 )
 @click.option(
     "--window",
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     default=0.25,
     show_default=True,
-    help="Least share of points that move against the camera.",
+    help="Least share of points, of 1, that move against the camera.",
 )
 @click.option(
     "--most-moving",

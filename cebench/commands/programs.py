@@ -5,6 +5,7 @@ from typing import Literal
 
 from cebench.config import Recipe, load_recipe, recipe_names
 from cebench.errors import InputError, did_you_mean
+from cebench.run_options import program_names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +34,13 @@ class Program:
 
 def find_programs() -> dict[str, Program]:
     """Every method and every task, by name."""
-    from cebench.pretrain.run import METHODS
-    from cebench.transfer.run import TASKS
+    from cebench.pretrain.options import RECIPES
+    from cebench.transfer.first_checks import recipe_class
 
-    methods = [Program(name=n, verb="pretrain", recipe=m.recipe) for n, m in METHODS.items()]
-    tasks = [Program(name=n, verb="transfer", recipe=t.recipe) for n, t in TASKS.items()]
-    return {program.name: program for program in (*methods, *tasks)}
+    tasks = {name: recipe_class(name) for name in program_names("cebench.transfer")}
+    methods = [Program(name=n, verb="pretrain", recipe=kind) for n, kind in RECIPES.items()]
+    measures = [Program(name=n, verb="transfer", recipe=kind) for n, kind in tasks.items()]
+    return {program.name: program for program in (*methods, *measures)}
 
 
 def find_program(name: str) -> Program:

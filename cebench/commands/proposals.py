@@ -53,14 +53,14 @@ _OF_IMPORT = ("columns", "first_pixel")
     type=click.IntRange(min=1),
     default=20,
     show_default=True,
-    help="Smallest width and height of a box.",
+    help="Smallest width and height of a box in pixels.",
 )
 @click.option(
     "--max-side",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Reduce images to this longer side before the search; 0 does not.",
+    help="Reduce images to this longer side in pixels before the search; 0 does not.",
 )
 @click.option(
     "--import",
@@ -69,8 +69,16 @@ _OF_IMPORT = ("columns", "first_pixel")
     multiple=True,
     help="Take the boxes of this .mat file instead of searching; may be repeated.",
 )
-@click.option("--columns", type=click.Choice(["xyxy", "yxyx"]), help="Of --import; else detected.")
-@click.option("--first-pixel", type=click.IntRange(0, 1), help="Of --import; else detected.")
+@click.option(
+    "--columns",
+    type=click.Choice(["xyxy", "yxyx"]),
+    help="Order of a box in --import; detected if not given.",
+)
+@click.option(
+    "--first-pixel",
+    type=click.IntRange(0, 1),
+    help="Number of the first pixel in --import; detected if not given.",
+)
 @dry_run_option
 @json_option
 def proposals(

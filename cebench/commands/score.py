@@ -95,7 +95,7 @@ score.add_command(inpainting)
     type=click.FloatRange(0, 1, max_open=True),
     default=0.5,
     show_default=True,
-    help="Overlap that a right detection exceeds.",
+    help="Overlap (intersection over union) that a right detection exceeds.",
 )
 @_voc_options(2007, "test")
 @json_option

@@ -28,14 +28,20 @@ _PATH = click.Path(path_type=Path)
 )
 @click.option("--predictions", type=_PATH, required=True, help="Folder of predicted images.")
 @click.option("--targets", type=_PATH, required=True, help="Folder of true images, same stems.")
-@click.option("--hole", metavar="center:SIDE", help="A centred square hole of SIDE pixels.")
+@click.option(
+    "--hole", metavar="center:SIDE", help="A centred square hole of SIDE pixels; this or --masks."
+)
 @click.option("--masks", type=_PATH, help="Folder of hole masks, same stems; black = visible.")
 @click.option(
     "--mask-threshold",
     type=click.IntRange(1, 255),
     help="Least brightness (0..255) of a missing pixel of masks with soft edges.  [default: 128]",
 )
-@click.option("--size", type=click.IntRange(min=7), help="Shrink everything to SIZE x SIZE first.")
+@click.option(
+    "--size",
+    type=click.IntRange(min=7),
+    help="Shrink everything to SIZE x SIZE pixels first; as stored if not given.",
+)
 @click.option(
     "--ssim-window",
     type=click.Choice(["uniform", "gaussian"]),

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from cebench.commands.groups import SuggestingGroup
-from cebench.run_options import DEVICES, examples
+from cebench.run_options import DEVICES, dry_run_option, examples
 
 if TYPE_CHECKING:
+    from cebench.suite.merging import Merged
     from cebench.suite.plan import SuiteRequest
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -68,7 +69,12 @@ def _suite_options(command: Command) -> Command:
     type=click.IntRange(min=1),
     help="Cells at once; one for each GPU, or what cores and memory allow, if not given.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="Processor threads of each cell.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Processor threads of each cell; the suite's number, or a worker's share of the cores, if "
+    "not given.",
+)
 @click.option(
     "--device",
     type=click.Choice(DEVICES),
@@ -204,7 +210,7 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
     from cebench.suite.running import open_plan, write_page
 
     request = _request(**given)
-    plan = open_plan(request)
+    plan = open_plan(request, keep=False)
     folder = SuiteFolder(request.out)
     statuses = folder.statuses(plan.cells)
     if html:
@@ -227,30 +233,42 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
 )
 @_suite_options
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-def merge(sources: tuple[Path, ...], **given: Any) -> None:
+@dry_run_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def merge(sources: tuple[Path, ...], dry_run: bool, as_json: bool, **given: Any) -> None:
     """Take over cells of the suite FILE that are finished in SOURCES.
 
     SOURCES are folders of the same suite from other machines, or bundles of `cebench pack`. A cell
     is known by the same recipe, data, weights and protocols. Where both have one with other
     numbers, ours stays, a line names the two, and the exit status is 1.
     """
+    import json
+    from dataclasses import asdict
+
     from cebench.errors import CebenchError
     from cebench.suite.running import merge_suite
 
-    merged = merge_suite(_request(**given), sources)
-    for name in merged.taken:
-        click.echo(f"taken     {name}")
-    for path in merged.other:
-        click.echo(f"no cell   {path}")
-    for conflict in merged.conflicts:
-        click.echo(f"conflict  {conflict}")
+    merged = merge_suite(_request(**given), sources, copy=not dry_run)
+    if as_json:
+        click.echo(json.dumps(asdict(merged), indent=2))
+    else:
+        click.echo("".join(f"{line}\n" for line in _merged_lines(merged)), nl=False)
+    taken = "would be taken" if dry_run else "taken"
     click.echo(
-        f"{len(merged.taken)} cells taken, {merged.known} were here with the same numbers, "
+        f"{len(merged.taken)} cells {taken}, {merged.known} were here with the same numbers, "
         f"{len(merged.other)} belong to no cell, {len(merged.conflicts)} conflicts",
         err=True,
     )
     if merged.conflicts:
         raise CebenchError(f"{len(merged.conflicts)} conflicts; first: {merged.conflicts[0]}")
+
+
+def _merged_lines(merged: "Merged") -> list[str]:
+    return [
+        *(f"taken     {name}" for name in merged.taken),
+        *(f"no cell   {path}" for path in merged.other),
+        *(f"conflict  {conflict}" for conflict in merged.conflicts),
+    ]
 
 
 def _pairs(option: str, given: tuple[str, ...]) -> dict[str, str]:

@@ -19,13 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cebench.data.hole_kinds import BLOCK_SIDES
 from cebench.data.silhouettes import BANK_SIDE, FRAMED_SIDE, read_silhouettes, silhouette_bank
 from cebench.data.voc.devkit import VocYear
 
 ATTEMPTS = 16
 """Blocks or silhouettes tried for a mask at most; about seven are needed."""
-BLOCK_SIDES = (0.10, 0.33)
-"""Side of a random block, uniform, as a fraction of the image's side."""
 REGION_EXTENTS = (0.15, 0.50)
 """Longer side of a pasted silhouette before its deformation, likewise."""
 REGION_STRETCH = 2.0

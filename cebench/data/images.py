@@ -146,12 +146,20 @@ def image_files(root: Path) -> list[Path]:
         return [root]
     if not root.is_dir():
         raise InputError(f"{root} is no folder of images ({', '.join(IMAGE_SUFFIXES)})")
-    files = [path for path in files_below(root) if path.suffix.lower() in IMAGE_SUFFIXES]
+    below = list(files_below(root))
+    files = [path for path in below if path.suffix.lower() in IMAGE_SUFFIXES]
     if not files:
+        packed = [f"; {path} is compressed: unpack it" for path in below if is_compressed_tar(path)]
         raise InputError(
             f"found no images below {root}; supported files end in {', '.join(IMAGE_SUFFIXES)}"
+            + "".join(packed[:1])
         )
     return sorted(files)
+
+
+def is_compressed_tar(path: Path) -> bool:
+    """Whether a file's name says that it is a tar file that cannot be read in place."""
+    return path.suffix in (".tgz", ".txz") or path.with_suffix("").suffix == ".tar"
 
 
 def write_png(path: Path, image: np.ndarray) -> None:

@@ -53,14 +53,35 @@ def read_mask(path: Path, size: int | None = None, threshold: int | None = None)
     return _checked(~visible, path, "" if brightness.any() else hint)
 
 
+def stem_of_image(path: Path) -> str:
+    """What a file's image is called where it is named as LaMa names masks and results.
+
+    photo.png and photo_mask001.png are of the image photo.
+    """
+    return _MASK_ENDING.sub("", path.stem)
+
+
+def images_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The images of a folder without the masks that lie beside their images, and these masks.
+
+    photo_mask001.png is a mask where photo.png lies beside it, as LaMa's input folders have it.
+    """
+    files = image_files(folder)
+    stems = {path.stem for path in files}
+    masks = [path for path in files if stem_of_image(path) in stems - {path.stem}]
+    return [path for path in files if path not in masks], masks
+
+
 def masks_by_stem(folder: Path) -> dict[str, Path]:
     """The masks of a folder by the stem of their image: photo.png or photo_mask001.png of photo.
 
-    InputError where an image has two.
+    Where some lie beside their images, the folder's other files are no masks. InputError where an
+    image has two.
     """
     masks: dict[str, Path] = {}
-    for path in image_files(folder):
-        stem = _MASK_ENDING.sub("", path.stem)
+    files, beside = images_and_masks(folder)
+    for path in beside or files:
+        stem = stem_of_image(path)
         if stem in masks:
             raise InputError(f"{masks[stem]} and {path} are masks of one image; keep one of them")
         masks[stem] = path

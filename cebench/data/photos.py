@@ -16,9 +16,11 @@ from cebench.data.images import (
     IMAGE_SUFFIXES,
     image_files,
     image_size,
+    is_compressed_tar,
     is_hidden,
     open_resized,
 )
+from cebench.data.listing import files_below
 from cebench.data.voc.devkit import VocYear, devkit_years
 from cebench.errors import InputError
 
@@ -129,13 +131,33 @@ def _photos_of(source: Path, voc_image_set: str) -> Iterator[Photo]:
         # Its label images lie below it too, and its test photographs.
         shown = " or ".join(str(years[year]) for year in sorted(years))
         raise InputError(f"{source}: holds VOC years; give one of them: {shown}")
-    elif shards := sorted(p for p in source.glob("*.tar") if not p.name.startswith(".")):
+    elif shards := shards_in(source):
+        _warn_of_files_beside(source)
         for shard in shards:
             yield from _members(shard)
     else:
         for path in image_files(source):
             name = path.relative_to(source)
             yield Photo(path, name.as_posix(), _first_folder(name), upright=True)
+
+
+def shards_in(folder: Path) -> list[Path]:
+    """The tar files that lie in a folder, which then are what it holds."""
+    return sorted(path for path in folder.glob("*.tar") if not is_hidden(PurePosixPath(path.name)))
+
+
+def _warn_of_files_beside(folder: Path) -> None:
+    """One line where images or compressed tar files lie beside the tar files."""
+    beside = [
+        path.relative_to(folder)
+        for path in files_below(folder, lenient=True)
+        if path.suffix.lower() in IMAGE_SUFFIXES or is_compressed_tar(path)
+    ]
+    if beside:
+        logger.warning(
+            f"{folder}: {len(beside)} images or compressed tar files beside its tar files are left "
+            f"out ({min(beside)}, ...); give each kind a folder of its own"
+        )
 
 
 def _first_folder(name: Path | PurePosixPath) -> str:

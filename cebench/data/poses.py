@@ -4,6 +4,7 @@ Source: pulkitag/learning-to-see-by-moving, kitti_utils.py (`get_pose_label`, `g
 kitti_new.py (`get_pose_label_normalized`).
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -91,3 +92,15 @@ class MotionClasses:
     def __call__(self, motions: NDArray[np.float64]) -> NDArray[np.int64]:
         """(N, 3) motions to (N, 3) classes, 0..20."""
         return np.digitize((motions - self.mean) / self.scale, EDGES)
+
+
+def window_side(side: int, most_shift: float, most_turn: float) -> int:
+    """Pixels of the square that holds every view of `side` pixels, with a border of one.
+
+    Args:
+        side: of a view.
+        most_shift: of a view from the middle, along each axis, in pixels.
+        most_turn: of a view either way, in radians, up to a quarter turn.
+    """
+    reach = side * (math.cos(most_turn) + math.sin(most_turn)) / 2 + most_shift
+    return 2 * math.ceil(reach) + 2

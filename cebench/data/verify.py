@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from cebench.data.images import IMAGE_SUFFIXES, image_files, read_image
+from cebench.data.photos import Photo, find_photos, shards_in
 from cebench.data.store.manifest import damaged_files, is_store, read_manifest
 from cebench.data.voc.devkit import (
     SEGMENTATION_CLASSES,
@@ -48,7 +49,7 @@ class Findings:
     """Counts and problems of one data set."""
 
     kind: str
-    """VOC2007 and the like, SBD, images or packed store."""
+    """VOC2007 and the like, SBD, images, shards or packed store."""
     root: Path
     images: int
     """Readable images."""
@@ -102,8 +103,8 @@ def verify_tree(path: Path, report: Report = lambda done, total: None) -> tuple[
     images. XML and label images must have their image's size.
 
     Args:
-        path: a VOCdevkit (or one year of it), an SBD tree, a packed store, a folder of images, or
-            a folder that holds a VOCdevkit or benchmark_RELEASE among others.
+        path: a VOCdevkit (or one year of it), an SBD tree, a packed store, tar files, a folder of
+            images, or a folder that holds a VOCdevkit or benchmark_RELEASE among others.
         report: called with (images done, images in all) for each data set in turn.
 
     Raises:
@@ -116,6 +117,8 @@ def data_sets_at(path: Path) -> dict[str, Callable[[Report], Findings]]:
     """The name of each data set at `path` -> the function that verifies it; see `verify_tree`."""
     if is_store(path):
         return {path.absolute().name: partial(_verify_store, path)}
+    if path.suffix == ".tar" or shards_in(path):
+        return {path.absolute().name: partial(_verify_shards, path)}
     found: dict[str, Callable[[Report], Findings]] = {}
     for year in sorted(devkit_years(path)):
         found[f"VOC{year}"] = partial(_verify_year, VocYear(path, year))
@@ -154,6 +157,13 @@ def _verify_images(root: Path, report: Report) -> Findings:
     files = image_files(root)
     checked = _in_threads(lambda path: _check(path.name, lambda: read_image(path)), files, report)
     return _findings("images", root, checked, {}, [])
+
+
+def _verify_shards(root: Path, report: Report) -> Findings:
+    def check(photo: Photo) -> _Checked:
+        return _check(photo.name, lambda: np.asarray(photo.resized(None)))
+
+    return _findings("shards", root, _in_threads(check, find_photos([root], ""), report), {}, [])
 
 
 def _verify_sbd(sbd: Sbd, report: Report) -> Findings:

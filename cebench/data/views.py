@@ -3,23 +3,9 @@
 The synthetic form of egomotion (Agrawal et al. 2015, section 3.1, where the images are digits).
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-
-def window_side(side: int, most_shift: float, most_turn: float) -> int:
-    """Pixels of the square that holds every view of `side` pixels, with a border of one.
-
-    Args:
-        side: of a view.
-        most_shift: of a view from the middle, along each axis, in pixels.
-        most_turn: of a view either way, in radians, up to a quarter turn.
-    """
-    reach = side * (math.cos(most_turn) + math.sin(most_turn)) / 2 + most_shift
-    return 2 * math.ceil(reach) + 2
 
 
 def shifted_and_turned(windows: Tensor, shifts: Tensor, turns: Tensor, side: int) -> Tensor:

@@ -1,14 +1,14 @@
 """Folders of predicted images beside the true ones, with the holes that were filled."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from cebench.data.hole_masks import middle
-from cebench.data.images import image_files, read_image
-from cebench.data.masks import masks_by_stem, read_mask
+from cebench.data.images import read_image
+from cebench.data.masks import images_and_masks, masks_by_stem, read_mask, stem_of_image
 from cebench.data.resize import resize
 from cebench.errors import InputError
 
@@ -35,6 +35,8 @@ def read_inpainting_pairs(
 ) -> Iterator[InpaintingPair]:
     """Pair the images of two folders by name without suffix, in the order of the targets' names.
 
+    A prediction may also be called as LaMa calls it, after its mask: photo_mask001.png.
+
     Args:
         predictions: folder of predicted images, as large as their targets unless `size` is given.
         targets: folder of true images.
@@ -47,7 +49,8 @@ def read_inpainting_pairs(
         InputError: names or sizes do not match, an image cannot be read, or a mask is empty or
             full.
     """
-    true_files, guessed_files = _by_stem(targets), _by_stem(predictions)
+    true_files = _by_stem(targets)
+    guessed_files = _by_stem(predictions, true_files)
     masks = {} if isinstance(region, int) else masks_by_stem(region)
     _check_partners(true_files, targets, guessed_files, predictions)
     _check_partners(guessed_files, predictions, true_files, targets)
@@ -65,12 +68,15 @@ def read_inpainting_pairs(
         yield InpaintingPair(guessed_files[stem], prediction, target, hole)
 
 
-def _by_stem(folder: Path) -> dict[str, Path]:
+def _by_stem(folder: Path, known: Collection[str] | None = None) -> dict[str, Path]:
+    """The images of a folder; what is not among the `known` names may be named after its mask."""
     files: dict[str, Path] = {}
-    for path in image_files(folder):
-        if path.stem in files:
-            raise InputError(f"{files[path.stem]} and {path} have one name; keep one of them")
-        files[path.stem] = path
+    for path in images_and_masks(folder)[0]:
+        named = known is None or path.stem in known
+        stem = path.stem if named else stem_of_image(path)
+        if stem in files:
+            raise InputError(f"{files[stem]} and {path} are of one image; keep one of them")
+        files[stem] = path
     return files
 
 

@@ -2,20 +2,17 @@
 
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.layer_averages import Averaging, averaged, windows_of
+from cebench.models.layer_averages import averaged, windows_of
+from cebench.models.options import Averaging
 
 Key = TypeVar("Key", bound=Hashable)
-
-Pooling = Literal["network", "token", "mean", "both"]
-"""What a transformer's features are: `network`, what its own classifier takes; the class `token`;
-the `mean` of the patches' tokens; or `both`, one behind the other."""
 
 
 LARGEST_STRIDE = 32

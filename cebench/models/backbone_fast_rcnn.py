@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.models.backbone import Backbone, padded_to_stride, prepare_for_any_size
-from cebench.models.caffenet import HeadInit, fill_fc6_and_fc7, gaussian_filler
-from cebench.models.fast_rcnn import STRIDE, RegionNetwork, RoiPooling
+from cebench.models.caffenet import fill_fc6_and_fc7, gaussian_filler
+from cebench.models.fast_rcnn import STRIDE, RegionNetwork
 from cebench.models.frozen_batch_norm import freeze_scales, freeze_statistics
+from cebench.models.options import HeadInit, RoiPooling
 
 FINEST_STRIDE = 8
 """A ViT with patches of 8 to 16 pixels has regions of its only map."""

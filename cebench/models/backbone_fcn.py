@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.models.backbone import Backbone, padded_to_stride, prepare_for_any_size
-from cebench.models.caffenet import HeadInit, fill_fc6_and_fc7
-from cebench.models.fcn import SegmentationNetwork, Stride, zero_score_layer
+from cebench.models.caffenet import fill_fc6_and_fc7
+from cebench.models.fcn import SegmentationNetwork, zero_score_layer
 from cebench.models.frozen_batch_norm import freeze_scales, freeze_statistics
+from cebench.models.options import HeadInit, Stride
 
 
 class BackboneFCN(SegmentationNetwork):

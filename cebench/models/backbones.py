@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, Pooling
+from cebench.models.backbone import Backbone
 from cebench.models.caffenet import (
     POOL5_FEATURES,
     POOL5_SIDE,
     CaffeNetTrunk,
     PoolFreeTrunk,
 )
+from cebench.models.options import Pooling
 from cebench.models.timm_backbones import timm_backbone
 from cebench.models.torchvision_backbones import torchvision_backbone
 

@@ -6,17 +6,17 @@ AlexNet in one thing only: it pools before it normalises.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cebench.models.options import PIXEL_DEVIATION, HeadInit
+
 IMAGENET_MEAN_RGB = (122.67892, 116.66877, 104.00699)
 """Mean pixel of ImageNet on the 0..255 scale; Caffe's (104.00699, 116.66877, 122.67892) is BGR."""
 
-PIXEL_DEVIATION = 60
-"""Standard deviation of natural images' pixels on the scale 0..255, roughly."""
 
 POOL5_CHANNELS = 256
 POOL5_SIDE = 6
@@ -24,13 +24,6 @@ POOL5_FEATURES = POOL5_CHANNELS * POOL5_SIDE**2
 FC_UNITS = 4096
 """Of fc6 and fc7."""
 
-HeadInit = Literal["voc-classification", "caffenet", "he", "data"]
-"""Initial fc6 and fc7 of a transfer: N(0, 0.01) with biases of 0.1 (philkr/voc-classification,
-src/train_cls.py); N(0, 0.005) with biases of 1 (bvlc_reference_caffenet); He's normals without
-biases; or these standardised on training images (`data_dependent_init`)."""
-
-RandomFrom = Literal["pool5", "drop7"]
-"""Last layer that a transfer takes from the weights: all behind it is drawn anew."""
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)
 

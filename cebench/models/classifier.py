@@ -1,7 +1,7 @@
 """Classifiers: the "Classification" column of Table 2, and its row "ImageNet"."""
 
 from collections.abc import Sequence
-from typing import Literal, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -11,17 +11,13 @@ from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import (
     POOL5_FEATURES,
     CaffeNetTrunk,
-    HeadInit,
     data_dependent_init,
     fill_fc6_and_fc7,
     gaussian_filler,
 )
 from cebench.models.frozen_batch_norm import freeze_statistics
+from cebench.models.options import HeadInit, Part
 from cebench.models.sync_layers import Dropout
-
-Part = Literal["all", "fc6-8", "fc8", "pool5"]
-"""What of a classifier is trained: everything, its three last layers, the last one, or the last one
-alone on pool5, without fc6 and fc7 between."""
 
 
 class Classifier(nn.Module):

@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from cebench.models.backbones import CAFFENET, CAFFENET_POOL_FREE, build_trunk
 from cebench.models.caffenet import IMAGENET_MEAN_RGB, POOL5_CHANNELS, POOL5_SIDE, he_weights
 from cebench.models.foldable import FoldableConvTranspose2d, make_trainable
+from cebench.models.options import BatchNormPlaces
 from cebench.models.sync_layers import Dropout
-
-BatchNormPlaces = Literal["none", "encoder", "encoder-decoder"]
-"""Which parts of a context encoder are batch-normalised while it trains."""
 
 IMAGE_SIDE = 227
 """Side of the paper's images in pixels."""

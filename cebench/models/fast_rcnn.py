@@ -5,7 +5,6 @@ object of label c (0..num_classes-1) is class c + 1.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +15,11 @@ from cebench.models.caffenet import (
     POOL5_FEATURES,
     POOL5_SIDE,
     CaffeNetTrunk,
-    HeadInit,
     data_dependent_init,
     fill_fc6_and_fc7,
     gaussian_filler,
 )
+from cebench.models.options import HeadInit, RoiPooling
 from cebench.models.roi_align import roi_align
 from cebench.models.roi_pooling import roi_pool
 
@@ -31,10 +30,6 @@ STRIDE = 16
 """Image pixels between two values of the map that regions are pooled from."""
 CONV5_SCALE = 1 / STRIDE
 """Pixels of that map per image pixel."""
-
-
-RoiPooling = Literal["max", "align"]
-"""`max`: Fast R-CNN's RoI pooling, its corners rounded; `align`: Mask R-CNN's RoIAlign."""
 
 
 class RegionNetwork(nn.Module):

@@ -15,7 +15,6 @@ enlarged scores in all three nets.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -26,16 +25,15 @@ from cebench.models.caffenet import (
     POOL5_CHANNELS,
     POOL5_SIDE,
     CaffeNetTrunk,
-    HeadInit,
     data_dependent_init,
     fill_fc6_and_fc7,
 )
+from cebench.models.options import HeadInit, Stride
 
 CONV1_PADDING = 100
 CROP_OFFSET = 18
 POOL1_OFFSET, POOL2_OFFSET = 10, 5
 
-Stride = Literal[32, 16, 8]
 
 _UNFOLDED_POSITIONS = 160
 """fc6 at fewer positions than this is faster on a CPU as one matrix product, up to twofold."""

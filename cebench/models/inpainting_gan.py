@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cebench.models.options import BOTTLENECK
 from cebench.models.sync_layers import BatchNorm2d
 
 PUBLISHED_FILL_RGB = (117, 104, 123)
@@ -21,7 +22,6 @@ FILL = tuple(value / 127.5 - 1 for value in PUBLISHED_FILL_RGB)
 CHANNELS = {64: (64, 128, 256, 512), 128: (64, 64, 128, 256, 512)}
 """Side of an image -> channels after each halving, down to 4 x 4."""
 MAP_SIDE = 4
-BOTTLENECK = 4000
 
 
 class MapToPoint(nn.Conv2d):

@@ -6,14 +6,10 @@ github.com/facebookresearch/fair_self_supervision_benchmark, self_supervision_be
 """
 
 from collections.abc import Mapping
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
-
-Averaging = Literal["windows", "adaptive"]
-"""`windows`: the benchmark's, which overlap, where it has some for the network; `adaptive`: windows
-side by side for every network."""
 
 VALUES = 9216
 """About how many numbers are left: those of CaffeNet's pool5."""

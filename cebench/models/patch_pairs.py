@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cebench.models.backbones import CAFFENET_WITHOUT_GROUPS, build_trunk
 from cebench.models.caffenet import POOL5_CHANNELS
 from cebench.models.folding import fold_batch_norm
+from cebench.models.options import pool5_side
 from cebench.models.sync_layers import BatchNorm2d
 
 POSITIONS = 8
@@ -94,19 +95,6 @@ class PatchPairNetwork(nn.Module):
             assert isinstance(conv, nn.Conv2d)
             state[f"conv{n}.weight"], state[f"conv{n}.bias"] = fold_batch_norm(conv, norm)
         return state
-
-
-def pool5_side(patch_side: int) -> int:
-    """Side of pool5 of a square image with conv1 padded by 5: 96 to 3, by way of 24, 12 and 6.
-
-    ValueError where nothing is left of it.
-    """
-    side = (patch_side + 10 - 11) // 4 + 1
-    for _ in range(3):
-        side = -(-(side - 3) // 2) + 1
-    if side < 1:
-        raise ValueError(f"patches of {patch_side} pixels are too small for the network")
-    return side
 
 
 def xavier_filler(layer: nn.Conv2d | nn.Linear, generator: torch.Generator | None) -> None:

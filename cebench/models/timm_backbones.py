@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, Pixels, Pooling, count_features, resnet_layers
+from cebench.models.backbone import Backbone, Pixels, count_features, resnet_layers
+from cebench.models.options import Pooling
 
 _ANY_SIZE: tuple[dict[str, bool], ...] = (
     {"dynamic_img_size": True, "dynamic_img_pad": True},

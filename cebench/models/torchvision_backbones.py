@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, Pooling, count_features, resnet_layers
+from cebench.models.backbone import Backbone, count_features, resnet_layers
+from cebench.models.options import Pooling
 
 _ALEXNET = "torchvision/alexnet"
 _ALEXNET_LAYERS = {f"conv{n}": f"features.{i}" for n, i in enumerate((1, 4, 7, 9, 11), start=1)}

@@ -7,13 +7,16 @@ FILE_NAME = "metrics.jsonl"
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
-    """The logged lines of the run directory `run`; a line that a kill cut short is left out."""
+    """The logged lines of the run directory `run`; what a kill cut short is left out."""
     path = run / FILE_NAME
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     complete = []
-    for line in lines:
+    for line in text.splitlines():
         try:
-            complete.append(json.loads(line))
+            values = json.loads(line)
         except json.JSONDecodeError:
             break
+        if not isinstance(values, dict) or "step" not in values:
+            break
+        complete.append(values)
     return complete

@@ -26,9 +26,9 @@ _VOC_FOLDERS = (
 class DataFingerprints:
     """Fingerprints of files and folders, kept in a file between runs."""
 
-    def __init__(self, cache: Path) -> None:
-        """cache: the file, in the suite's folder."""
-        self._cache = cache
+    def __init__(self, cache: Path, *, keep: bool = True) -> None:
+        """cache: the file, in the suite's folder; keep: whether it is written."""
+        self._cache, self._keep = cache, keep
         self._asked: dict[Path, str] = {}
         self.listings: dict[str, str] = {}
         """Hash of the listing of every path that was asked for."""
@@ -51,7 +51,8 @@ class DataFingerprints:
         entry = known.get(str(path), {})
         if entry.get("listing") != listing:
             entry = {"listing": listing, "content": _content_sha256(path)}
-            write_atomically(self._cache, json.dumps({**known, str(path): entry}).encode())
+            if self._keep:
+                write_atomically(self._cache, json.dumps({**known, str(path): entry}).encode())
         self._asked[path] = entry["content"]
         return entry["content"]
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from cebench.errors import InputError
-from cebench.files import write_atomically
+from cebench.files import check_writable, write_atomically
 from cebench.suite.cells import Cell, blocked
 
 State = Literal["finished", "running", "failed", "blocked", "stopped", "waiting"]
@@ -62,13 +62,19 @@ class SuiteFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def check(self) -> None:
-        """InputError unless the folder is a suite's, or new, and can be written."""
+    def check(self, *, create: bool = True) -> None:
+        """InputError unless the folder is a suite's, or new, and can be written.
+
+        create: whether it is made; else nothing is written.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: is a file; --out must be a folder")
         held = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         if held and not held & _OWN:
             raise InputError(f"{self.path}: holds other files; choose an empty or new --out")
+        check_writable(self.path)
+        if not create:
+            return
         try:
             (self.path / "cells").mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / "cells" / f".write-{os.getpid()}", b"")

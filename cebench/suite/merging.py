@@ -31,25 +31,29 @@ class Merged:
     """A line for each cell of which the two differ: ours stays."""
 
 
-def merge_into(plan: Plan, folder: SuiteFolder, sources: Sequence[Path]) -> Merged:
+def merge_into(
+    plan: Plan, folder: SuiteFolder, sources: Sequence[Path], *, copy: bool = True
+) -> Merged:
     """Copy the cells of `plan` that are finished in `sources` and not yet here.
 
     sources: folders of the same suite from other machines, or bundles of `cebench pack`. A cell
     is recognised by its name and key, so by the same recipe, data, weights and protocols.
-    InputError if a source is neither.
+    copy: False only tells what would be taken. InputError if a source is neither.
     """
     result = Merged()
     for source in sources:
         if source.is_file():
-            _merge_bundle(plan, folder, source, result)
+            _merge_bundle(plan, folder, source, result, copy)
         elif source.is_dir():
-            _merge_folder(plan, folder, source, result)
+            _merge_folder(plan, folder, source, result, copy)
         else:
             raise InputError(f"{source}: no such folder or bundle")
     return result
 
 
-def _merge_folder(plan: Plan, folder: SuiteFolder, source: Path, result: Merged) -> None:
+def _merge_folder(
+    plan: Plan, folder: SuiteFolder, source: Path, result: Merged, copy: bool
+) -> None:
     theirs = SuiteFolder(source)
     if theirs.read_plan() is None:
         raise InputError(f"{source}: no suite's folder (no plan.json); give one, or a bundle")
@@ -62,14 +66,19 @@ def _merge_folder(plan: Plan, folder: SuiteFolder, source: Path, result: Merged)
         elif not theirs.is_finished(cell):
             continue
         elif not folder.is_finished(cell):
-            with folder.lock(cell):
-                _copy(path, folder.path / cell.folder)
-            ending = theirs.ending(cell)
-            if ending:
-                folder.write_ending(cell, ending)
+            if copy:
+                _take(cell, path, folder, theirs)
             result.taken.append(cell.name)
         else:
             _compare(cell, folder.result(cell), theirs.result(cell), result)
+
+
+def _take(cell: Cell, path: Path, folder: SuiteFolder, theirs: SuiteFolder) -> None:
+    with folder.lock(cell):
+        _copy(path, folder.path / cell.folder)
+    ending = theirs.ending(cell)
+    if ending:
+        folder.write_ending(cell, ending)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -105,7 +114,9 @@ def _difference(ours: Record, theirs: Record) -> str:
     return "" if len(ours.measurements) == len(theirs.measurements) else "what they measured"
 
 
-def _merge_bundle(plan: Plan, folder: SuiteFolder, source: Path, result: Merged) -> None:
+def _merge_bundle(
+    plan: Plan, folder: SuiteFolder, source: Path, result: Merged, copy: bool
+) -> None:
     """Transfers of a bundle: their numbers, what they were scored from, and no weights."""
     transfers = [cell for cell in plan.cells if cell.verb == "transfer"]
     bundle = open_bundle(source)
@@ -122,7 +133,8 @@ def _merge_bundle(plan: Plan, folder: SuiteFolder, source: Path, result: Merged)
             else:
                 result.known += 1
         else:
-            _unpack(path, folder.path / cell.folder)
+            if copy:
+                _unpack(path, folder.path / cell.folder)
             result.taken.append(cell.name)
 
 

@@ -6,11 +6,14 @@ from cebench.suite.plan import Plan, SuiteRequest, store_plan
 from cebench.suite.suite_file import Drawn, load_suite
 
 
-def make_plan(request: SuiteRequest) -> Plan:
-    """The plan of a suite, stored in its folder; InputError for a mistake in the suite."""
+def make_plan(request: SuiteRequest, *, keep: bool = True) -> Plan:
+    """The plan of a suite; InputError for a mistake in the suite.
+
+    keep: whether plan and fingerprints are stored in the suite's folder.
+    """
     loaded = load_suite(request.file, request.data)
     suite = loaded.suite
-    fingerprints = DataFingerprints(request.out / "fingerprints.json")
+    fingerprints = DataFingerprints(request.out / "fingerprints.json", keep=keep)
     expansion = Expansion(suite, loaded.folder, fingerprints, request.seed, request.more)
     cells = expansion.cells()
     drawn = [c for c in cells if c.verb == "draw" and isinstance(suite.data[c.name], Drawn)]
@@ -20,5 +23,6 @@ def make_plan(request: SuiteRequest) -> Plan:
         cells=cells,
         toy=drawn[0].folder if drawn else "",
     )
-    store_plan(request, plan, fingerprints.listings)
+    if keep:
+        store_plan(request, plan, fingerprints.listings)
     return plan

@@ -37,17 +37,20 @@ class RunOptions:
     """Parameters of SLURM's jobs; None: cells are computed on this machine."""
 
 
-def open_plan(request: SuiteRequest) -> Plan:
-    """The plan of a suite: the stored one where it still holds, else a new one."""
-    SuiteFolder(request.out).check()
+def open_plan(request: SuiteRequest, *, keep: bool = True) -> Plan:
+    """The plan of a suite: the stored one where it still holds, else a new one.
+
+    keep: whether a new one is stored; without it nothing is written at all.
+    """
+    SuiteFolder(request.out).check(create=keep)
     plan = known_plan(request)
-    return plan or call_apart(_make_plan, request)
+    return plan or call_apart(_make_plan, request, keep)
 
 
-def _make_plan(request: SuiteRequest) -> Plan:
+def _make_plan(request: SuiteRequest, keep: bool) -> Plan:
     from cebench.suite.planning import make_plan
 
-    return make_plan(request)
+    return make_plan(request, keep=keep)
 
 
 def shares_of(request: SuiteRequest, options: RunOptions) -> Shares:
@@ -60,9 +63,8 @@ def shares_of(request: SuiteRequest, options: RunOptions) -> Shares:
 
 def dry_run_text(request: SuiteRequest, options: RunOptions, *, as_json: bool) -> str:
     """What `run_suite` would compute and take, in words or as a JSON object."""
-    found = dry_run.dry_run(
-        open_plan(request), SuiteFolder(request.out), shares_of(request, options)
-    )
+    plan = open_plan(request, keep=False)
+    found = dry_run.dry_run(plan, SuiteFolder(request.out), shares_of(request, options))
     return json.dumps(dry_run.as_json(found), indent=2) if as_json else dry_run.as_text(found)
 
 
@@ -126,10 +128,10 @@ def _write_tables(plan: Plan, out: Path, seed: int) -> str:
     return write_tables(plan, out, seed)
 
 
-def merge_suite(request: SuiteRequest, sources: Sequence[Path]) -> Merged:
+def merge_suite(request: SuiteRequest, sources: Sequence[Path], *, copy: bool = True) -> Merged:
     """Take over what is finished in `sources` of a suite, see `merging.merge_into`."""
-    plan = open_plan(request)
-    return merge_into(plan, SuiteFolder(request.out), sources)
+    plan = open_plan(request, keep=copy)
+    return merge_into(plan, SuiteFolder(request.out), sources, copy=copy)
 
 
 def write_page(plan: Plan, request: SuiteRequest, page: Path) -> None:

@@ -11,6 +11,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, Strin
 
 from cebench.config import Options, validate
 from cebench.errors import InputError, did_you_mean
+from cebench.files import read_utf8
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60)]
 """Of a row, a task or data: what may stand in a folder's name."""
@@ -131,7 +132,7 @@ def read_text(name: str) -> str:
     """The text of a suite file, or of one of the package; InputError where there is none."""
     path = Path(name)
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        return read_utf8(path)
     if name not in suite_names():
         raise InputError(f"{name}: no such suite file; {did_you_mean(name, suite_names())}")
     return files("cebench.suite").joinpath(name).read_text(encoding="utf-8")

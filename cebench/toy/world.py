@@ -73,7 +73,10 @@ def write_toy_world(
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         partial.replace(out)
     except OSError as error:
-        raise CebenchError(f"{out}: cannot write the toy world: {error}") from error
+        raise CebenchError(
+            f"{out}: cannot write the toy world: {error.strerror or error}; when that is mended, "
+            "run the same command again"
+        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -16,6 +16,8 @@ SHARE_OF_CONVOLUTION = 0.5
 for the methods on a CPU. What estimates say is right within a factor of three."""
 PROGRAM_BYTES = 0.7 * 2**30
 """Python, PyTorch and its libraries in memory."""
+START_SECONDS = 5.0
+"""To import PyTorch and its libraries and to write what is found: most of a short run."""
 DECODE_SECONDS = 0.004
 """For one photograph of VOC's size, on one thread."""
 
@@ -39,7 +41,7 @@ class Work:
 def estimate(work: Work, device: torch.device) -> dict[str, Any]:
     """Seconds and bytes of memory that `work` takes on `device`, roughly, for a dry run."""
     cores = max(1, torch.get_num_threads())
-    seconds = work.gflop / (SHARE_OF_CONVOLUTION * convolution_gflops(device))
+    seconds = START_SECONDS + work.gflop / (SHARE_OF_CONVOLUTION * convolution_gflops(device))
     seconds += (work.photographs * DECODE_SECONDS + work.more_seconds) / cores
     memory = PROGRAM_BYTES + work.images_bytes + work.network_bytes
     return {

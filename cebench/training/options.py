@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, model_validator
 
-from cebench.config import Options
-from cebench.devices import Precision
+from cebench.config import Options, Precision
 
 
 class PrecisionOptions(Options):

@@ -8,6 +8,7 @@ from typing import Any
 
 from cebench.config import to_toml
 from cebench.errors import InputError
+from cebench.files import check_writable
 
 Identity = Mapping[str, Mapping[str, Any]]
 """The tables of run.toml: {"run": {...}, "recipe": {...}}."""
@@ -47,6 +48,7 @@ def _tables_of(path: Path) -> dict[str, Any] | None:
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: is a file; --out must be a folder")
     if not mark.exists():
+        check_writable(path)
         if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):
             raise InputError(
                 f"{path}: holds files but no cebench run; choose an empty or new --out"

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from cebench.errors import InputError
+from cebench.files import read_utf8
 
 Triple = tuple[float, float, float]
 
@@ -77,8 +78,8 @@ def read_description(path: Path | None, usual: Description | None = None) -> Des
     if path is None:
         return usual
     try:
-        given = Description.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        given = Description.model_validate(tomllib.loads(read_utf8(path)))
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: no readable TOML file: {error}") from None
     except ValidationError as error:
         first = error.errors()[0]

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.inpainting_gan import BOTTLENECK, MAP_SIDE, InpaintingGenerator
+from cebench.models.inpainting_gan import MAP_SIDE, InpaintingGenerator
+from cebench.models.options import BOTTLENECK
 from cebench.randomness import torch_seed
 from cebench.weights.foreign_tensors import COUNTER, check_is_dense_float
 from cebench.weights.loading import LoadProof

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, Pooling
+from cebench.models.backbone import Backbone
 from cebench.models.backbones import build_backbone, is_foreign
-from cebench.models.caffenet import CaffeNetTrunk, RandomFrom
+from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.options import Pooling, RandomFrom
 from cebench.models.timm_backbones import position_count
 from cebench.randomness import torch_seed
 from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
@@ -183,7 +184,8 @@ def _response_change(
     shape = (1, 3, preprocessing.side, preprocessing.side)
     noise = preprocessing(torch.randint(0, 256, shape, generator=generator))
     with torch.no_grad():
-        pool5, reference = (network.eval()(noise) for network in (loaded, random))
+        # float64: the square of a large float32 is infinite.
+        pool5, reference = (network.eval()(noise).double() for network in (loaded, random))
     if not pool5.isfinite().all() or not pool5.any():
         raise InputError(
             f"{name}: its pool5 is {'zero' if pool5.isfinite().all() else 'not finite'} on noise; "

@@ -48,6 +48,27 @@ def test_inpainting_of_a_central_hole_equals_scikit_image(
     assert found["images"] == 1
 
 
+def test_lamas_names_are_paired(runner: CliRunner, tmp_path: Path) -> None:
+    """Its input folder holds a.png and a_mask001.png, its output folder a_mask001.png."""
+    prediction, _ = _write_pair(tmp_path)
+    mask = np.zeros((20, 20), dtype=np.uint8)
+    mask[6:14, 6:14] = 255
+    Image.fromarray(mask).save(tmp_path / "true" / "a_mask001.png")
+    expected = scores_of(runner, *_inpainting(tmp_path), "--hole", "center:8")
+    (tmp_path / "found" / "a.png").rename(tmp_path / "found" / "a_mask001.png")
+    found = scores_of(runner, *_inpainting(tmp_path), "--masks", tmp_path / "true")
+    found.pop("by_missing_share")
+    assert found == expected
+    # An image whose own name ends so is itself, where its target is called so too.
+    (tmp_path / "true" / "a.png").rename(tmp_path / "true" / "b_mask001.png")
+    (tmp_path / "true" / "a_mask001.png").unlink()
+    (tmp_path / "found" / "a_mask001.png").rename(tmp_path / "found" / "b_mask001.png")
+    assert scores_of(runner, *_inpainting(tmp_path), "--hole", "center:8") == expected
+    Image.fromarray(prediction).save(tmp_path / "found" / "b_mask002.png")
+    message = mistake_of(runner, *_inpainting(tmp_path), "--hole", "center:8")
+    assert "true has no image named b for" in message
+
+
 def test_mask_of_the_same_square_gives_the_same_numbers(runner: CliRunner, tmp_path: Path) -> None:
     _write_pair(tmp_path)
     mask = np.zeros((20, 20), dtype=np.uint8)
@@ -111,7 +132,7 @@ def test_inpainting_files_that_do_not_fit_are_named(runner: CliRunner, tmp_path:
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(extra)
     assert f"{tmp_path / 'true'} has no image named b" in mistake_of(runner, *arguments)
     extra.rename(tmp_path / "found" / "a.bmp")
-    assert "have one name" in mistake_of(runner, *arguments)
+    assert "are of one image" in mistake_of(runner, *arguments)
     (tmp_path / "found" / "a.bmp").unlink()
     assert "does not fit" in mistake_of(runner, *arguments, "--hole", "center:21")
     Image.fromarray(np.zeros((21, 20, 3), np.uint8)).save(tmp_path / "found" / "a.png")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from cebench.data.hole_kinds import BLOCK_SIDES
 from cebench.data.hole_masks import (
     ATTEMPTS,
-    BLOCK_SIDES,
     NOISE_CELL,
     CentralHole,
     Holes,

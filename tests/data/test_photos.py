@@ -92,6 +92,22 @@ def test_one_photograph_for_each_key_of_a_webdataset(
             find_photos([archive], "train")
 
 
+def test_what_lies_beside_tar_files_is_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_tar(tmp_path / "0.tar", {"0.png": png(1)})
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "a.png").write_bytes(png(2))
+    (tmp_path / "1.tar.gz").write_bytes(b"")
+    (tmp_path / "README.md").write_text("shards")
+    assert len(find_photos([tmp_path], "train")) == 1
+    assert "2 images or compressed tar files beside its tar files are left out" in caplog.text
+    (tmp_path / "0.tar").unlink()
+    (tmp_path / "more" / "a.png").unlink()
+    with pytest.raises(InputError, match=r"1\.tar\.gz is compressed: unpack it"):
+        find_photos([tmp_path], "train")
+
+
 def test_a_voc_devkit_is_no_folder_of_images(tiny_voc: Path) -> None:
     with pytest.raises(InputError, match=r"holds VOC years; give one of them: .*VOC2007"):
         find_photos([tiny_voc], "train")

@@ -1,4 +1,6 @@
+import io
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,22 @@ def test_a_year_without_a_readable_image_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "VOC2012").mkdir()
     (found,) = verify_tree(tmp_path)
     assert found.problems == (f"{tmp_path / 'VOC2012'}: no readable image",)
+
+
+def test_every_image_of_a_shard_is_decoded(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((9, 9, 3), np.uint8)).save(buffer, "PNG")
+    whole = buffer.getvalue()
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        for name, content in (("0.png", whole), ("1.png", whole[:-20])):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    for place in (tmp_path, tmp_path / "0.tar"):
+        (found,) = verify_tree(place)
+        assert (found.kind, found.images) == ("shards", 1)
+        (problem,) = found.problems
+        assert "1.png is truncated or damaged" in problem
 
 
 def test_what_is_no_data_set_is_a_mistake(tmp_path: Path) -> None:

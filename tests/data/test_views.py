@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from cebench.data.views import shifted_and_turned, window_side
+from cebench.data.poses import window_side
+from cebench.data.views import shifted_and_turned
 
 
 @pytest.mark.parametrize(

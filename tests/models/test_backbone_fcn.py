@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from cebench.errors import InputError
 from cebench.models.backbone_fcn import BackboneFCN, resample
 from cebench.models.backbones import build_backbone
-from cebench.models.fcn import Stride
+from cebench.models.options import Stride
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from cebench.models.caffenet import HeadInit
 from cebench.models.classifier import CaffeNetClassifier, Classifier, sigmoid_cross_entropy_sum
+from cebench.models.options import HeadInit
 
 
 @pytest.fixture(scope="module")

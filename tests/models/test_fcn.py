@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from cebench.models.caffenet import CaffeNetTrunk
-from cebench.models.fcn import FCN, Stride, segmentation_cross_entropy, upscore
+from cebench.models.fcn import FCN, segmentation_cross_entropy, upscore
+from cebench.models.options import Stride
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 
 from cebench.models.caffenet import CaffeNetTrunk
-from cebench.models.patch_pairs import PatchPairNetwork, pool5_side
+from cebench.models.options import pool5_side
+from cebench.models.patch_pairs import PatchPairNetwork
 
 PARAMETERS = {
     "trunk.conv1": 34_944,

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from cebench.errors import InputError
-from cebench.models.backbone import Pooling, first_convolution
+from cebench.models.backbone import first_convolution
 from cebench.models.backbones import build_backbone
+from cebench.models.options import Pooling
 from cebench.weights.files import load_weights
 from cebench.weights.importing import import_weights
 from cebench.weights.loading import load_backbone

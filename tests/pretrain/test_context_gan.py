@@ -18,14 +18,9 @@ from cebench.data.store.ragged import RaggedImages
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.inpainting_gan import FILL
-from cebench.pretrain.context_gan import (
-    Batch,
-    ContextGan,
-    ContextGanRecipe,
-    pretrain,
-    visible_context,
-)
+from cebench.pretrain.context_gan import Batch, ContextGan, pretrain, visible_context
 from cebench.pretrain.crops import Crops
+from cebench.pretrain.options.context_gan import ContextGanRecipe
 from cebench.pretrain.run_context import Pretrained, RunContext
 from cebench.training.run_directory import RunDirectory
 

@@ -14,8 +14,9 @@ from cebench.data.poses import relative_motion
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
-from cebench.pretrain.egomotion import Batch, Egomotion, EgomotionRecipe, load_pairs
+from cebench.pretrain.egomotion import Batch, Egomotion, load_pairs
 from cebench.pretrain.egomotion_pairs import FramePairs, ViewPairs
+from cebench.pretrain.options.egomotion import EgomotionRecipe
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.pretrain.run_context import RunContext
 from cebench.toy.drives import draw_drive

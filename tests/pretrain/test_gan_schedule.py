@@ -14,8 +14,9 @@ from cebench.data.store.packing import prepare_store
 from cebench.data.store.ragged import RaggedImages
 from cebench.errors import InputError
 from cebench.files import sha256_of
-from cebench.pretrain.context_gan import ContextGan, ContextGanRecipe
+from cebench.pretrain.context_gan import ContextGan
 from cebench.pretrain.crops import Crops
+from cebench.pretrain.options.context_gan import ContextGanRecipe
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.pretrain.sources import load_source
 from cebench.pretrain.weight_average import WeightAverage

@@ -21,11 +21,11 @@ from cebench.pretrain.crops import Crops
 from cebench.pretrain.imagenet import (
     Batch,
     ImagenetClassification,
-    ImagenetRecipe,
     _caffes_fc,
     central_crops,
     top_k_accuracy,
 )
+from cebench.pretrain.options.imagenet import ImagenetRecipe
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.pretrain.sources import load_source
 from cebench.weights.files import FC_TENSORS, load_weights

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from cebench.models.caffenet import CaffeNetTrunk, preprocess
-from cebench.pretrain.kmeans_init import KmeansInitRecipe
+from cebench.pretrain.options.initial_weights import KmeansInitRecipe
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.weights.files import load_weights
 from cebench.weights.loading import load_trunk

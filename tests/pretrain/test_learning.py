@@ -17,13 +17,9 @@ from cebench.models.context_encoder import AreaResize
 from cebench.pretrain.context import CENTRAL_HOLE_SIDES
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.health import BASELINE, POOL5_ACTIVE
-from cebench.pretrain.reconstruction import (
-    Counted,
-    Reconstruction,
-    ReconstructionLoss,
-    ReconstructionRecipe,
-)
-from cebench.pretrain.run import METHODS
+from cebench.pretrain.options import RECIPES
+from cebench.pretrain.options.reconstruction import ReconstructionRecipe
+from cebench.pretrain.reconstruction import Counted, Reconstruction, ReconstructionLoss
 
 CPU = torch.device("cpu")
 TASKS: dict[str, tuple[Callable[[int], Holes | None], Counted]] = {
@@ -43,7 +39,7 @@ WITHOUT_EFFECT = {
 
 
 def recipe(method: str, name: str, **changes: object) -> ReconstructionRecipe:
-    kind = METHODS[method].recipe
+    kind = RECIPES[method]
     loaded, _ = load_recipe(kind, "cebench.pretrain", method, name)
     assert isinstance(loaded, ReconstructionRecipe)
     return loaded.model_copy(update=changes)

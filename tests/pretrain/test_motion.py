@@ -16,7 +16,8 @@ from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.pretrain.command import pretrain
-from cebench.pretrain.motion import Batch, Motion, MotionRecipe
+from cebench.pretrain.motion import Batch, Motion
+from cebench.pretrain.options.motion import MotionRecipe
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.reporting.records import load_record
 from cebench.weights.files import load_weights

@@ -14,8 +14,8 @@ from cebench.data.hole_masks import CentralHole
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.context_encoder import ContextEncoder
-from cebench.pretrain.context import ContextRecipe
 from cebench.pretrain.health import BASELINE, POOL5_ACTIVE, HealthCheck
+from cebench.pretrain.options.reconstruction import ContextRecipe
 from cebench.pretrain.reconstruction import (
     Batch,
     Reconstruction,

@@ -9,8 +9,7 @@ from PIL import Image
 
 from cebench.config import load_recipe
 from cebench.inpainting.networks import load_inpainter
-from cebench.pretrain.context import ContextRecipe
-from cebench.pretrain.denoising import DenoisingRecipe
+from cebench.pretrain.options.reconstruction import ContextRecipe, DenoisingRecipe
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.reporting.records import load_record
 from cebench.weights.files import load_weights

@@ -12,7 +12,8 @@ from cebench.config import load_recipe
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
-from cebench.pretrain.relative_context import PairBatch, RelativeContext, RelativeContextRecipe
+from cebench.pretrain.options.relative_context import RelativeContextRecipe
+from cebench.pretrain.relative_context import PairBatch, RelativeContext
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.weights.files import load_weights
 

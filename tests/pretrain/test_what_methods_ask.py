@@ -20,9 +20,9 @@ from cebench.data.hole_masks import (
     ScatteredPixels,
 )
 from cebench.errors import InputError
-from cebench.pretrain import autoencoder, context, denoising, run
-from cebench.pretrain.context import ContextRecipe
+from cebench.pretrain import autoencoder, context, denoising, options
 from cebench.pretrain.holes import holes_of
+from cebench.pretrain.options.reconstruction import ContextRecipe
 from cebench.pretrain.run_context import RunContext
 from cebench.randomness import numpy_generator
 
@@ -53,7 +53,7 @@ def asked(
     """What the method hands to the common program: its holes, and the pixels that count."""
     program, calls = PROGRAMS[method], []
     monkeypatch.setattr(program, "pretrain_by_reconstruction", lambda *given: calls.append(given))
-    values, _ = load_recipe(run.METHODS[method].recipe, "cebench.pretrain", method, recipe, changes)
+    values, _ = load_recipe(options.RECIPES[method], "cebench.pretrain", method, recipe, changes)
     program.pretrain(values, run_context)  # type: ignore[attr-defined]
     ((_, _, label, holes, counted),) = calls
     assert label == method

@@ -93,12 +93,12 @@ def test_headline_metrics_are_the_protocols_own() -> None:
 
 
 def test_options_that_may_differ_per_row_are_options_of_the_columns_recipe() -> None:
-    from cebench.transfer.run import TASKS
+    from cebench.transfer.first_checks import recipe_class
 
     for column in load_published().layouts["2"].columns:
         task = column.id.partition("_")[0]
         for option in column.may_differ_per_row:
-            assert option in TASKS[task].recipe.model_fields
+            assert option in recipe_class(task).model_fields
     named = {c.id: c.may_differ_per_row for c in load_published().layouts["2"].columns}
     assert named["classification"] == ("random_from",)
     assert named["detection"] == ("random_from", "train_conv1")

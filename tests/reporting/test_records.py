@@ -11,7 +11,7 @@ from samples import DETECTION, MEASUREMENT, SIDECAR, WEIGHTS, changed, recipe_of
 
 from cebench.config import recipe_sha256
 from cebench.errors import InputError
-from cebench.pretrain.context import ContextRecipe
+from cebench.pretrain.options.reconstruction import ContextRecipe
 from cebench.pretrain.run import Request
 from cebench.reporting.records import (
     Interval,

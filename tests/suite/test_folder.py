@@ -30,9 +30,20 @@ def test_a_read_only_folder_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(InputError, match=r"cannot be written \(Permission denied\)"):
-            SuiteFolder(tmp_path / "suite").check()
+            SuiteFolder(tmp_path / "suite").check(create=False)
     finally:
         tmp_path.chmod(0o700)
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match=r"thesis.tex is a file; choose another --out"):
+        SuiteFolder(tmp_path / "thesis.tex" / "suite").check(create=False)
+
+
+def test_a_look_makes_nothing(tmp_path: Path) -> None:
+    SuiteFolder(tmp_path / "suite").check(create=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_write_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,6 +60,14 @@ def test_what_one_machine_finished_is_finished_on_the_other(tmp_path: Path) -> N
     assert merge_into(PLAN, ours, [theirs.path]).known == 2
 
 
+def test_a_dry_run_tells_the_same_and_copies_nothing(tmp_path: Path) -> None:
+    ours, theirs = suite_folder(tmp_path / "a", 0), suite_folder(tmp_path / "b", 0, 1)
+    before = sorted(tmp_path.rglob("*"))
+    told = merge_into(PLAN, ours, [theirs.path], copy=False)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert told == merge_into(PLAN, ours, [theirs.path])
+
+
 def test_other_numbers_are_named_and_ours_stay(tmp_path: Path) -> None:
     ours, theirs = suite_folder(tmp_path / "a", 0), suite_folder(tmp_path / "b", 0)
     before = ours.result(transfer(0)).read_bytes()

@@ -6,15 +6,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from cebench.config import load_recipe
-from cebench.models.backbones import build_trunk
+from cebench.models.backbone import Backbone
+from cebench.models.backbones import build_backbone, build_trunk
 from cebench.models.caffenet import POOL5_CHANNELS, POOL5_SIDE
 from cebench.models.context_encoder import ContextEncoder
-from cebench.pretrain.context import ContextRecipe
+from cebench.pretrain.options.reconstruction import ContextRecipe
 from cebench.pretrain.run_context import Inputs
 from cebench.pretrain.work import work_of
 from cebench.training import estimates
 from cebench.training.estimates import Work, convolution_gflops, estimate
 from cebench.transfer.classification.recipe import ClassificationRecipe
+from cebench.transfer.network_cost import backbone_cost
 from cebench.transfer.work import classification_work
 
 CPU = torch.device("cpu")
@@ -65,14 +67,55 @@ def test_the_work_of_classification_is_training_and_test_crops() -> None:
     assert found.photographs == 9
 
 
+def test_a_convolution_of_another_library_costs_what_the_hand_counts() -> None:
+    trunk = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU())
+    backbone = Backbone(
+        architecture="timm/mine",
+        trunk=trunk,
+        side=10,
+        features=8 * 10 * 10,
+        layers={},
+        fully_connected=("fc6", "fc7"),
+    )
+    cost = backbone_cost(backbone)
+    # 3 * 3 * 3 products for each of 8 values of a pixel, two operations each.
+    assert cost.gflop_per_pixel == pytest.approx(2 * 27 * 8 / 1e9)
+    # Both layers put out 8 values of 4 bytes a pixel.
+    assert cost.bytes_per_pixel == pytest.approx(2 * 8 * 4)
+    fc = 800 * 4096 + 4096 * 4096
+    assert cost.head_gflop == cost.region_gflop() == pytest.approx(2 * fc / 1e9)
+    assert cost.parameters == fc + 8 * 28
+    assert not any(value.is_meta for value in trunk.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "billions", "region"), [("resnet18", 3.63, 0.822), ("alexnet", 1.31, 0.109)]
+)
+def test_published_operations_are_counted(name: str, billions: float, region: float) -> None:
+    # torchvision's own count of multiply-adds: 1.814 (ResNet-18), 0.714 (AlexNet, its fc included).
+    # layer4 is 0.411 billion of them on 7 x 7 places, which a region has.
+    cost = backbone_cost(build_backbone(f"torchvision/{name}"))
+    assert cost.gflop_per_pixel * 224**2 == pytest.approx(billions, rel=0.01)
+    assert cost.region_gflop() == pytest.approx(region, rel=0.01)
+
+
+def test_another_network_is_estimated_by_its_own_operations() -> None:
+    recipe, _ = load_recipe(
+        ClassificationRecipe, "cebench.transfer", "classification", "paper", ("steps=7",)
+    )
+    cost = backbone_cost(build_backbone("torchvision/resnet18"))
+    found = classification_work(recipe, {"train": 5, "test": 4}, cost)
+    assert found.gflop == pytest.approx(3.63 * (3 * 7 * 16 + 4 * 10), rel=0.01)
+
+
 def test_seconds_are_arithmetic_at_half_of_a_convolutions_speed_and_what_is_not_arithmetic(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(estimates, "convolution_gflops", lambda device: 100.0)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     found = estimate(Work(gflop=1000, photographs=500, more_seconds=6, images_bytes=2**30), CPU)
-    # 1,000 / 50, then (500 * 0.004 + 6) / 2.
-    assert found["estimated_seconds"] == pytest.approx(20 + 4)
+    # The start, 1,000 / 50, then (500 * 0.004 + 6) / 2.
+    assert found["estimated_seconds"] == pytest.approx(5 + 20 + 4)
     assert found["estimated_memory_bytes"] == pytest.approx(1.7 * 2**30, rel=1e-6)
 
 

@@ -6,7 +6,7 @@ from svm_scenes import clouds
 
 from cebench.transfer import kernel_svm
 from cebench.transfer.kernel_svm import TrainSpan, fit
-from cebench.transfer.support_vectors import COSTS
+from cebench.transfer.options import COSTS
 
 
 def liblinear(features: np.ndarray, signs: np.ndarray, cost: float) -> LinearSVC:

@@ -5,12 +5,8 @@ from sklearn.svm import LinearSVC
 from svm_scenes import clouds
 
 from cebench.transfer.kernel_svm import TrainSpan
-from cebench.transfer.support_vectors import (
-    COSTS,
-    Svms,
-    best_cost,
-    cross_validated_scores,
-)
+from cebench.transfer.options import COSTS
+from cebench.transfer.support_vectors import Svms, best_cost, cross_validated_scores
 
 
 def of_liblinear(features: np.ndarray, signs: np.ndarray, costs: tuple[float, ...]) -> np.ndarray:

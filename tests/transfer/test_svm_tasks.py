@@ -12,7 +12,7 @@ from cebench.transfer.linear_svm import task as linear_svm
 from cebench.transfer.linear_svm.recipe import LinearSvmRecipe
 from cebench.transfer.low_shot_svm import task as low_shot_svm
 from cebench.transfer.low_shot_svm.recipe import LowShotSvmRecipe
-from cebench.transfer.support_vectors import COSTS
+from cebench.transfer.options import COSTS
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """fc6 and fc7 of a weights file into the networks of the transfer tasks."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -55,3 +56,11 @@ def test_statistics_of_batch_normalisation_that_are_not_finite_are_refused() -> 
     tensors = {**weights.tensors, "layer2.0.bn1.running_var": spoilt}
     with pytest.raises(InputError, match="its pool5 is not finite on noise"):
         load_backbone(replace(weights, tensors=tensors))
+
+
+def test_a_proof_of_huge_values_is_a_number() -> None:
+    drawn = random_weights(0)
+    huge = {name: value * 1e8 for name, value in drawn.tensors.items()}
+    _, proof = load_backbone(replace(drawn, tensors=huge))
+    # conv3 to conv5, a hundred million times as large each: squares exceed float32.
+    assert 1e20 < proof.relative_response_change < math.inf

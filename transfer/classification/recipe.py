@@ -5,12 +5,10 @@ from typing import Literal, Self
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from cebench.config import TrainingRecipe
-from cebench.models.backbone import Pooling
-from cebench.models.caffenet import HeadInit, RandomFrom
-from cebench.models.classifier import Part
+from cebench.models.options import HeadInit, Part, Pooling, RandomFrom
 from cebench.training.options import FineTuningOptions, PrecisionOptions
 
-from ..labelled_images import ImageSetsRecipe
+from ..options import ImageSetsRecipe
 
 CropRule = Literal["scale", "area"]
 """`scale` is that of philkr/voc-classification, `area` that of deepcluster's port of it."""

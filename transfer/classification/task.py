@@ -163,7 +163,6 @@ def measure(recipe: ClassificationRecipe, run_context: RunContext) -> Outcome:
 
 
 TASK = Task(
-    recipe=ClassificationRecipe,
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,

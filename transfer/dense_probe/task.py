@@ -94,7 +94,6 @@ def measure(recipe: DenseProbeRecipe, run_context: RunContext) -> Outcome:
 
 
 TASK = Task(
-    recipe=DenseProbeRecipe,
     find_images=find_labelled,
     data_fingerprint=data_fingerprint,
     measure=measure,

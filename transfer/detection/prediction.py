@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cebench.config import Precision
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.results import DetectionRows, write_detection_files
-from cebench.devices import Precision, autocast
+from cebench.devices import autocast
 from cebench.errors import CebenchError
 from cebench.files import write_atomically
 from cebench.metrics.detection import Detections

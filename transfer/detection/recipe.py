@@ -6,8 +6,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from cebench.config import TrainingRecipe
 from cebench.data.proposals.selective_search import MIN_SIDE
-from cebench.models.caffenet import HeadInit, RandomFrom
-from cebench.models.fast_rcnn import RoiPooling
+from cebench.models.options import HeadInit, RandomFrom, RoiPooling
 from cebench.training.options import FineTuningOptions, PrecisionOptions
 
 Caps = Literal["original", "py-faster-rcnn"]

@@ -288,7 +288,6 @@ def build_network(recipe: DetectionRecipe, run_context: RunContext) -> RegionNet
 
 
 TASK = Task(
-    recipe=DetectionRecipe,
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,

@@ -97,7 +97,6 @@ def check_weights(recipe: InpaintingRecipe, weights: Weights) -> None:
 
 
 TASK = Task(
-    recipe=InpaintingRecipe,
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from ..frozen_features import AllDifferent, FrozenFeaturesRecipe
+from ..options import AllDifferent, FrozenFeaturesRecipe
 
 NEIGHBOURS = (5, 10, 20, 50, 100, 200)
 TEMPERATURES = (0.02, 0.07, 0.2, 1.0)

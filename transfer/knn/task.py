@@ -59,7 +59,6 @@ def train(cosines: np.ndarray, labels: np.ndarray, recipe: KnnRecipe) -> dict[Ch
 
 
 TASK = Task(
-    recipe=KnnRecipe,
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,

@@ -2,8 +2,7 @@
 
 from typing import Annotated, Literal
 
-from ..frozen_features import AllDifferent
-from ..support_vectors import SvmRecipe
+from ..options import AllDifferent, SvmRecipe
 
 
 class LinearSvmRecipe(SvmRecipe):

@@ -80,7 +80,6 @@ def train(
 
 
 TASK = Task(
-    recipe=LinearSvmRecipe,
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,

@@ -4,8 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, PositiveInt
 
-from ..frozen_features import AllDifferent
-from ..support_vectors import SvmRecipe
+from ..options import AllDifferent, SvmRecipe
 
 SHOTS = (1, 2, 4, 8, 16, 32, 64, 96)
 

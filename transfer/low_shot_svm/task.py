@@ -123,7 +123,6 @@ def _warn_of_few_positives(recipe: LowShotSvmRecipe, labels: np.ndarray) -> None
 
 
 TASK = Task(
-    recipe=LowShotSvmRecipe,
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,

@@ -22,7 +22,8 @@ from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
 from cebench.data.voc.palette import voc_palette
 from cebench.errors import CebenchError, InputError
 from cebench.models.backbones import build_trunk
-from cebench.models.fcn import CONV1_PADDING, FCN, FCNHead, Stride
+from cebench.models.fcn import CONV1_PADDING, FCN, FCNHead
+from cebench.models.options import Stride
 from cebench.plots.sheets import plot_curves
 from cebench.progress import Report, progress
 from cebench.randomness import torch_seed
@@ -30,8 +31,9 @@ from cebench.training.run_directory import RunDirectory
 
 from ..run_context import Measurement, RunContext
 from .data import NUM_CLASSES, SegmentationData, SegmentationImages, sample_crops
+from .parameters import parameter_groups
 from .prediction import write_label_png
-from .recipe import SegmentationRecipe, parameter_groups
+from .recipe import SegmentationRecipe
 
 try:
     from mmengine.config import ConfigDict

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from cebench.config import Precision
 from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.palette import voc_palette
-from cebench.devices import Precision, autocast
+from cebench.devices import autocast
 from cebench.files import naming
 from cebench.progress import progress
 from cebench.weights.files import Preprocessing

@@ -1,14 +1,11 @@
 """How FCN is fine-tuned and scored: the options of `segmentation`."""
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt, model_validator
-from torch import nn
 
 from cebench.config import Recipe, TrainingRecipe
-from cebench.models.caffenet import HeadInit, RandomFrom
-from cebench.models.fcn import Stride
-from cebench.models.parameter_groups import caffe_parameter_groups
+from cebench.models.options import HeadInit, RandomFrom, Stride
 from cebench.training.options import ComputingOptions, FineTuningOptions
 
 TrainData = Literal["voc", "aug", "sbd"]
@@ -97,22 +94,3 @@ class SegmentationRecipe(
         if self.random_from == "drop7" and self.head_init == "data":
             raise ValueError("random_from=drop7 draws no fc6 and fc7; leave head_init=data out")
         return self
-
-
-def parameter_groups(network: nn.Module, recipe: SegmentationRecipe) -> list[dict[str, Any]]:
-    """Weights and biases with Caffe's multipliers; score layers have the original's always."""
-    named = list(network.named_parameters())
-    score_layers = [(name, p) for name, p in named if "score_" in name]
-    others = [(name, p) for name, p in named if "score_" not in name]
-    return [
-        *caffe_parameter_groups(
-            others,
-            recipe.learning_rate,
-            recipe.weight_decay,
-            bias_multiplier=recipe.bias_multiplier,
-            decay_biases=recipe.decay_biases,
-        ),
-        *caffe_parameter_groups(
-            score_layers, recipe.learning_rate, recipe.weight_decay, decay_biases=False
-        ),
-    ]

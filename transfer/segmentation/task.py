@@ -46,8 +46,9 @@ from .data import (
     read_data,
     sample_crops,
 )
+from .parameters import parameter_groups
 from .prediction import Predictor, predict, stored
-from .recipe import SegmentationRecipe, parameter_groups
+from .recipe import SegmentationRecipe
 from .report import measurements, scored_from, write_report
 
 logger = logging.getLogger("cebench")
@@ -227,7 +228,6 @@ def _network(recipe: SegmentationRecipe, run_context: RunContext) -> Segmentatio
 
 
 TASK = Task(
-    recipe=SegmentationRecipe,
     find_images=find_images,
     data_fingerprint=data_fingerprint,
     measure=measure,

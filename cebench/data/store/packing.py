@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing.connection import wait
@@ -126,8 +126,8 @@ def _locked(out: Path, work: Callable[[], Manifest]) -> Manifest:
         raise InputError(f"{out}: another process is writing this store; wait for it") from None
     except OSError as error:
         raise CebenchError(
-            f"cannot write {out}: {error.strerror or error}; when that is mended, run the same "
-            "command again"
+            f"cannot write {error.filename or out}: {error.strerror or error}; when that is "
+            "mended, run the same command again"
         ) from error
 
 
@@ -210,29 +210,41 @@ def _checked(decoded: Iterable[Packed], skip_bad: bool, short_side: int | None) 
 
 def _append(out: Path, decoded: Iterable[Packed], done: int, total: int, report: Report) -> None:
     with (
-        naming(out),
-        (out / PIXELS).open("ab") as pixels,
-        (out / SIGNATURES).open("ab") as signatures,
-        (out / IMAGES).open("ab") as images,
+        _appending(out / PIXELS) as pixels,
+        _appending(out / SIGNATURES) as signatures,
+        _appending(out / IMAGES) as images,
     ):
         lines: list[bytes] = []
         for packed in decoded:
-            pixels.write(packed.pixels)
-            signatures.write(packed.signature)
+            _write(pixels, packed.pixels)
+            _write(signatures, packed.signature)
             lines.append(_line(packed.row))
             done += 1
             if done == total or len(lines) == _PHOTOS_PER_COMMIT:
                 _to_disk(pixels)
                 _to_disk(signatures)
-                images.write(b"".join(lines))
+                _write(images, b"".join(lines))
                 _to_disk(images)
                 lines = []
             report(done, total)
 
 
+@contextmanager
+def _appending(path: Path) -> Iterator[BinaryIO]:
+    # Closing a file writes what a full disk refused once more.
+    with naming(path), path.open("ab") as file:
+        yield file
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    with naming(Path(file.name)):
+        file.write(content)
+
+
 def _to_disk(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
+    with naming(Path(file.name)):
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _finish(out: Path, listing: Listing) -> Manifest:

@@ -277,5 +277,6 @@ def _finite(word: str, where: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"{where}: {word!r} is not a finite number; mend the score")
+        advice = "write a point before the decimals" if "," in word else "mend the score"
+        raise InputError(f"{where}: {word!r} is not a finite number; {advice}")
     return value

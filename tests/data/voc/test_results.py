@@ -75,6 +75,13 @@ def test_a_csv_may_have_semicolons(tmp_path: Path) -> None:
     assert read_scores_csv(tmp_path / "scores.csv", IDS).shape == (len(IDS), 20)
 
 
+def test_decimal_commas_are_named(tmp_path: Path) -> None:
+    header = ";".join(["image", *VOC_CLASSES])
+    (tmp_path / "scores.csv").write_text(f"{header}\n{IDS[0]};" + ";".join(["0,5"] * 20))
+    with pytest.raises(InputError, match=r"'0,5' is not a finite number; write a point before"):
+        read_scores_csv(tmp_path / "scores.csv", IDS)
+
+
 def test_the_devkits_corners_are_one_based_and_inclusive(tmp_path: Path) -> None:
     rows = DetectionRows(
         np.array([1]), np.array([0]), np.array([0.25]), np.array([[0.0, 0.0, 10.0, 20.0]])

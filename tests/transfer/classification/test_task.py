@@ -16,7 +16,7 @@ from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.errors import CebenchError, InputError
 from cebench.metrics.average_precision import multilabel_scores
 from cebench.models.backbones import build_backbone
-from cebench.models.classifier import Part
+from cebench.models.options import Part
 from cebench.transfer.classification import task
 from cebench.transfer.classification.recipe import ClassificationRecipe
 from cebench.transfer.classification.task import Classification, build_classifier

@@ -16,7 +16,8 @@ from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VocYear
 from cebench.errors import CebenchError, InputError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
-from cebench.models.fcn import FCN, Stride
+from cebench.models.fcn import FCN
+from cebench.models.options import Stride
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.command import transfer
 from cebench.transfer.run_context import RunContext
