@@ -4,7 +4,10 @@ Source: Goyal, Mahajan, Gupta, Misra, ICCV 2019 (arXiv:1905.01235), section 5.1,
 github.com/facebookresearch/fair_self_supervision_benchmark (configs and tools/svm).
 """
 
+import logging
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +15,7 @@ import numpy as np
 import torch
 from pydantic import AfterValidator, PositiveInt
 
+from cebench.data.central_crop import resized_and_cropped
 from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import Precision, autocast
@@ -25,9 +29,11 @@ from cebench.weights.files import Preprocessing
 from .labelled_images import ImageSetsRecipe, TrainAndTest, read_sets
 from .run_context import RunContext
 
+logger = logging.getLogger("cebench")
+
 BATCH = 32
 
-Geometry = Literal["squash", "central-square"]
+Geometry = Literal["squash", "central-square", "library"]
 
 
 def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -44,9 +50,10 @@ class FrozenFeaturesRecipe(ImageSetsRecipe, PrecisionOptions):
     """What is taken of an image (protocol ledger: frozen features)."""
 
     geometry: Geometry = "squash"
-    """`squash`: the whole image as a square, whatever its aspect; `central-square` of it."""
+    """`squash`: the whole image as a square, whatever its aspect; `central-square` of it;
+    `library`: resized and cropped as timm's or torchvision's own evaluation does it."""
     short_side: PositiveInt = 256
-    """Images are resized to this shorter side before."""
+    """Images are resized to this shorter side before; `library` has its own."""
     pooling: Pooling = "network"
     """Features (`pool5`) of a transformer of timm: what its own classifier takes; the class
     `token`; the `mean` of the patches; or `both`, one behind the other."""
@@ -58,7 +65,7 @@ class FrozenFeaturesRecipe(ImageSetsRecipe, PrecisionOptions):
     def variant(self) -> str:
         """Another geometry, averaging or pooling is another protocol."""
         parts = (
-            "central" if self.geometry == "central-square" else "",
+            {"squash": "", "central-square": "central"}.get(self.geometry, self.geometry),
             "adaptive" if self.averaging == "adaptive" else "",
             "" if self.pooling == "network" else f"{self.pooling}-pooling",
             super().variant,
@@ -67,9 +74,22 @@ class FrozenFeaturesRecipe(ImageSetsRecipe, PrecisionOptions):
 
 
 def read_images(recipe: FrozenFeaturesRecipe, run_context: RunContext) -> TrainAndTest:
-    """`read_sets` by the recipe's geometry, of one data set only in a run directory."""
-    side = run_context.weights.sidecar.preprocessing.side
-    if recipe.geometry == "squash":
+    """`read_sets` by the recipe's geometry, of one data set only in a run directory.
+
+    InputError where no crop of a library is known for the weights.
+    """
+    preprocessing = run_context.weights.sidecar.preprocessing
+    side, crop = preprocessing.side, preprocessing.library_crop
+    if recipe.geometry == "library":
+        if crop is None:
+            raise InputError(
+                f"{run_context.weights.name}: states no resizing and crop of a library; import it "
+                'again as timm/NAME or torchvision/NAME, or leave geometry="library" out'
+            )
+        logger.info(f"{run_context.weights.name}: images as its library's evaluation, {crop}")
+        to_square = partial(resized_and_cropped, side=side, **asdict(crop))
+        sets = read_sets(recipe, run_context.data, square=side, to_square=to_square)
+    elif recipe.geometry == "squash":
         sets = read_sets(recipe, run_context.data, recipe.short_side, square=side)
     else:
         sets = read_sets(recipe, run_context.data, max(recipe.short_side, side))

@@ -22,12 +22,29 @@ LARGEST_STRIDE = 32
 """Images padded to a multiple of it have maps of whole strides, and fit the windows of a Swin."""
 
 
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryCrop:
+    """How a library's own evaluation makes a square of an image."""
+
+    resized: int
+    """Shorter side in pixels to which the image is resized before its centre is cut out."""
+    interpolation: Interpolation
+    """With antialias."""
+    squash: bool = False
+    """Whether the whole image becomes a square of that side instead, whatever its aspect."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
     """What a network's authors fed it: pixels of [0, 1] minus `mean`, divided by `std` (RGB)."""
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    crop: LibraryCrop | None = None
+    """None: the library states none, or one that is not known here."""
 
 
 @dataclass(frozen=True, kw_only=True)

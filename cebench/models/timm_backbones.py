@@ -3,13 +3,21 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, Pixels, Pooling, count_features, resnet_layers
+from cebench.models.backbone import (
+    Backbone,
+    Interpolation,
+    LibraryCrop,
+    Pixels,
+    Pooling,
+    count_features,
+    resnet_layers,
+)
 
 _ANY_SIZE: tuple[dict[str, bool], ...] = (
     {"dynamic_img_size": True, "dynamic_img_pad": True},
@@ -111,11 +119,21 @@ def timm_backbone(
         features=count_features(architecture, network, side),
         layers=resnet or _stages(strides),
         fully_connected=(),
-        pixels=Pixels(mean=tuple(usual["mean"]), std=tuple(usual["std"])),
+        pixels=_pixels(usual, side),
         rectified=bool(resnet),
         last_stage="layer4" if resnet else "",
         strides=strides,
     )
+
+
+def _pixels(usual: Mapping[str, Any], side: int) -> Pixels:
+    """As timm's evaluation (`timm.data.create_transform`) makes images of `side` pixels."""
+    crop = None
+    kind, mode = usual.get("interpolation"), usual.get("crop_mode") or "center"
+    if kind in get_args(Interpolation) and mode in ("center", "squash") and usual.get("crop_pct"):
+        resized = math.floor(side / usual["crop_pct"])
+        crop = LibraryCrop(resized=resized, interpolation=kind, squash=mode == "squash")
+    return Pixels(mean=tuple(usual["mean"]), std=tuple(usual["std"]), crop=crop)
 
 
 def _side_of_positions(network: Any, positions: int | None) -> int | None:

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, Pooling, count_features, resnet_layers
+from cebench.models.backbone import (
+    Backbone,
+    LibraryCrop,
+    Pixels,
+    Pooling,
+    count_features,
+    resnet_layers,
+)
 
 _ALEXNET = "torchvision/alexnet"
 _ALEXNET_LAYERS = {f"conv{n}": f"features.{i}" for n, i in enumerate((1, 4, 7, 9, 11), start=1)}
@@ -87,7 +94,7 @@ class AdaptiveAveragePool(nn.Module):
 
 
 def torchvision_backbone(
-    architecture: str, name: str, side: int, pooling: Pooling
+    architecture: str, name: str, side: int | None, pooling: Pooling
 ) -> TorchvisionBackbone:
     """The network `name` of torchvision with weights from torch's generator.
 
@@ -103,6 +110,7 @@ def torchvision_backbone(
             f"{architecture}: pooling={pooling} chooses between the tokens of timm's transformers; "
             "leave it out"
         )
+    side, pixels = _side_and_pixels(name, side)
     network = models.get_model(name, weights=None, **_without_branches(name))
     fully_connected = _take_classifier_off(network, architecture, name)
     _without_dropout(network)
@@ -116,6 +124,7 @@ def torchvision_backbone(
         features=count_features(architecture, network, side),
         layers=layers,
         fully_connected=fully_connected,
+        pixels=pixels,
         rectified=not any(layer.startswith("stage") for layer in layers),
         pooled_side=network.avgpool.side if fully_connected else 0,
         last_stage="layer4" if maps == _RESNET_MAPS else "",
@@ -123,6 +132,17 @@ def torchvision_backbone(
         centres=centres,
         channels_last=isinstance(network, models.SwinTransformer),
     )
+
+
+def _side_and_pixels(name: str, side: int | None) -> tuple[int, Pixels]:
+    """As torchvision evaluates the first of its weights, the published ones."""
+    from torchvision import models
+
+    usual = next(iter(models.get_model_weights(name))).transforms()
+    own, resized = usual.crop_size[0], usual.resize_size[0]
+    side = side or own
+    crop = LibraryCrop(resized=round(resized * side / own), interpolation=usual.interpolation.value)
+    return side, Pixels(mean=tuple(usual.mean), std=tuple(usual.std), crop=crop)
 
 
 def _take_classifier_off(network: Any, architecture: str, name: str) -> tuple[str, ...]:
