@@ -17,6 +17,8 @@ NETWORKS = (
     # The smallest Swin of the library has 28 million parameters.
     pytest.param("timm/swin_tiny_patch4_window7_224", marks=pytest.mark.slow),
     "torchvision/resnet18",
+    # No smaller ViT: 86 million parameters.
+    pytest.param("torchvision/vit_b_16", marks=pytest.mark.slow),
 )
 """One of each kind, for `parametrize`."""
 

@@ -18,6 +18,9 @@ Pooling = Literal["network", "token", "mean", "both"]
 the `mean` of the patches' tokens; or `both`, one behind the other."""
 
 
+POSITIONS = ("pos_embed", "encoder.pos_embedding")
+"""Names of a ViT's position embedding in timm and in torchvision."""
+
 LARGEST_STRIDE = 32
 """Images padded to a multiple of it have maps of whole strides, and fit the windows of a Swin."""
 
@@ -194,6 +197,20 @@ def first_convolution(trunk: nn.Module) -> nn.Conv2d:
 
 def prepare_for_any_size(trunk: nn.Module) -> None:
     """Leave a position embedding as it came: it is resized, whose gradient has no fixed order."""
-    embedding = getattr(trunk, "pos_embed", None)
-    if isinstance(embedding, nn.Parameter):
-        embedding.requires_grad_(False)
+    for name, parameter in trunk.named_parameters():
+        if name in POSITIONS:
+            parameter.requires_grad_(False)
+
+
+def position_count(
+    tensors: Mapping[str, Tensor], names: Mapping[str, str] | None = None
+) -> int | None:
+    """Length of the position embedding in a transformer's tensors; None if there is none.
+
+    names: our name of a tensor -> its name among these, where they differ.
+    """
+    for name in POSITIONS:
+        embedding = tensors.get((names or {}).get(name, name))
+        if embedding is not None and embedding.ndim == 3:
+            return embedding.shape[1]
+    return None

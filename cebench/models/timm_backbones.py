@@ -161,12 +161,6 @@ def _for_any_size(timm: Any, name: str, **size: int) -> Any:
     raise AssertionError("unreachable")
 
 
-def position_count(tensors: Mapping[str, Tensor], name: str = "pos_embed") -> int | None:
-    """Length of the position embedding in a transformer's tensors; None if there is none."""
-    embedding = tensors.get(name)
-    return embedding.shape[1] if embedding is not None and embedding.ndim == 3 else None
-
-
 def _strides(network: Any) -> tuple[int, ...]:
     if not hasattr(network, "forward_intermediates"):
         return ()

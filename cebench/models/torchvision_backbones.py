@@ -1,5 +1,6 @@
 """Classifiers of torchvision without their classifier."""
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from cebench.models.backbone import (
     count_features,
     resnet_layers,
 )
+from cebench.models.torchvision_vits import vit_backbone
 
 _ALEXNET = "torchvision/alexnet"
 _ALEXNET_LAYERS = {f"conv{n}": f"features.{i}" for n, i in enumerate((1, 4, 7, 9, 11), start=1)}
@@ -94,9 +96,13 @@ class AdaptiveAveragePool(nn.Module):
 
 
 def torchvision_backbone(
-    architecture: str, name: str, side: int | None, pooling: Pooling
-) -> TorchvisionBackbone:
-    """The network `name` of torchvision with weights from torch's generator.
+    architecture: str,
+    name: str,
+    side: int | None,
+    pooling: Pooling,
+    positions: int | None = None,
+) -> Backbone:
+    """The network `name` of torchvision with weights from torch's generator, see `build_backbone`.
 
     Raises:
         InputError: there is no such network, it is no classifier, or has no tokens to pool.
@@ -110,11 +116,17 @@ def torchvision_backbone(
             f"{architecture}: pooling={pooling} chooses between the tokens of timm's transformers; "
             "leave it out"
         )
+    options = _without_branches(name)
+    if positions and name.startswith("vit_"):
+        own = math.isqrt(positions - 1) * int(name.rpartition("_")[2])
+        side, options = side or own, {"image_size": own}
     side, pixels = _side_and_pixels(name, side)
-    network = models.get_model(name, weights=None, **_without_branches(name))
+    network = models.get_model(name, weights=None, **options)
     fully_connected = _take_classifier_off(network, architecture, name)
     _without_dropout(network)
     network.eval()
+    if isinstance(network, models.VisionTransformer):
+        return vit_backbone(architecture, network, side, pixels)
     maps, centres = _maps(network)
     layers = _layers(architecture, network, maps)
     return TorchvisionBackbone(
@@ -160,7 +172,7 @@ def _take_classifier_off(network: Any, architecture: str, name: str) -> tuple[st
     return tuple(last[:-1])
 
 
-def _without_branches(name: str) -> dict[str, bool]:
+def _without_branches(name: str) -> dict[str, Any]:
     """GoogLeNet and Inception train with side branches, and warn about their slow fillers."""
     if name in ("googlenet", "inception_v3"):
         return {"aux_logits": False, "init_weights": False}

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, Pooling
+from cebench.models.backbone import Backbone, Pooling, position_count
 from cebench.models.backbones import build_backbone, is_foreign
 from cebench.models.caffenet import CaffeNetTrunk, RandomFrom
-from cebench.models.timm_backbones import position_count
 from cebench.randomness import torch_seed
 from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
 

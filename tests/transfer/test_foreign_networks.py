@@ -26,6 +26,7 @@ DEEPEST = {
     "timm/test_efficientnet": "stage5",
     "timm/swin_tiny_patch4_window7_224": "stage4",
     "torchvision/resnet18": "conv5",
+    "torchvision/vit_b_16": "block12",
 }
 
 
