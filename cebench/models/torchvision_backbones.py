@@ -191,8 +191,11 @@ def _without_dropout(network: nn.Module) -> None:
 def _layers(architecture: str, network: nn.Module, maps: Mapping[int, str]) -> Mapping[str, str]:
     if architecture == _ALEXNET:
         return _ALEXNET_LAYERS
+    if plain := _plain_layers(network):  # VGG's, each the last one before its pooling.
+        pools = [place for place, layer in enumerate(plain) if isinstance(layer, nn.MaxPool2d)]
+        return {f"conv{n}": f"features.{place - 1}" for n, place in enumerate(pools, start=1)}
     stages = resnet_layers(network)
-    if stages or not maps or _plain_layers(network):
+    if stages or not maps:
         return stages
     return {f"stage{n}": place for n, place in enumerate(maps.values(), start=1)}
 

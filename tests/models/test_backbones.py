@@ -20,7 +20,7 @@ from cebench.models.torchvision_backbones import AdaptiveAveragePool, Torchvisio
         (CAFFENET, 227, 9216, 6, ("fc6", "fc7")),
         ("torchvision/alexnet", 224, 9216, 6, ("classifier.1", "classifier.4")),
         ("torchvision/resnet18", 224, 512, 6, ()),
-        ("torchvision/vgg11", 224, 25088, 1, ("classifier.0", "classifier.3")),
+        ("torchvision/vgg11", 224, 25088, 6, ("classifier.0", "classifier.3")),
         ("torchvision/mobilenet_v3_small", 224, 1024, 6, ()),
     ],
 )
@@ -96,6 +96,17 @@ def test_layers_are_rectified_and_averaged_to_about_nine_thousand_numbers() -> N
     torch.testing.assert_close(found["pool5"], pool5.flatten(1))
     assert all((values >= 0).all() for values in found.values())
     assert not trunk.conv1._forward_hooks
+
+
+def test_layers_of_vgg_are_its_last_convolutions_before_each_pooling() -> None:
+    """conv1_2, conv2_2, conv3_3, conv4_3 and conv5_3 of VGG16, as the paper numbers them."""
+    layers = build_backbone("torchvision/vgg16").layers
+    trunk = torchvision.models.vgg16().features
+    assert list(layers) == [f"conv{n}" for n in range(1, 6)]
+    places = [int(place.partition(".")[2]) for place in layers.values()]
+    convolutions = [n for n, layer in enumerate(trunk) if isinstance(layer, nn.Conv2d)]
+    assert [convolutions.index(place - 1) + 1 for place in places] == [2, 4, 7, 10, 13]
+    assert all(isinstance(trunk[place], nn.ReLU) for place in places)
 
 
 def test_stages_of_a_residual_network_are_conv1_to_conv5() -> None:
