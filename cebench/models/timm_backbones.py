@@ -128,8 +128,8 @@ def timm_backbone(
 
 def _pixels(usual: Mapping[str, Any], side: int) -> Pixels:
     """As timm's evaluation (`timm.data.create_transform`) makes images of `side` pixels."""
-    crop = None
-    kind, mode = usual.get("interpolation"), usual.get("crop_mode") or "center"
+    crop, mode = None, usual.get("crop_mode") or "center"
+    kind: Any = usual.get("interpolation")
     if kind in get_args(Interpolation) and mode in ("center", "squash") and usual.get("crop_pct"):
         resized = math.floor(side / usual["crop_pct"])
         crop = LibraryCrop(resized=resized, interpolation=kind, squash=mode == "squash")

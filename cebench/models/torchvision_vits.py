@@ -71,7 +71,8 @@ class TorchvisionViTBackbone(Backbone):
         return pool5, {name: self._as_map(tokens, images) for name, tokens in found.items()}
 
     def _as_map(self, tokens: Tensor, images: Tensor) -> Tensor:
-        return tokens[:, 1:].transpose(1, 2).unflatten(2, self.trunk.grid(images))
+        map_: Tensor = tokens[:, 1:].transpose(1, 2).unflatten(2, self.trunk.grid(images))
+        return map_
 
 
 def vit_backbone(
