@@ -86,7 +86,7 @@ def read_images(recipe: FrozenFeaturesRecipe, run_context: RunContext) -> TrainA
                 f"{run_context.weights.name}: states no resizing and crop of a library; import it "
                 'again as timm/NAME or torchvision/NAME, or leave geometry="library" out'
             )
-        logger.info(f"{run_context.weights.name}: images as its library's evaluation, {crop}")
+        logger.info(f"{run_context.weights.name}: as its library evaluates it: {crop}")
         to_square = partial(resized_and_cropped, side=side, **asdict(crop))
         sets = read_sets(recipe, run_context.data, square=side, to_square=to_square)
     elif recipe.geometry == "squash":

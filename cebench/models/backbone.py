@@ -21,6 +21,9 @@ the `mean` of the patches' tokens; or `both`, one behind the other."""
 POSITIONS = ("pos_embed", "encoder.pos_embedding")
 """Names of a ViT's position embedding in timm and in torchvision."""
 
+_REASON = 120
+"""Letters of PyTorch's message that are shown where it lists every device."""
+
 LARGEST_STRIDE = 32
 """Images padded to a multiple of it have maps of whole strides, and fit the windows of a Swin."""
 
@@ -38,6 +41,10 @@ class LibraryCrop:
     """With antialias."""
     squash: bool = False
     """Whether the whole image becomes a square of that side instead, whatever its aspect."""
+
+    def __str__(self) -> str:
+        shape = "a square" if self.squash else "a shorter side"
+        return f"{self.interpolation} to {shape} of {self.resized} px, of which the centre"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +116,7 @@ class Backbone:
         """
         raise InputError(
             f"{self.architecture}: has no feature maps that are known; take CaffeNet, a network "
-            "of torchvision with stages (AlexNet, VGG, ResNet, ConvNeXt, Swin), or one of timm"
+            "of torchvision with stages (AlexNet, VGG, ResNet, ConvNeXt, Swin, ViT), or one of timm"
         )
 
     def map_channels(self) -> dict[int, int]:
@@ -179,14 +186,23 @@ def count_features(architecture: str, network: nn.Module, side: int) -> int:
     """Numbers that the network, in evaluation mode, makes of an image.
 
     Raises:
-        InputError: it does not take images of `side` pixels.
+        InputError: it does not take images of `side` pixels, or has an operation for GPUs alone.
     """
     try:
         with torch.no_grad():
             features: Tensor = network(torch.zeros(1, 3, side, side)).flatten(1)
+    except NotImplementedError as error:
+        reason = " ".join(str(error).split())[:_REASON]
+        raise InputError(
+            f"{architecture}: has an operation that a processor does not compute ({reason}); take "
+            "a network without: weights are proved on a processor"
+        ) from None
     except (AttributeError, RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{architecture}: does not take {side} px images: {reason}") from None
+        raise InputError(
+            f"{architecture}: does not take {side} px images ({reason}); state another side in a "
+            "mapping"
+        ) from None
     return features.shape[1]
 
 

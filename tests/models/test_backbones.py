@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone
+from cebench.models.backbone import Backbone, count_features
 from cebench.models.backbones import CAFFENET, CAFFENET_POOL_FREE, build_backbone, build_trunk
 from cebench.models.caffenet import CaffeNetTrunk, PoolFreeTrunk
 from cebench.models.torchvision_backbones import AdaptiveAveragePool, TorchvisionBackbone, _layers
@@ -158,6 +158,20 @@ def test_networks_without_a_classifier_are_refused(architecture: str, message: s
 def test_a_side_that_a_network_cannot_take_is_refused() -> None:
     with pytest.raises(InputError, match="does not take 8 px images"):
         build_backbone("torchvision/alexnet", side=8)
+
+
+class OnGpusAlone(nn.Module):
+    """What PyTorch says of an operation without a kernel for this device."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError(
+            "Could not run 'lab::scan' with arguments from 'CPU'. " + 50 * "x "
+        )
+
+
+def test_an_operation_for_gpus_alone_is_named_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"timm/lab: has an operation .*Could not run 'lab::scan'"):
+        count_features("timm/lab", OnGpusAlone(), 64)
 
 
 def test_build_trunk_makes_caffenet_with_the_paddings_of_its_network() -> None:
