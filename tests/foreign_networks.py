@@ -17,6 +17,8 @@ NETWORKS = (
     # The smallest Swin of the library has 28 million parameters.
     pytest.param("timm/swin_tiny_patch4_window7_224", marks=pytest.mark.slow),
     "torchvision/resnet18",
+    # No smaller ViT: 86 million parameters.
+    pytest.param("torchvision/vit_b_16", marks=pytest.mark.slow),
 )
 """One of each kind, for `parametrize`."""
 
@@ -31,8 +33,9 @@ def random_foreign_weights(architecture: str, side: int = 64) -> Weights:
         shapes = ((4096, backbone.features), (4096,), (4096, 4096), (4096,))
         for name, shape in zip(FC_TENSORS, shapes, strict=True):
             tensors[name] = 0.01 * torch.randn(shape, generator=generator)
+    own = backbone.pixels
     pixels = Preprocessing(
-        range=(0.0, 1.0), mean_rgb=backbone.pixels.mean, std_rgb=backbone.pixels.std, side=side
+        range=(0, 1), mean_rgb=own.mean, std_rgb=own.std, side=side, library_crop=own.crop
     )
     sidecar = Sidecar(
         architecture=architecture,

@@ -4,13 +4,17 @@ Source: Goyal, Mahajan, Gupta, Misra, ICCV 2019 (arXiv:1905.01235), section 5.1,
 github.com/facebookresearch/fair_self_supervision_benchmark (configs and tools/svm).
 """
 
+import logging
 from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from cebench.config import Precision
+from cebench.data.central_crop import resized_and_cropped
 from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import autocast
@@ -24,13 +28,28 @@ from .labelled_images import TrainAndTest, read_sets
 from .options import FrozenFeaturesRecipe
 from .run_context import RunContext
 
+logger = logging.getLogger("cebench")
+
 BATCH = 32
 
 
 def read_images(recipe: FrozenFeaturesRecipe, run_context: RunContext) -> TrainAndTest:
-    """`read_sets` by the recipe's geometry, of one data set only in a run directory."""
-    side = run_context.weights.sidecar.preprocessing.side
-    if recipe.geometry == "squash":
+    """`read_sets` by the recipe's geometry, of one data set only in a run directory.
+
+    InputError where no crop of a library is known for the weights.
+    """
+    preprocessing = run_context.weights.sidecar.preprocessing
+    side, crop = preprocessing.side, preprocessing.library_crop
+    if recipe.geometry == "library":
+        if crop is None:
+            raise InputError(
+                f"{run_context.weights.name}: states no resizing and crop of a library; import it "
+                'again as timm/NAME or torchvision/NAME, or leave geometry="library" out'
+            )
+        logger.info(f"{run_context.weights.name}: as its library evaluates it: {crop}")
+        to_square = partial(resized_and_cropped, side=side, **asdict(crop))
+        sets = read_sets(recipe, run_context.data, square=side, to_square=to_square)
+    elif recipe.geometry == "squash":
         sets = read_sets(recipe, run_context.data, recipe.short_side, square=side)
     else:
         sets = read_sets(recipe, run_context.data, max(recipe.short_side, side))

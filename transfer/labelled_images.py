@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,7 @@ def read_sets(
     data: Path,
     short_side: int | None = None,
     square: int | None = None,
+    to_square: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> TrainAndTest:
     """Decode both sets, at their own size or resized as `load_ragged` does.
 
@@ -68,7 +69,11 @@ def read_sets(
     for part, ids, values in zip(("train", "test"), (train_ids, test_ids), labels, strict=True):
         with progress(f"reading {part} images", "images") as report:
             images = load_ragged(
-                photographs(voc, ids), short_side=short_side, square=square, report=report
+                photographs(voc, ids),
+                short_side=short_side,
+                square=square,
+                to_square=to_square,
+                report=report,
             )
         parts.append(LabelledImages(ids, images, values))
     train, test = parts

@@ -8,7 +8,7 @@ from cebench.config import Recipe
 from cebench.models.options import Averaging, Pooling
 from cebench.training.options import PrecisionOptions
 
-Geometry = Literal["squash", "central-square"]
+Geometry = Literal["squash", "central-square", "library"]
 COSTS = (*(10.0**n for n in range(-7, 3)), *(0.5**n for n in range(4, 20)))
 """The benchmark's, in its order: what its command line names, then the powers of a half that
 svm_helper.py adds."""
@@ -51,9 +51,10 @@ class FrozenFeaturesRecipe(ImageSetsRecipe, PrecisionOptions):
     """What is taken of an image (protocol ledger: frozen features)."""
 
     geometry: Geometry = "squash"
-    """`squash`: the whole image as a square, whatever its aspect; `central-square` of it."""
+    """`squash`: the whole image as a square, whatever its aspect; `central-square` of it;
+    `library`: resized and cropped as timm's or torchvision's own evaluation does it."""
     short_side: PositiveInt = 256
-    """Images are resized to this shorter side before."""
+    """Images are resized to this shorter side before; `library` has its own."""
     pooling: Pooling = "network"
     """Features (`pool5`) of a transformer of timm: what its own classifier takes; the class
     `token`; the `mean` of the patches; or `both`, one behind the other."""
@@ -65,7 +66,7 @@ class FrozenFeaturesRecipe(ImageSetsRecipe, PrecisionOptions):
     def variant(self) -> str:
         """Another geometry, averaging or pooling is another protocol."""
         parts = (
-            "central" if self.geometry == "central-square" else "",
+            {"squash": "", "central-square": "central"}.get(self.geometry, self.geometry),
             "adaptive" if self.averaging == "adaptive" else "",
             "" if self.pooling == "network" else f"{self.pooling}-pooling",
             super().variant,

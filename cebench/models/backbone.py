@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,33 @@ from cebench.models.options import Averaging
 Key = TypeVar("Key", bound=Hashable)
 
 
+POSITIONS = ("pos_embed", "encoder.pos_embedding")
+"""Names of a ViT's position embedding in timm and in torchvision."""
+
+_REASON = 120
+"""Letters of PyTorch's message that are shown where it lists every device."""
+
 LARGEST_STRIDE = 32
 """Images padded to a multiple of it have maps of whole strides, and fit the windows of a Swin."""
+
+
+Interpolation = Literal["bilinear", "bicubic"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryCrop:
+    """How a library's own evaluation makes a square of an image."""
+
+    resized: int
+    """Shorter side in pixels to which the image is resized before its centre is cut out."""
+    interpolation: Interpolation
+    """With antialias."""
+    squash: bool = False
+    """Whether the whole image becomes a square of that side instead, whatever its aspect."""
+
+    def __str__(self) -> str:
+        shape = "a square" if self.squash else "a shorter side"
+        return f"{self.interpolation} to {shape} of {self.resized} px, of which the centre"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +50,8 @@ class Pixels:
 
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    crop: LibraryCrop | None = None
+    """None: the library states none, or one that is not known here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +113,7 @@ class Backbone:
         """
         raise InputError(
             f"{self.architecture}: has no feature maps that are known; take CaffeNet, a network "
-            "of torchvision with stages (AlexNet, VGG, ResNet, ConvNeXt, Swin), or one of timm"
+            "of torchvision with stages (AlexNet, VGG, ResNet, ConvNeXt, Swin, ViT), or one of timm"
         )
 
     def map_channels(self) -> dict[int, int]:
@@ -156,14 +183,23 @@ def count_features(architecture: str, network: nn.Module, side: int) -> int:
     """Numbers that the network, in evaluation mode, makes of an image.
 
     Raises:
-        InputError: it does not take images of `side` pixels.
+        InputError: it does not take images of `side` pixels, or has an operation for GPUs alone.
     """
     try:
         with torch.no_grad():
             features: Tensor = network(torch.zeros(1, 3, side, side)).flatten(1)
+    except NotImplementedError as error:
+        reason = " ".join(str(error).split())[:_REASON]
+        raise InputError(
+            f"{architecture}: has an operation that a processor does not compute ({reason}); take "
+            "a network without: weights are proved on a processor"
+        ) from None
     except (AttributeError, RuntimeError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{architecture}: does not take {side} px images: {reason}") from None
+        raise InputError(
+            f"{architecture}: does not take {side} px images ({reason}); state another side in a "
+            "mapping"
+        ) from None
     return features.shape[1]
 
 
@@ -174,6 +210,20 @@ def first_convolution(trunk: nn.Module) -> nn.Conv2d:
 
 def prepare_for_any_size(trunk: nn.Module) -> None:
     """Leave a position embedding as it came: it is resized, whose gradient has no fixed order."""
-    embedding = getattr(trunk, "pos_embed", None)
-    if isinstance(embedding, nn.Parameter):
-        embedding.requires_grad_(False)
+    for name, parameter in trunk.named_parameters():
+        if name in POSITIONS:
+            parameter.requires_grad_(False)
+
+
+def position_count(
+    tensors: Mapping[str, Tensor], names: Mapping[str, str] | None = None
+) -> int | None:
+    """Length of the position embedding in a transformer's tensors; None if there is none.
+
+    names: our name of a tensor -> its name among these, where they differ.
+    """
+    for name in POSITIONS:
+        embedding = tensors.get((names or {}).get(name, name))
+        if embedding is not None and embedding.ndim == 3:
+            return embedding.shape[1]
+    return None

@@ -1,5 +1,6 @@
 """FCN on another library's network: scores of its maps, enlarged bilinearly and added."""
 
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -35,6 +36,8 @@ class BackboneFCN(SegmentationNetwork):
         InputError: the backbone has no map of that stride, or takes images of one size alone.
     """
 
+    head: "MapScores"
+
     def __init__(
         self,
         backbone: Backbone,
@@ -49,15 +52,14 @@ class BackboneFCN(SegmentationNetwork):
         self.train_batch_norm = train_batch_norm
         channels = backbone.map_channels()
         self.strides = _score_strides(backbone.architecture, [*channels], stride)
-        widths = [channels[s] for s in self.strides]
-        if backbone.fully_connected:
-            side = backbone.pooled_side
-            self.fc6 = nn.Conv2d(widths[0], 4096, side, padding=side // 2)
-            self.fc7 = nn.Conv2d(4096, 4096, 1)
-            self.dropout = nn.Dropout(0.5)
-            fill_fc6_and_fc7(self.fc6, self.fc7, head_init, generator)
-            widths[0] = 4096
-        self.score_layers = nn.ModuleList(zero_score_layer(n, num_classes) for n in widths)
+        self.head = MapScores(
+            [channels[s] for s in self.strides],
+            [(float(s), backbone.centre(s)) for s in self.strides],
+            num_classes,
+            backbone.pooled_side if backbone.fully_connected else 0,
+        )
+        if self.head.pooled_side:
+            fill_fc6_and_fc7(self.head.fc6, self.head.fc7, head_init, generator)
         prepare_for_any_size(self.trunk)
         if not train_batch_norm:
             freeze_scales(self.trunk)
@@ -66,7 +68,7 @@ class BackboneFCN(SegmentationNetwork):
     @property
     def hidden(self) -> tuple[nn.Conv2d, ...]:
         """fc6 and fc7 where the network has them."""
-        return (self.fc6, self.fc7) if self.backbone.fully_connected else ()
+        return (self.head.fc6, self.head.fc7) if self.head.pooled_side else ()
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -79,26 +81,56 @@ class BackboneFCN(SegmentationNetwork):
         coarsest = self.strides[0]
         return self.backbone.feature_maps(padded_to_stride(images), (coarsest,))[coarsest]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) as the weights' sidecar says to raw scores (N, num_classes, H, W)."""
-        maps = self.backbone.feature_maps(padded_to_stride(images), self.strides)
-        centres = [self.backbone.centre(stride) for stride in self.strides]
-        x = maps[self.strides[0]]
-        if self.hidden:
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """The maps that are scored, coarse to fine."""
+        found = self.backbone.feature_maps(padded_to_stride(images), self.strides)
+        return [found[stride] for stride in self.strides]
+
+
+class MapScores(nn.Module):
+    """Scores of some maps, coarse to fine, each enlarged to the next and added, then to the image.
+
+    Args:
+        channels: of the maps.
+        grids: their strides, and the pixels that their first values look at.
+        num_classes: number of classes, background included.
+        pooled_side: side of fc6's kernel; 0: the coarsest map is scored itself.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        grids: Sequence[tuple[float, float]],
+        num_classes: int,
+        pooled_side: int,
+    ) -> None:
+        super().__init__()
+        widths, self.grids, self.pooled_side = [*channels], [*grids], pooled_side
+        if pooled_side:
+            self.fc6 = nn.Conv2d(widths[0], 4096, pooled_side, padding=pooled_side // 2)
+            self.fc7 = nn.Conv2d(4096, 4096, 1)
+            self.dropout = nn.Dropout(0.5)
+            widths[0] = 4096
+            # An even kernel, padded by its half, looks half a value to the left.
+            stride, centre = grids[0]
+            self.grids[0] = stride, centre + stride * ((pooled_side - 1) / 2 - pooled_side // 2)
+        self.score_layers = nn.ModuleList(zero_score_layer(n, num_classes) for n in widths)
+
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """(N, C, h, w) each, of images `height` x `width`, to (N, num_classes, height, width)."""
+        x = maps[0]
+        if self.pooled_side:
             x = self.dropout(F.relu(self.fc6(x)))
             x = self.dropout(F.relu(self.fc7(x)))
-            # An even kernel, padded by its half, looks half a value to the left.
-            side = self.backbone.pooled_side
-            centres[0] += self.strides[0] * ((side - 1) / 2 - side // 2)
         scores: Tensor = self.score_layers[0](x)
-        grid = (float(self.strides[0]), centres[0])
-        for layer, stride, centre in zip(
-            self.score_layers[1:], self.strides[1:], centres[1:], strict=True
+        grid = self.grids[0]
+        for layer, map_, of_map in zip(
+            self.score_layers[1:], maps[1:], self.grids[1:], strict=True
         ):
-            finer = layer(maps[stride])
-            scores = resample(scores, grid, finer.shape[-2:], (stride, centre)) + finer
-            grid = (float(stride), centre)
-        return resample(scores, grid, images.shape[-2:], (1, 0))
+            finer = layer(map_)
+            scores = resample(scores, grid, finer.shape[-2:], of_map) + finer
+            grid = of_map
+        return resample(scores, grid, (height, width), (1, 0))
 
 
 def resample(

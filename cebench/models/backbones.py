@@ -105,7 +105,7 @@ def build_backbone(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if library == "torchvision":
-            return torchvision_backbone(architecture, name, side or 224, pooling)
+            return torchvision_backbone(architecture, name, side, pooling, positions)
         if library == "timm":
             return timm_backbone(architecture, name, side, pooling, positions)
         own = trunk_architecture(architecture)

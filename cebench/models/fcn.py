@@ -40,9 +40,20 @@ _UNFOLDED_POSITIONS = 160
 
 
 class SegmentationNetwork(nn.Module):
-    """Images (N, 3, H, W) to raw scores (N, num_classes, H, W)."""
+    """Images (N, 3, H, W) to raw scores (N, num_classes, H, W), by way of the trunk's maps."""
 
     trunk: nn.Module
+    head: nn.Module
+    """Those maps, height and width to scores of that size."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) as the weights' sidecar says to scores (N, num_classes, H, W)."""
+        scores: Tensor = self.head(self.maps(images), *images.shape[-2:])
+        return scores
+
+    def maps(self, images: Tensor) -> Sequence[Tensor]:
+        """What the head sees of images."""
+        raise NotImplementedError
 
     @property
     def hidden(self) -> Sequence[nn.Conv2d]:
@@ -75,6 +86,7 @@ class FCN(SegmentationNetwork):
     """
 
     trunk: CaffeNetTrunk
+    head: "FCNHead"
 
     def __init__(
         self,
@@ -104,13 +116,10 @@ class FCN(SegmentationNetwork):
         with torch.no_grad():
             self.head.data_dependent_init([self.maps_before_fc6(batch) for batch in images])
 
-    def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) of `caffenet.preprocess` to raw scores (N, num_classes, H, W)."""
+    def maps(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """pool1, pool2 and pool5 of (N, 3, H, W) of `caffenet.preprocess`."""
         pool1, pool2 = self.trunk.pool1_and_pool2(images)
-        pool5 = self.trunk.pool5(self.trunk.conv5_of(pool2))
-        height, width = images.shape[-2:]
-        scores: Tensor = self.head(pool1, pool2, pool5, height, width)
-        return scores
+        return pool1, pool2, self.trunk.pool5(self.trunk.conv5_of(pool2))
 
 
 class FCNHead(nn.Module):
@@ -136,10 +145,9 @@ class FCNHead(nn.Module):
         """Standardise fc6 and fc7 on the maps (N, 256, h, w) of some training images."""
         data_dependent_init((self.fc6, self.fc7), pool5, _convolve)
 
-    def forward(
-        self, pool1: Tensor, pool2: Tensor, pool5: Tensor, height: int, width: int
-    ) -> Tensor:
-        """(N, C, h, w) each, of images `height` x `width`, to (N, num_classes, height, width)."""
+    def forward(self, maps: Sequence[Tensor], height: int, width: int) -> Tensor:
+        """pool1, pool2, pool5 of images `height` x `width` to (N, num_classes, height, width)."""
+        pool1, pool2, pool5 = maps
         x = self.dropout(F.relu(_convolve(self.fc6, pool5)))
         x = self.dropout(F.relu(self.fc7(x)))
         scores, stride = self.score_fr(x), 32

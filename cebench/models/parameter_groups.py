@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from itertools import accumulate
 from typing import Any, Literal
 
 import torch
@@ -119,13 +120,14 @@ _EMBEDDINGS = ("pos_embed", "pos_embedding", "cls_token", "class_token", "reg_to
 def _depths(trunk: nn.Module) -> Mapping[str, int]:
     """Name of each parameter -> the number of its layer, from the input upwards.
 
-    timm's networks say it; elsewhere it is the first number in the name, `features.3.0.weight`.
+    timm's networks say it; elsewhere it is the first number in the name, `features.3.0.weight`, or
+    that of the layers before: of a ViT's patches -1, of a last normalisation its last block's.
     """
     names = [name for name, _ in trunk.named_parameters()]
     matcher: Any = getattr(trunk, "group_matcher", None)
     if matcher is None:
-        numbers = {name: re.search(r"\d+", name) for name in names}
-        return {name: int(found[0]) if found else 0 for name, found in numbers.items()}
+        numbers = [int(found[0]) if (found := re.search(r"\d+", name)) else -1 for name in names]
+        return dict(zip(names, accumulate(numbers, max), strict=True))
     from timm.models import group_parameters
 
     depths: dict[str, int] = group_parameters(trunk, matcher(coarse=False), reverse=True)

@@ -3,13 +3,20 @@
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, Pixels, count_features, resnet_layers
+from cebench.models.backbone import (
+    Backbone,
+    Interpolation,
+    LibraryCrop,
+    Pixels,
+    count_features,
+    resnet_layers,
+)
 from cebench.models.options import Pooling
 
 _ANY_SIZE: tuple[dict[str, bool], ...] = (
@@ -112,11 +119,21 @@ def timm_backbone(
         features=count_features(architecture, network, side),
         layers=resnet or _stages(strides),
         fully_connected=(),
-        pixels=Pixels(mean=tuple(usual["mean"]), std=tuple(usual["std"])),
+        pixels=_pixels(usual, side),
         rectified=bool(resnet),
         last_stage="layer4" if resnet else "",
         strides=strides,
     )
+
+
+def _pixels(usual: Mapping[str, Any], side: int) -> Pixels:
+    """As timm's evaluation (`timm.data.create_transform`) makes images of `side` pixels."""
+    crop, mode = None, usual.get("crop_mode") or "center"
+    kind: Any = usual.get("interpolation")
+    if kind in get_args(Interpolation) and mode in ("center", "squash") and usual.get("crop_pct"):
+        resized = math.floor(side / usual["crop_pct"])
+        crop = LibraryCrop(resized=resized, interpolation=kind, squash=mode == "squash")
+    return Pixels(mean=tuple(usual["mean"]), std=tuple(usual["std"]), crop=crop)
 
 
 def _side_of_positions(network: Any, positions: int | None) -> int | None:
@@ -142,12 +159,6 @@ def _for_any_size(timm: Any, name: str, **size: int) -> Any:
             if not options:
                 raise
     raise AssertionError("unreachable")
-
-
-def position_count(tensors: Mapping[str, Tensor], name: str = "pos_embed") -> int | None:
-    """Length of the position embedding in a transformer's tensors; None if there is none."""
-    embedding = tensors.get(name)
-    return embedding.shape[1] if embedding is not None and embedding.ndim == 3 else None
 
 
 def _strides(network: Any) -> tuple[int, ...]:

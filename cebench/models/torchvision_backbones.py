@@ -1,5 +1,6 @@
 """Classifiers of torchvision without their classifier."""
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,8 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, count_features, resnet_layers
+from cebench.models.backbone import (
+    Backbone,
+    LibraryCrop,
+    Pixels,
+    count_features,
+    resnet_layers,
+)
 from cebench.models.options import Pooling
+from cebench.models.torchvision_vits import vit_backbone
 
 _ALEXNET = "torchvision/alexnet"
 _ALEXNET_LAYERS = {f"conv{n}": f"features.{i}" for n, i in enumerate((1, 4, 7, 9, 11), start=1)}
@@ -88,9 +96,13 @@ class AdaptiveAveragePool(nn.Module):
 
 
 def torchvision_backbone(
-    architecture: str, name: str, side: int, pooling: Pooling
-) -> TorchvisionBackbone:
-    """The network `name` of torchvision with weights from torch's generator.
+    architecture: str,
+    name: str,
+    side: int | None,
+    pooling: Pooling,
+    positions: int | None = None,
+) -> Backbone:
+    """The network `name` of torchvision with weights from torch's generator, see `build_backbone`.
 
     Raises:
         InputError: there is no such network, it is no classifier, or has no tokens to pool.
@@ -104,10 +116,17 @@ def torchvision_backbone(
             f"{architecture}: pooling={pooling} chooses between the tokens of timm's transformers; "
             "leave it out"
         )
-    network = models.get_model(name, weights=None, **_without_branches(name))
+    options = _without_branches(name)
+    if positions and name.startswith("vit_"):
+        own = math.isqrt(positions - 1) * int(name.rpartition("_")[2])
+        side, options = side or own, {"image_size": own}
+    side, pixels = _side_and_pixels(name, side)
+    network = models.get_model(name, weights=None, **options)
     fully_connected = _take_classifier_off(network, architecture, name)
     _without_dropout(network)
     network.eval()
+    if isinstance(network, models.VisionTransformer):
+        return vit_backbone(architecture, network, side, pixels)
     maps, centres = _maps(network)
     layers = _layers(architecture, network, maps)
     return TorchvisionBackbone(
@@ -117,6 +136,7 @@ def torchvision_backbone(
         features=count_features(architecture, network, side),
         layers=layers,
         fully_connected=fully_connected,
+        pixels=pixels,
         rectified=not any(layer.startswith("stage") for layer in layers),
         pooled_side=network.avgpool.side if fully_connected else 0,
         last_stage="layer4" if maps == _RESNET_MAPS else "",
@@ -124,6 +144,17 @@ def torchvision_backbone(
         centres=centres,
         channels_last=isinstance(network, models.SwinTransformer),
     )
+
+
+def _side_and_pixels(name: str, side: int | None) -> tuple[int, Pixels]:
+    """As torchvision evaluates the first of its weights, the published ones."""
+    from torchvision import models
+
+    usual = next(iter(models.get_model_weights(name))).transforms()
+    own, resized = usual.crop_size[0], usual.resize_size[0]
+    side = side or own
+    crop = LibraryCrop(resized=round(resized * side / own), interpolation=usual.interpolation.value)
+    return side, Pixels(mean=tuple(usual.mean), std=tuple(usual.std), crop=crop)
 
 
 def _take_classifier_off(network: Any, architecture: str, name: str) -> tuple[str, ...]:
@@ -141,7 +172,7 @@ def _take_classifier_off(network: Any, architecture: str, name: str) -> tuple[st
     return tuple(last[:-1])
 
 
-def _without_branches(name: str) -> dict[str, bool]:
+def _without_branches(name: str) -> dict[str, Any]:
     """GoogLeNet and Inception train with side branches, and warn about their slow fillers."""
     if name in ("googlenet", "inception_v3"):
         return {"aux_logits": False, "init_weights": False}
@@ -160,8 +191,11 @@ def _without_dropout(network: nn.Module) -> None:
 def _layers(architecture: str, network: nn.Module, maps: Mapping[int, str]) -> Mapping[str, str]:
     if architecture == _ALEXNET:
         return _ALEXNET_LAYERS
+    if plain := _plain_layers(network):  # VGG's, each the last one before its pooling.
+        pools = [place for place, layer in enumerate(plain) if isinstance(layer, nn.MaxPool2d)]
+        return {f"conv{n}": f"features.{place - 1}" for n, place in enumerate(pools, start=1)}
     stages = resnet_layers(network)
-    if stages or not maps or _plain_layers(network):
+    if stages or not maps:
         return stages
     return {f"stage{n}": place for n, place in enumerate(maps.values(), start=1)}
 

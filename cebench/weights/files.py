@@ -21,6 +21,7 @@ from cebench import __version__
 from cebench.config import Tier, values_sha256
 from cebench.errors import InputError
 from cebench.files import readable, readable_by_name, sha256_of, write_atomically
+from cebench.models.backbone import LibraryCrop
 from cebench.models.backbones import CAFFENET, build_trunk
 from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.randomness import torch_seed
@@ -42,6 +43,8 @@ class Preprocessing:
     std_rgb: tuple[float, float, float] = (1.0, 1.0, 1.0)
     side: int = 227
     """Side of the square images, in pixels."""
+    library_crop: LibraryCrop | None = None
+    """How another library's evaluation makes those squares."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) RGB, 0..255, to what the network sees: float32, channels last in memory.

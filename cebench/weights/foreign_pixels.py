@@ -28,6 +28,7 @@ def preprocessing_of(description: Description, backbone: Backbone) -> Preprocess
         mean_rgb=description.rgb(description.mean) or backbone.pixels.mean,
         std_rgb=description.rgb(description.std) or backbone.pixels.std,
         side=backbone.side,
+        library_crop=backbone.pixels.crop,
     )
 
 

@@ -36,7 +36,10 @@ def check_is_dense_float(name: str, value: Tensor, file: Path) -> None:
     elif value.numel() * value.element_size() > value.untyped_storage().nbytes():
         kind = "a view that repeats its numbers"
     elif not value.float().isfinite().all():
-        raise InputError(f"{file}: {name} holds values that are not finite")
+        raise InputError(
+            f"{file}: {name} holds values that are not finite; the "
+            "training diverged or the file is damaged: take another checkpoint"
+        )
     else:
         return
     raise InputError(f"{file}: {name} is {kind}; expected are dense floating-point tensors")

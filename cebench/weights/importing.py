@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.files import sha256_of
-from cebench.models.backbone import Backbone
+from cebench.models.backbone import Backbone, position_count
 from cebench.models.backbones import CAFFENET, CAFFENET_WITHOUT_GROUPS, build_backbone, is_foreign
 from cebench.models.caffenet import CaffeNetTrunk
-from cebench.models.timm_backbones import position_count
 from cebench.weights.descriptions import PRESETS, Description, Preset, read_description
 from cebench.weights.files import (
     FC_TENSORS,
@@ -153,11 +152,10 @@ def _trunk(
 ) -> tuple[dict[str, Tensor], Imported]:
     """Our tensors of a trunk, and the account of it."""
     foreign = is_foreign(preset.architecture)
-    embedding = description.tensors.get("pos_embed", "pos_embed")
     backbone = build_backbone(
         TRUNKS.get(preset.architecture, preset.architecture),
         side=description.side,
-        positions=position_count(state.tensors, embedding),
+        positions=position_count(state.tensors, description.tensors),
     )
     wanted = _wanted(state.tensors, backbone, description, file)
     tensors, transformed = _taken_over(state, wanted, backbone, description, file)

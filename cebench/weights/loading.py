@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone
+from cebench.models.backbone import Backbone, position_count
 from cebench.models.backbones import build_backbone, is_foreign
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.models.options import Pooling, RandomFrom
-from cebench.models.timm_backbones import position_count
 from cebench.randomness import torch_seed
 from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
 

@@ -57,14 +57,15 @@ def test_uniform_scores_of_every_pixel_at_first(
 def test_fc6_of_alexnet_looks_where_a_convolution_over_its_crop_does() -> None:
     """The middle score is that of fc6 and fc7 on the 6 x 6 values about it."""
     network = BackboneFCN(build_backbone("torchvision/alexnet"), 2, 32, "he", seeded()).eval()
-    torch.nn.init.normal_(network.score_layers[0].weight, std=0.02, generator=seeded(1))
+    torch.nn.init.normal_(network.head.score_layers[0].weight, std=0.02, generator=seeded(1))
     images = torch.randn(1, 3, 288, 288, generator=seeded(2))
     with torch.no_grad():
         pool5 = network.maps_before_fc6(images)
         patch = pool5[..., 1:7, 1:7]
-        fc6 = F.relu(network.fc6.weight.flatten(1) @ patch.flatten() + network.fc6.bias)
-        fc7 = F.relu(network.fc7.weight.flatten(1) @ fc6 + network.fc7.bias)
-        expected = network.score_layers[0].weight.flatten(1) @ fc7
+        head = network.head
+        fc6 = F.relu(head.fc6.weight.flatten(1) @ patch.flatten() + head.fc6.bias)
+        fc7 = F.relu(head.fc7.weight.flatten(1) @ fc6 + head.fc7.bias)
+        expected = head.score_layers[0].weight.flatten(1) @ fc7
         # The patch starts at value 1, padded by 3 it is position 4, at pixel 32 * 4 + 15.
         found = network(images)[0, :, 143, 143]
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)

@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone
+from cebench.models.backbone import Backbone, count_features
 from cebench.models.backbones import CAFFENET, CAFFENET_POOL_FREE, build_backbone, build_trunk
 from cebench.models.caffenet import CaffeNetTrunk, PoolFreeTrunk
 from cebench.models.torchvision_backbones import AdaptiveAveragePool, TorchvisionBackbone, _layers
@@ -20,7 +20,7 @@ from cebench.models.torchvision_backbones import AdaptiveAveragePool, Torchvisio
         (CAFFENET, 227, 9216, 6, ("fc6", "fc7")),
         ("torchvision/alexnet", 224, 9216, 6, ("classifier.1", "classifier.4")),
         ("torchvision/resnet18", 224, 512, 6, ()),
-        ("torchvision/vgg11", 224, 25088, 1, ("classifier.0", "classifier.3")),
+        ("torchvision/vgg11", 224, 25088, 6, ("classifier.0", "classifier.3")),
         ("torchvision/mobilenet_v3_small", 224, 1024, 6, ()),
     ],
 )
@@ -98,6 +98,17 @@ def test_layers_are_rectified_and_averaged_to_about_nine_thousand_numbers() -> N
     assert not trunk.conv1._forward_hooks
 
 
+def test_layers_of_vgg_are_its_last_convolutions_before_each_pooling() -> None:
+    """conv1_2, conv2_2, conv3_3, conv4_3 and conv5_3 of VGG16, as the paper numbers them."""
+    layers = build_backbone("torchvision/vgg16").layers
+    trunk = torchvision.models.vgg16().features
+    assert list(layers) == [f"conv{n}" for n in range(1, 6)]
+    places = [int(place.partition(".")[2]) for place in layers.values()]
+    convolutions = [n for n, layer in enumerate(trunk) if isinstance(layer, nn.Conv2d)]
+    assert [convolutions.index(place - 1) + 1 for place in places] == [2, 4, 7, 10, 13]
+    assert all(isinstance(trunk[place], nn.ReLU) for place in places)
+
+
 def test_stages_of_a_residual_network_are_conv1_to_conv5() -> None:
     backbone = build_backbone("torchvision/resnet18")
     with torch.no_grad():
@@ -147,6 +158,20 @@ def test_networks_without_a_classifier_are_refused(architecture: str, message: s
 def test_a_side_that_a_network_cannot_take_is_refused() -> None:
     with pytest.raises(InputError, match="does not take 8 px images"):
         build_backbone("torchvision/alexnet", side=8)
+
+
+class OnGpusAlone(nn.Module):
+    """What PyTorch says of an operation without a kernel for this device."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError(
+            "Could not run 'lab::scan' with arguments from 'CPU'. " + 50 * "x "
+        )
+
+
+def test_an_operation_for_gpus_alone_is_named_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"timm/lab: has an operation .*Could not run 'lab::scan'"):
+        count_features("timm/lab", OnGpusAlone(), 64)
 
 
 def test_build_trunk_makes_caffenet_with_the_paddings_of_its_network() -> None:

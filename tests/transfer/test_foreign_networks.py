@@ -26,6 +26,7 @@ DEEPEST = {
     "timm/test_efficientnet": "stage5",
     "timm/swin_tiny_patch4_window7_224": "stage4",
     "torchvision/resnet18": "conv5",
+    "torchvision/vit_b_16": "block12",
 }
 
 
@@ -51,6 +52,24 @@ def test_pooled_tokens_are_another_protocol_and_other_features(toy: Path, tmp_pa
         found.append([m.value for m in outcome.measurements])
     assert knn.TASK.protocol_name(recipe, "native") == "voc-knn-pool5-both-pooling"
     assert found[0] != found[1]
+
+
+def test_the_librarys_own_crop_is_another_protocol_and_another_view(
+    toy: Path, tmp_path: Path
+) -> None:
+    weights, found = random_foreign_weights("timm/test_vit"), []
+    for geometry in ("squash", "library"):
+        recipe = smoke(KnnRecipe, "knn", f'geometry="{geometry}"')
+        outcome = measured(knn, recipe, toy, tmp_path / geometry, weights=weights)
+        found.append([m.value for m in outcome.measurements])
+    assert knn.TASK.protocol_name(recipe, "native") == "voc-knn-pool5-library"
+    assert found[0] != found[1]
+
+
+def test_caffenet_has_no_librarys_crop(toy: Path, tmp_path: Path) -> None:
+    recipe = smoke(LinearSvmRecipe, "linear-svm", 'geometry="library"')
+    with pytest.raises(InputError, match="random: states no resizing and crop of a library"):
+        measured(linear_svm, recipe, toy, tmp_path / "run")
 
 
 def test_a_network_without_tokens_is_refused_in_one_line(toy: Path, tmp_path: Path) -> None:

@@ -3,28 +3,16 @@
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from svm_scenes import measured, smoke
 
-from cebench.commands.weights import weights as weights_command
 from cebench.config import Recipe
 from cebench.transfer.knn import task as knn
 from cebench.transfer.knn.recipe import KnnRecipe
 from cebench.transfer.linear_svm import task as linear_svm
 from cebench.transfer.linear_svm.recipe import LinearSvmRecipe
-from cebench.weights.files import Weights, load_weights, random_weights
+from cebench.weights.files import Weights, random_weights
 
 IMAGES = 200
-
-
-@pytest.fixture(scope="module")
-def alexnet(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Weights:
-    out = tmp_path_factory.mktemp("alexnet")
-    file = shared_data / "weights" / "alexnet-imagenet.safetensors"
-    arguments = ["import", str(file), "--as", "torchvision/alexnet", "--out", str(out)]
-    result = CliRunner().invoke(weights_command, [*arguments, "--method", "imagenet"])
-    assert not result.exit_code, result.output
-    return load_weights(out)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +36,14 @@ def test_imagenet_labels_are_far_above_random_weights(
     task: object,
     kind: type[Recipe],
     name: str,
-    alexnet: Weights,
+    imagenet_alexnet: Weights,
     lists: list[str],
     shared_data: Path,
     tmp_path: Path,
 ) -> None:
     recipe = smoke(kind, name, *lists)
     found = []
-    for row, weights in (("imagenet", alexnet), ("random", random_weights(0))):
+    for row, weights in (("imagenet", imagenet_alexnet), ("random", random_weights(0))):
         outcome = measured(task, recipe, shared_data / "VOCdevkit", tmp_path / row, weights=weights)
         (value,) = (m.value for m in outcome.measurements if m.metric == "mean_ap_area")
         found.append(value)

@@ -2,45 +2,66 @@
 
 A second implementation of it, on the same weights, the same proposals and the same recipe:
 detectron2's ROIPooler, FastRCNNConvFCHead and FastRCNNOutputLayers stand where ours do; the trunk
-is the same, because detectron2 has no CaffeNet.
+is the same.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.caffenet import POOL5_CHANNELS, POOL5_SIDE
-from cebench.models.fast_rcnn import CONV5_SCALE, FastRCNN, inclusive
+from cebench.models.backbone_fast_rcnn import BackboneFastRCNN
+from cebench.models.fast_rcnn import FastRCNN, RegionNetwork, inclusive
+from cebench.models.roi_align import SAMPLES
 
 if TYPE_CHECKING:
     from typing import Any
 
 
-class Detectron2FastRCNN(FastRCNN):
-    """`FastRCNN` with detectron2's pooling, head and predictor, with the weights of `network`.
+class Detectron2FastRCNN(RegionNetwork):
+    """A network with detectron2's pooling, head and predictor, with the weights of `network`.
 
     detectron2 counts the background last and regresses no box for it; `forward` returns both in our
     order. Where its pooling runs on CUDA, its gradient is not repeatable.
 
     Raises:
-        InputError: detectron2 is not installed.
+        InputError: detectron2 is not installed, or the network's head is no two linear layers.
     """
 
-    def __init__(self, network: FastRCNN) -> None:
-        nn.Module.__init__(self)  # none of FastRCNN's own layers
+    def __init__(self, network: FastRCNN | BackboneFastRCNN) -> None:
+        super().__init__()
         layers, modeling = _detectron2()
-        self.trunk = network.trunk
+        if not network.hidden:
+            raise InputError(
+                "--engine detectron2: takes networks whose head is linear layers, not a last stage "
+                "of convolutions (C4); use --engine native"
+            )
+        self.trunk, self.stride, self.shift = network.trunk, network.stride, network.shift
+        self.pooling, self.pooled_side = network.pooling, network.pooled_side
+        # In a tuple: its own head is no part of this network.
+        self._given = (network,)
+        self._build_head(network, layers, modeling)
+        self._load(network)
+
+    def _build_head(
+        self, network: FastRCNN | BackboneFastRCNN, layers: "Any", modeling: "Any"
+    ) -> None:
+        fc6, fc7 = network.hidden
+        side = self.pooled_side
         self.box_pooler = modeling.poolers.ROIPooler(
-            POOL5_SIDE, scales=(CONV5_SCALE,), sampling_ratio=0, pooler_type="ROIPool"
+            side,
+            scales=(1 / self.stride,),
+            sampling_ratio=SAMPLES if self.pooling == "align" else 0,
+            pooler_type="ROIAlignV2" if self.pooling == "align" else "ROIPool",
         )
-        pooled = layers.ShapeSpec(channels=POOL5_CHANNELS, height=POOL5_SIDE, width=POOL5_SIDE)
-        widths = [network.fc6.out_features, network.fc7.out_features]
+        pooled = layers.ShapeSpec(channels=fc6.in_features // side**2, height=side, width=side)
+        widths = [fc6.out_features, fc7.out_features]
         self.box_head = modeling.roi_heads.FastRCNNConvFCHead(pooled, conv_dims=[], fc_dims=widths)
         for number in (1, 2):  # detectron2's head has no dropout
             rectified = self.box_head.get_submodule(f"fc_relu{number}")
-            setattr(self.box_head, f"fc_relu{number}", nn.Sequential(rectified, nn.Dropout(0.5)))
+            dropout = nn.Dropout(network.dropout.p)
+            setattr(self.box_head, f"fc_relu{number}", nn.Sequential(rectified, dropout))
         self.box_predictor = modeling.roi_heads.FastRCNNOutputLayers(
             self.box_head.output_shape,
             box2box_transform=modeling.box_regression.Box2BoxTransform(
@@ -52,12 +73,12 @@ class Detectron2FastRCNN(FastRCNN):
             test_topk_per_image=100,
             smooth_l1_beta=1.0,
         )
-        self._load(network)
 
-    def _load(self, network: FastRCNN) -> None:
+    def _load(self, network: FastRCNN | BackboneFastRCNN) -> None:
+        fc6, fc7 = network.hidden
         values = {
-            "box_head.fc1": (network.fc6, 0),
-            "box_head.fc2": (network.fc7, 0),
+            "box_head.fc1": (fc6, 0),
+            "box_head.fc2": (fc7, 0),
             "box_predictor.cls_score": (network.cls_score, 1),
             "box_predictor.bbox_pred": (network.bbox_pred, 4),
         }
@@ -69,11 +90,22 @@ class Detectron2FastRCNN(FastRCNN):
                     parameter = getattr(target, kind)
                     parameter.copy_(rolled[: len(parameter)])
 
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self._given[0].train(mode)  # It knows what of the trunk stays as it came.
+        return self
+
+    def features(self, images: Tensor) -> Tensor:
+        """The map (N, C, h, w) float32 that regions are pooled from."""
+        return self._given[0].features(images)
+
     def regions(self, features: Tensor, rois: Tensor) -> tuple[Tensor, Tensor]:
-        """From conv5 (N, 256, h, w) and rois (R, 5) to scores and deltas."""
+        """From the map (N, C, h, w) and rois (R, 5) to scores and deltas."""
         from detectron2.structures import Boxes
 
-        rois = inclusive(rois)
+        rois = rois - rois.new_tensor([0, *[self.shift] * 4])
+        if self.pooling == "max":
+            rois = inclusive(rois)
         boxes = [Boxes(rois[rois[:, 0] == index, 1:]) for index in range(len(features))]
         pooled = self.box_pooler([features], boxes)
         in_our_order = rois[:, 0].argsort(stable=True).argsort(stable=True)

@@ -242,15 +242,11 @@ def build(
         )
     from .engine_detectron2 import Detectron2FastRCNN
 
-    if not isinstance(network, FastRCNN) or recipe.roi_pooling != "max":
-        raise InputError(
-            "--engine detectron2: takes a CaffeNet trunk and roi_pooling=max; use --engine native"
-        )
     theirs = Detectron2FastRCNN(network)
-    return Detection(theirs, data, proposals, recipe, seed, device)
+    return Detection(theirs, data, proposals, recipe, seed, device, preprocessing)
 
 
-def build_network(recipe: DetectionRecipe, run_context: RunContext) -> RegionNetwork:
+def build_network(recipe: DetectionRecipe, run_context: RunContext) -> FastRCNN | BackboneFastRCNN:
     """Fast R-CNN on the weights' trunk; fc6 and fc7 are theirs with `random_from=drop7`.
 
     Raises:
@@ -260,7 +256,7 @@ def build_network(recipe: DetectionRecipe, run_context: RunContext) -> RegionNet
     weights, classes = run_context.weights, len(VOC_CLASSES)
     architecture = weights.sidecar.architecture
     generator = torch.Generator().manual_seed(torch_seed(run_context.seed, "fast-rcnn"))
-    network: RegionNetwork
+    network: FastRCNN | BackboneFastRCNN
     if is_foreign(architecture):
         backbone, proof = load_backbone(weights)
         network = BackboneFastRCNN(

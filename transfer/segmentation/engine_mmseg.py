@@ -5,6 +5,7 @@ normalisation, resizing and the metric. It draws the same images in the same ord
 checkpoints (mmengine's are pickles): an interrupted run begins again.
 """
 
+import copy
 import logging
 import math
 import sys
@@ -21,13 +22,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
 from cebench.data.voc.palette import voc_palette
 from cebench.errors import CebenchError, InputError
-from cebench.models.backbones import build_trunk
-from cebench.models.fcn import CONV1_PADDING, FCN, FCNHead
-from cebench.models.options import Stride
+from cebench.models.fcn import SegmentationNetwork
 from cebench.plots.sheets import plot_curves
 from cebench.progress import Report, progress
 from cebench.randomness import torch_seed
 from cebench.training.run_directory import RunDirectory
+from cebench.weights.files import Preprocessing
 
 from ..run_context import Measurement, RunContext
 from .data import NUM_CLASSES, SegmentationData, SegmentationImages, sample_crops
@@ -59,56 +59,55 @@ logger = logging.getLogger("cebench")
 
 
 @MODELS.register_module()
-class CaffeNetBackbone(nn.Module):
-    """The trunk of FCN, CaffeNet with conv1 padded by 100."""
+class NetworkMaps(nn.Module):
+    """The trunk of a network, for mmsegmentation its backbone."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: SegmentationNetwork) -> None:
         super().__init__()
-        self.trunk = build_trunk(conv1_padding=CONV1_PADDING)
+        self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Images (N, 3, H, W) to maps of strides 8, 16, 32 and 1; the last are the images."""
-        pool1, pool2 = self.trunk.pool1_and_pool2(images)
-        return pool1, pool2, self.trunk.pool5(self.trunk.conv5_of(pool2)), images
+        """Images (N, 3, H, W) to the maps that are scored; the last are the images."""
+        return (*self.network.maps(images), images)
 
 
 @MODELS.register_module()
-class CaffeNetFCNHead(BaseDecodeHead):  # type: ignore[misc]
-    """FCN's head, whose scores have the size of the images."""
+class NetworkScores(BaseDecodeHead):  # type: ignore[misc]
+    """The head of a network, whose scores have the size of the images."""
 
-    def __init__(self, stride: Stride, **options: Any) -> None:
-        super().__init__(
-            in_channels=[96, 256, 256, 3],
-            in_index=[0, 1, 2, 3],
-            input_transform="multiple_select",
-            channels=1,
-            init_cfg=None,
-            **options,
-        )
-        del self.conv_seg  # The head has its own score layers.
-        self.fcn = FCNHead(self.num_classes, stride, "caffenet", None)
+    def __init__(self, scores: nn.Module, **options: Any) -> None:
+        # The numbers of channels are those of layers that it does without.
+        super().__init__(in_channels=1, channels=1, init_cfg=None, **options)
+        del self.conv_seg
+        self.scores = scores
 
     def forward(self, inputs: Sequence[Tensor]) -> Tensor:
-        pool1, pool2, pool5, images = self._transform_inputs(inputs)
-        scores: Tensor = self.fcn(pool1, pool2, pool5, *images.shape[-2:])
+        *maps, images = inputs
+        scores: Tensor = self.scores(maps, *images.shape[-2:])
         return scores
 
 
-def segmentor(network: FCN, mean: Sequence[float], size_multiple: int = 1) -> Any:
-    """`network` as mmsegmentation's EncoderDecoder, with copies of its weights."""
-    model = EncoderDecoder(
-        backbone={"type": "CaffeNetBackbone"},
+def segmentor(
+    network: SegmentationNetwork, preprocessing: Preprocessing, size_multiple: int = 1
+) -> Any:
+    """A copy of `network` as mmsegmentation's EncoderDecoder."""
+    trunk = copy.deepcopy(network)
+    head = trunk.head
+    del trunk.head
+    mean, std = statistics_in_255(preprocessing)
+    return EncoderDecoder(
+        backbone={"type": "NetworkMaps", "network": trunk},
         decode_head={
-            "type": "CaffeNetFCNHead",
-            "stride": network.stride,
+            "type": "NetworkScores",
+            "scores": head,
             "num_classes": NUM_CLASSES,
             "ignore_index": VOID_LABEL,
             "dropout_ratio": 0,
             "loss_decode": {"type": "CrossEntropyLoss", "avg_non_ignore": True},
         },
         data_preprocessor=SegDataPreProcessor(
-            mean=list(mean),
-            std=[1.0, 1.0, 1.0],
+            mean=mean,
+            std=std,
             pad_val=0,
             seg_pad_val=VOID_LABEL,
             size_divisor=size_multiple,
@@ -117,9 +116,16 @@ def segmentor(network: FCN, mean: Sequence[float], size_multiple: int = 1) -> An
         train_cfg={},
         test_cfg=ConfigDict(mode="whole"),
     )
-    model.backbone.trunk.load_state_dict(network.trunk.state_dict())
-    model.decode_head.fcn.load_state_dict(network.head.state_dict())
-    return model
+
+
+def statistics_in_255(preprocessing: Preprocessing) -> tuple[list[float], list[float]]:
+    """Mean and deviation of the pixels in 0..255, whatever range the network takes."""
+    low, high = preprocessing.range
+    factor = 255 / (high - low)
+    return (
+        [factor * (mean - low) for mean in preprocessing.mean_rgb],
+        [factor * std for std in preprocessing.std_rgb],
+    )
 
 
 class DrawnImages(IterableDataset[dict[str, Any]]):
@@ -225,7 +231,10 @@ def check_supported(recipe: SegmentationRecipe) -> None:
 
 
 def train_and_predict(
-    network: FCN, data: SegmentationData, recipe: SegmentationRecipe, run_context: RunContext
+    network: SegmentationNetwork,
+    data: SegmentationData,
+    recipe: SegmentationRecipe,
+    run_context: RunContext,
 ) -> list[Measurement]:
     """Let mmsegmentation's runner train a copy of `network` and label the test images.
 
@@ -237,11 +246,11 @@ def train_and_predict(
     run = run_context.run
     predictions = run.path / "predictions"
     predictions.mkdir(exist_ok=True)
-    mean = run_context.weights.sidecar.preprocessing.mean_rgb
+    preprocessing = run_context.weights.sidecar.preprocessing
     # mmengine's log goes to what stdout is when it first speaks; stdout is for the result.
     with redirect_stdout(sys.stderr), progress("segmentation by mmsegmentation") as report:
         stored = StoredPredictions(data.test, predictions)
-        model = segmentor(network, mean, recipe.size_multiple)
+        model = segmentor(network, preprocessing, recipe.size_multiple)
         runner = runner_of(
             model.to(run_context.device),
             data.train,

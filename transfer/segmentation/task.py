@@ -18,7 +18,6 @@ from torch.optim import Optimizer
 
 from cebench.data.voc.devkit import VOID_LABEL
 from cebench.devices import autocast, compiled
-from cebench.errors import InputError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.backbone_fcn import BackboneFCN
 from cebench.models.backbones import is_foreign, trunk_architecture
@@ -151,8 +150,6 @@ def _engine(recipe: SegmentationRecipe, run_context: RunContext) -> Engine:
     """What trains the network and labels the test images; a mistake ends here, before any work."""
     if run_context.engine == "native":
         return train_and_predict
-    if is_foreign(architecture := run_context.weights.sidecar.architecture):
-        raise InputError(f"--engine mmseg: takes a CaffeNet trunk, not a {architecture}")
     with redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
         from . import engine_mmseg

@@ -213,6 +213,7 @@ def load_ragged(
     *,
     short_side: int | None = None,
     square: int | None = None,
+    to_square: Callable[[np.ndarray], np.ndarray] | None = None,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> RaggedImages:
     """Decode image files in parallel, in the order given.
@@ -222,6 +223,7 @@ def load_ragged(
         short_side: resize so that the shorter side has this many pixels (bilinear with
             antialias, aspect kept); None keeps the sizes.
         square: side to which the whole image is squashed then, see `squashed`; None: it is not.
+        to_square: what makes the square instead, of the image as stored, (H, W, 3) uint8.
         report: called with (images done, images in all).
 
     Raises:
@@ -239,7 +241,7 @@ def load_ragged(
     def decode(index: int) -> None:
         pixels = np.array(files[index].resized(None if square else short_side))
         if square:
-            pixels = squashed(pixels, short_side, square)
+            pixels = to_square(pixels) if to_square else squashed(pixels, short_side, square)
         ragged.image(index).copy_(torch.from_numpy(pixels))
 
     report(0, len(files))

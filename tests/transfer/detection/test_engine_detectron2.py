@@ -9,12 +9,18 @@ import torch
 from detection_scenes import write_devkit
 
 from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.errors import InputError
 from cebench.metrics.detection import Detections, Objects, detection_scores
+from cebench.models.backbone_fast_rcnn import BackboneFastRCNN
+from cebench.models.backbones import build_backbone
 from cebench.models.box_coding import clip_boxes, decode_boxes, encode_boxes
-from cebench.models.fast_rcnn import FastRCNN, detection_losses
+from cebench.models.fast_rcnn import FastRCNN, RegionNetwork, RoiPooling, detection_losses
 from cebench.models.roi_sampling import network_rois
+from cebench.transfer.detection.data import network_image, stack_images
 from cebench.transfer.detection.prediction import best, candidates, classify, suppress
 from cebench.transfer.run import Request, run_transfer
+from cebench.weights.files import Weights
+from cebench.weights.loading import load_backbone
 
 pytest.importorskip("detectron2.modeling")
 
@@ -39,7 +45,7 @@ def ours() -> FastRCNN:
 
 
 @pytest.fixture(scope="module")
-def theirs(ours: FastRCNN) -> FastRCNN:
+def theirs(ours: FastRCNN) -> RegionNetwork:
     from cebench.transfer.detection.engine_detectron2 import Detectron2FastRCNN
 
     return Detectron2FastRCNN(ours).eval()
@@ -61,7 +67,7 @@ def scene() -> tuple[torch.Tensor, list[np.ndarray], torch.Tensor]:
 
 
 def test_same_weights_and_boxes_give_the_same_scores_and_deltas(
-    ours: FastRCNN, theirs: FastRCNN
+    ours: FastRCNN, theirs: RegionNetwork
 ) -> None:
     images, _, rois = scene()
     with torch.no_grad():
@@ -72,7 +78,46 @@ def test_same_weights_and_boxes_give_the_same_scores_and_deltas(
     torch.testing.assert_close(deltas[:, 4:], other_deltas[:, 4:], rtol=0, atol=1e-4)
 
 
-def test_the_losses_are_detectron2s(ours: FastRCNN, theirs: FastRCNN) -> None:
+@pytest.mark.parametrize("pooling", ["max", "align"])
+def test_imagenets_alexnet_has_the_same_scores(
+    imagenet_alexnet: Weights, photograph: np.ndarray, pooling: RoiPooling
+) -> None:
+    """torchvision's, on a photograph of 600 px; the head is drawn, its scores spread."""
+    from cebench.transfer.detection.engine_detectron2 import Detectron2FastRCNN
+
+    backbone, _ = load_backbone(imagenet_alexnet)
+    generator = torch.Generator().manual_seed(0)
+    ours = BackboneFastRCNN(backbone, 20, generator, "he", pooling).eval()
+    pixels = imagenet_alexnet.sidecar.preprocessing
+    image, scale = network_image(photograph, 600, 1000, pixels)
+    rois = network_rois([random_boxes(np.random.default_rng(0), 60)], [scale])
+    with torch.no_grad():
+        scores, deltas = ours(stack_images([image]), rois)
+        others = Detectron2FastRCNN(ours).eval()(stack_images([image]), rois)
+    assert scores.std(dim=0).max() > 0.05  # the regions differ
+    for found, other in ((scores, others[0]), (deltas[:, 4:], others[1][:, 4:])):
+        torch.testing.assert_close(found, other, rtol=0, atol=1e-4)
+        apart = (found - other).abs().max()
+        print(f"{pooling}: values up to {found.abs().max():.2f} are {apart:.1e} apart")
+
+
+def test_batch_normalisation_stays_as_it_came() -> None:
+    from cebench.transfer.detection.engine_detectron2 import Detectron2FastRCNN
+
+    network = Detectron2FastRCNN(BackboneFastRCNN(build_backbone("torchvision/vgg11_bn"), 20))
+    norms = [m for m in network.train().modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    assert norms
+    assert not any(norm.training or norm.weight.requires_grad for norm in norms)
+
+
+def test_a_last_stage_of_convolutions_is_refused_in_one_line() -> None:
+    from cebench.transfer.detection.engine_detectron2 import Detectron2FastRCNN
+
+    with pytest.raises(InputError, match="--engine detectron2: takes networks whose head is lin"):
+        Detectron2FastRCNN(BackboneFastRCNN(build_backbone("torchvision/resnet18"), 20))
+
+
+def test_the_losses_are_detectron2s(ours: FastRCNN, theirs: RegionNetwork) -> None:
     from detectron2.structures import Boxes, Instances
     from detectron2.utils.events import EventStorage
 
@@ -98,7 +143,7 @@ def test_the_losses_are_detectron2s(ours: FastRCNN, theirs: FastRCNN) -> None:
 
 
 def test_detectron2s_own_inference_has_the_same_average_precision(
-    ours: FastRCNN, theirs: FastRCNN
+    ours: FastRCNN, theirs: RegionNetwork
 ) -> None:
     """Pooling, head, decoding, clipping, suppression and cap are theirs, on the same weights."""
     from detectron2.modeling.roi_heads.fast_rcnn import fast_rcnn_inference
@@ -155,7 +200,7 @@ def joined(parts: list[tuple[torch.Tensor, ...]]) -> Detections:
     return Detections(np.repeat(np.arange(len(parts)), counts), labels, scores, boxes)
 
 
-def test_decoding_is_detectron2s(theirs: FastRCNN) -> None:
+def test_decoding_is_detectron2s(theirs: RegionNetwork) -> None:
     rng = np.random.default_rng(3)
     boxes = random_boxes(rng, 20)
     deltas = torch.from_numpy(rng.normal(0, 0.3, (20, 84)).astype(np.float32))

@@ -188,7 +188,6 @@ def test_drop7_takes_alexnets_fc6_and_fc7(devkit: Path, tmp_path: Path) -> None:
         ("torchvision/resnet18", {"random_from": "drop7"}, "resnet18 has no fc6 and fc7 that"),
         ("torchvision/shufflenet_v2_x0_5", {}, "has no feature maps that are known"),
         ("timm/vit_small_patch32_224", {}, "no map of stride 16 .* only of 32; take a network"),
-        ("torchvision/vit_b_16", {}, "has no feature maps that are known"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused_in_one_line(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from foreign_networks import random_foreign_weights
 from PIL import Image
 from torch import Tensor
 
@@ -16,7 +17,8 @@ from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VocYear
 from cebench.errors import CebenchError, InputError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
-from cebench.models.fcn import FCN
+from cebench.models.backbone_fcn import BackboneFCN
+from cebench.models.fcn import FCN, SegmentationNetwork
 from cebench.models.options import Stride
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.command import transfer
@@ -25,7 +27,8 @@ from cebench.transfer.segmentation.data import SegmentationImages, SegmentationS
 from cebench.transfer.segmentation.prediction import Predictor, stored, write_label_png
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
 from cebench.transfer.segmentation.task import Segmentation, measure
-from cebench.weights.files import Preprocessing, random_weights
+from cebench.weights.files import Preprocessing, Weights, random_weights
+from cebench.weights.loading import load_backbone
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
@@ -35,8 +38,7 @@ with warnings.catch_warnings():
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 CPU = torch.device("cpu")
-MEAN = (122.0, 117.0, 104.0)
-PIXELS = Preprocessing(mean_rgb=MEAN)
+PIXELS = Preprocessing(mean_rgb=(122.0, 117.0, 104.0))
 SIZES = [(97, 131), (128, 64), (90, 120)]
 
 
@@ -94,8 +96,14 @@ def recipe(**changes: object) -> SegmentationRecipe:
     return SegmentationRecipe.model_validate({**values, **changes})
 
 
-def mmseg_scores(fcn: FCN, image: Tensor, shape: tuple[int, int], multiple: int = 1) -> Tensor:
-    model = engine_mmseg.segmentor(fcn, MEAN, multiple).eval()
+def mmseg_scores(
+    network: SegmentationNetwork,
+    image: Tensor,
+    shape: tuple[int, int],
+    multiple: int = 1,
+    pixels: Preprocessing = PIXELS,
+) -> Tensor:
+    model = engine_mmseg.segmentor(network, pixels, multiple).eval()
     given = engine_mmseg.sample(image, torch.zeros(shape, dtype=torch.uint8))
     batch = {"inputs": [given["inputs"]], "data_samples": [given["data_samples"]]}
     with torch.no_grad():
@@ -118,23 +126,64 @@ def test_same_weights_and_image_give_the_same_scores_and_label_image(
     assert torch.equal(theirs.argmax(0), ours.argmax(0))
 
 
-def test_two_steps_of_its_runner_are_two_of_ours(tmp_path: Path) -> None:
+def with_scores(network: BackboneFCN) -> BackboneFCN:
+    """Score layers are zero at first."""
+    for layer in network.head.score_layers:
+        torch.nn.init.normal_(layer.weight, std=0.01, generator=torch.Generator().manual_seed(1))
+    return network.eval()
+
+
+def without_dropout(network: SegmentationNetwork) -> SegmentationNetwork:
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0
+    return network
+
+
+@pytest.mark.parametrize("stride", [32, 8])
+def test_imagenets_alexnet_has_the_same_scores(
+    imagenet_alexnet: Weights, photograph: np.ndarray, stride: Stride
+) -> None:
+    """torchvision's, on a photograph; the head is drawn, its scores spread."""
+    backbone, _ = load_backbone(imagenet_alexnet)
+    generator = torch.Generator().manual_seed(0)
+    fcn = with_scores(BackboneFCN(backbone, 21, stride, "he", generator))
+    image, pixels = torch.from_numpy(photograph), imagenet_alexnet.sidecar.preprocessing
+    shape = (image.shape[0], image.shape[1])
+    ours = Predictor(fcn, pixels, CPU).scores(image, shape)
+    theirs = mmseg_scores(fcn, image, shape, pixels=pixels)
+    assert ours.std(dim=(1, 2)).max() > 0.1  # the pixels differ
+    torch.testing.assert_close(theirs, ours, rtol=0, atol=1e-4)
+    apart = (theirs - ours).abs().max()
+    print(f"stride {stride}: scores up to {ours.abs().max():.2f} are {apart:.1e} apart")
+
+
+@pytest.mark.parametrize("architecture", ["caffenet", "torchvision/resnet18", "timm/test_vit"])
+def test_two_steps_of_its_runner_are_two_of_ours(architecture: str, tmp_path: Path) -> None:
     """Also with a falling rate and biases that learn twice as fast; dropout is left out."""
     chosen = recipe(tenth_every=1, bias_multiplier=2, decay_biases=False)
-    data, fcn = noise(3), network()
-    before = {name: p.detach().clone() for name, p in fcn.named_parameters()}
-    model = engine_mmseg.segmentor(fcn, MEAN)
-    fcn.head.dropout.p = model.decode_head.fcn.dropout.p = 0
+    data, pixels, fcn = noise(3), PIXELS, without_dropout(network())
+    if architecture != "caffenet":
+        pytest.importorskip(architecture.partition("/")[0])
+        weights = random_foreign_weights(architecture)
+        pixels = weights.sidecar.preprocessing
+        fcn = with_scores(BackboneFCN(load_backbone(weights)[0], 21))
+    before = {name: p.detach().clone() for name, p in fcn.named_parameters() if p.requires_grad}
+    model = engine_mmseg.segmentor(fcn, pixels)
     engine_mmseg.runner_of(model, data, data, chosen, tmp_path, []).train()
-    program = Segmentation(fcn, data, chosen, PIXELS, 0, CPU)
+    program = Segmentation(fcn, data, chosen, pixels, 0, CPU)
+    fcn.train()
     for step in range(2):
         program.update(step, program.batch(step))
     theirs = model.state_dict()
     for name, ours in fcn.state_dict().items():
-        other = theirs[name.replace("trunk", "backbone.trunk").replace("head", "decode_head.fcn")]
+        whole = f"backbone.network.{name}".replace("backbone.network.head", "decode_head.scores")
+        if name not in before:
+            assert torch.equal(ours, theirs[whole]), name
+            continue
         moved = (ours - before[name]).norm()
         assert moved > 0
-        assert (ours - other).norm() < 1e-3 * moved, name
+        assert (ours - theirs[whole]).norm() < 1e-3 * moved, name
 
 
 def test_a_run_is_scored_alike_by_both_metrics(devkit: Path, tmp_path: Path) -> None:
@@ -184,7 +233,7 @@ def test_a_diverging_run_stops_and_stdout_carries_the_result_alone(
 def test_both_metrics_agree_on_confusions_of_many_classes(tmp_path: Path) -> None:
     data, fcn = noise(3), network()
     ours = engine_mmseg.StoredPredictions(data, tmp_path)
-    model = engine_mmseg.segmentor(fcn, MEAN)
+    model = engine_mmseg.segmentor(fcn, PIXELS)
     runner = engine_mmseg.runner_of(model, data, data, recipe(), tmp_path / "work", [ours])
     theirs = runner.test()["mIoU"]
     pairs = zip(data.labels, stored(data, tmp_path), strict=True)

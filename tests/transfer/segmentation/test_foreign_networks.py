@@ -100,13 +100,3 @@ def test_networks_that_do_not_fit_are_refused(
     weights = random_foreign_weights(architecture)
     with pytest.raises(InputError, match=message):
         program_of(weights, recipe(**changes), train_data(devkit), tmp_path / "run")
-
-
-def test_the_second_engine_refuses_them(devkit: Path, tmp_path: Path) -> None:
-    weights = random_foreign_weights("torchvision/resnet18")
-    with RunDirectory(tmp_path / "run", IDENTITY) as run:
-        given = RunContext(
-            run=run, weights=weights, data=devkit, seed=0, device=CPU, engine="mmseg"
-        )
-        with pytest.raises(InputError, match="--engine mmseg: takes a CaffeNet trunk"):
-            measure(recipe(), given)
