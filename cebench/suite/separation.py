@@ -1,13 +1,14 @@
 """Adding pretrainings to two rows for as long as they cannot be told apart."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from cebench.errors import InputError, did_you_mean
 from cebench.suite.plan import Plan, SuiteRequest
 from cebench.suite.running import RunOptions, open_plan, run_suite
-from cebench.suite.suite_file import load_suite
+from cebench.suite.suite_file import Row, load_suite
 from cebench.suite.workers import call_apart
 
 logger = logging.getLogger("cebench")
@@ -24,9 +25,10 @@ def run_until_separated(
     for row in rows:
         if row not in known.rows:
             raise InputError(f"--until-separated: no row {row!r}; {did_you_mean(row, known.rows)}")
+    pretrained = [_pretrained_row(known.rows, row) for row in rows]
     count = known.pretrainings
     while True:
-        asked = replace(request, more=dict.fromkeys(rows, count))
+        asked = replace(request, more=dict.fromkeys(pretrained, count))
         text = run_suite(asked, options)
         open_columns = call_apart(_not_separated, open_plan(asked), asked.out, rows)
         if not open_columns:
@@ -59,8 +61,19 @@ def _not_separated(plan: Plan, out: Path, rows: tuple[str, str]) -> list[str]:
     return [pair.column.id for pair in compared if not pair.found.differs]
 
 
+def _pretrained_row(rows: Mapping[str, Row], row: str) -> str:
+    """The row that is pretrained for `row`: itself, or the one that it rescales."""
+    source = rows[row].rescale
+    return _pretrained_row(rows, source) if source else row
+
+
 def _line(plan: Plan, row: str) -> str:
     """The line of the tables in which a row's numbers stand: that of its method."""
-    pretrained = (cell for cell in plan.cells if cell.row == row and cell.verb == "pretrain")
-    methods = [cell.request["method"] for cell in pretrained]
-    return str(methods[0]) if methods else row
+    made = {c.name: c for c in plan.cells if c.verb in ("pretrain", "rescale")}
+    of_row = next((cell for cell in made.values() if cell.row == row), None)
+    if of_row is None:
+        return row
+    if of_row.verb == "pretrain":
+        return str(of_row.request["method"])
+    sources = [made[name].row for name in of_row.needs if name in made]
+    return f"{_line(plan, sources[0])}-rescaled" if sources else row

@@ -6,7 +6,7 @@ import pytest
 
 from cebench.errors import InputError
 from cebench.suite import separation
-from cebench.suite.plan import SuiteRequest
+from cebench.suite.plan import Plan, SuiteRequest
 from cebench.suite.planning import make_plan
 from cebench.suite.running import RunOptions
 from cebench.suite.separation import run_until_separated
@@ -62,3 +62,40 @@ def test_more_pretrainings_of_two_rows_leave_the_others_as_they_are(
     more = make_plan(replace(asked, more={"random": 3})).cells
     after = {cell.name: cell.key for cell in more}
     assert after == {**before, "random-p2": after["random-p2"]}
+
+
+RESCALED = """
+title = "t"
+[data]
+photos = "photos"
+[rows.mine]
+method = "random"
+[rows.scaled]
+rescale = "mine"
+on = ["{photos}"]
+[rows.random-he]
+[tasks]
+"""
+
+
+def test_of_a_rescaled_row_its_source_is_pretrained_and_the_line_is_its_methods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "suite.toml").write_text(RESCALED)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(b"1")
+    asked = SuiteRequest(file=str(tmp_path / "suite.toml"), out=tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    runs: list[dict[str, int]] = []
+    monkeypatch.setattr(separation, "run_suite", lambda a, _: runs.append(dict(a.more)) or "")
+    monkeypatch.setattr(separation, "open_plan", make_plan)
+    compared: list[tuple[str, ...]] = []
+
+    def compare(_: object, plan: Plan, out: Path, rows: tuple[str, ...]) -> list[str]:
+        compared.append(tuple(separation._line(plan, row) for row in rows))
+        return ["knn"]
+
+    monkeypatch.setattr(separation, "call_apart", compare)
+    run_until_separated(asked, RunOptions(), ("scaled", "random-he"), 2)
+    assert runs == [{"mine": 1, "random-he": 1}, {"mine": 2, "random-he": 2}]
+    assert compared == [("random-rescaled", "random-he")] * 2
