@@ -200,7 +200,7 @@ def test_a_full_disk_is_one_line_and_the_work_goes_on_afterwards(
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
     last = errors.splitlines()[-1]
-    assert last.startswith(f"cebench: cannot write {out}: File too large")
+    assert last.startswith(f"cebench: cannot write {out / 'pixels.bin'}: File too large")
     assert "Traceback" not in errors
     with pytest.raises(InputError, match="an unfinished store"):
         open_store(out)
