@@ -200,7 +200,8 @@ def _column_note(column: Column, numbers: Sequence[Number]) -> str:
     records = [number.record for number in numbers]
     protocol = f"protocol {records[0].protocol} version {records[0].protocol_version}"
     recipes = _listed(record.recipe.name for record in records)
-    counts = _listed(f"{number.measurement.count:,}" for number in numbers)
+    headlines = [number for number in numbers if number.measurement.metric == column.metric]
+    counts = _listed(f"{number.measurement.count:,}" for number in headlines or numbers)
     parts = [column.metric, protocol, f"recipe {recipes}", f"data {_data(records)}"]
     parts += [f"{counts} images", _seeds(numbers)]
     parts += [f"on {_machines(records)}"] if column.unit == "s" else []

@@ -1,5 +1,6 @@
 """What stands beneath a table: every sentence is true of the numbers above it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,15 @@ def test_notes_say_protocol_data_seeds_and_hardware() -> None:
     assert "recipe detection-short, data VOC2007 (fingerprint cccccccccccc), 100 images" in text
     assert "pretraining seeds 0, 7, transfer seeds 0, 4" in text
     assert "Hardware: an imaginary CPU, 2 threads; cebench 0.1.0, torch 2.14.1." in text
+
+
+def test_the_images_are_those_of_the_headline() -> None:
+    metric = DETECTION.measurements[0].metric
+    other = changed(metric=f"{metric}_on_train", count=77)
+    both = replace(DETECTION, measurements=(*DETECTION.measurements, *other.measurements))
+    (note,) = [note for note in notes_of(both) if note.startswith("Detection: ")]
+    assert "100 images" in note
+    assert "77" not in note
 
 
 def test_times_name_their_machines() -> None:
