@@ -19,6 +19,7 @@ from cebench.pretrain.egomotion_pairs import FramePairs, ViewPairs
 from cebench.pretrain.options.egomotion import EgomotionRecipe
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.pretrain.run_context import RunContext
+from cebench.randomness import numpy_generator
 from cebench.toy.drives import draw_drive
 from cebench.toy.trees import write_kitti_sequence
 from cebench.weights.files import load_weights
@@ -87,6 +88,14 @@ def test_a_run_leaves_a_trunk_and_its_accuracy_beside_chance(
     names = {"near"} if slow else ({"x", "z", "yaw"} if changes else {"x", "y", "turn"})
     assert set(accuracy["chance"]) == names
     assert all(0 <= accuracy[name] <= 1 for name in names)
+
+
+def test_the_trunk_is_rescaled_on_images_learned_from(photos: Path) -> None:
+    pairs = pairs_of(photos)
+    program = Egomotion(pairs, recipe(), 0, torch.device("cpu"))
+    generator = numpy_generator(0, "some-images")
+    learned, _ = pairs.draw(generator, 5, held_out=False).images(slice(None))
+    assert torch.equal(program.some_images(5), learned)
 
 
 def test_a_broken_off_run_ends_with_the_same_bytes(
