@@ -177,6 +177,7 @@ def _network(pairs: Pairs, recipe: EgomotionRecipe, generator: torch.Generator) 
         init=recipe.init,
         batch_norm=recipe.batch_norm,
         input_divisor=recipe.input_divisor,
+        dropout=recipe.dropout,
         generator=generator,
     )
 

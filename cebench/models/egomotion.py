@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import POOL5_CHANNELS, CaffeNetTrunk, gaussian_filler, he_weights
-from cebench.models.foldable import make_trainable
+from cebench.models.foldable import FoldableConv2d, make_trainable
 from cebench.models.sync_layers import Dropout
 
 UNITS = 500
@@ -30,8 +30,9 @@ class EgomotionNetwork(nn.Module):
         side: of the square images, in pixels.
         init: of trunk and head: CaffeNet's fillers and N(0, 0.01), or He's normals, biases 0; the
             scores begin at N(0, 0.01) in both.
-        batch_norm: see `make_trainable`.
+        batch_norm: see `make_trainable`; the head's convolutions are normalised too.
         input_divisor: see `make_trainable`.
+        dropout: share of the 500 units that a step leaves out.
         generator: source of the initial weights (on the CPU); torch's global one if None.
     """
 
@@ -43,17 +44,18 @@ class EgomotionNetwork(nn.Module):
         init: Literal["caffenet", "he"] = "caffenet",
         batch_norm: bool = False,
         input_divisor: float = 1,
+        dropout: float = 0.5,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.trunk = siamese_trunk(init, batch_norm, input_divisor, generator)
-        self.mix1 = nn.Conv2d(2 * POOL5_CHANNELS, 256, 3)
-        self.mix2 = nn.Conv2d(256, 128, 3, stride=2)
+        self.mix1: nn.Conv2d = nn.Conv2d(2 * POOL5_CHANNELS, 256, 3)
+        self.mix2: nn.Conv2d = nn.Conv2d(256, 128, 3, stride=2)
         mixed = (conv5_side(side) - 5) // 2 + 1
         if mixed < 1:
             raise ValueError(f"side={side}: images too small for the network")
         self.hidden = nn.Linear(128 * mixed**2, UNITS)
-        self.dropout = Dropout(0.5)
+        self.dropout = Dropout(dropout)
         self.scores = nn.ModuleList(nn.Linear(UNITS, count) for count in class_counts)
         layers: tuple[nn.Conv2d | nn.Linear, ...] = (self.mix1, self.mix2, self.hidden)
         for layer in layers:
@@ -62,6 +64,9 @@ class EgomotionNetwork(nn.Module):
         for scores in self.scores:
             assert isinstance(scores, nn.Linear)
             gaussian_filler(scores, 0.01, 0, generator)
+        if batch_norm:
+            self.mix1 = FoldableConv2d(self.mix1, batch_norm=True)
+            self.mix2 = FoldableConv2d(self.mix2, batch_norm=True)
 
     def forward(self, first: Tensor, second: Tensor) -> list[Tensor]:
         """Two images (N, 3, side, side) of `preprocess` to raw scores (N, classes) per label."""

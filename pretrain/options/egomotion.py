@@ -40,7 +40,10 @@ class EgomotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
     init: Literal["caffenet", "he"] = "caffenet"
     """Initial weights; `he`: He's normals, biases 0."""
     batch_norm: bool = False
-    """Whether each convolution is batch-normalised before its ReLU; folded into the weights."""
+    """Whether each convolution, also the head's, is batch-normalised before its ReLU; folded into
+    the weights."""
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the head's 500 units that a step leaves out."""
     input_divisor: PositiveFloat = 1
     """What conv1's input in 0..255 is divided by in training; folded into the weights."""
     optimizer: Literal["sgd", "adamw"] = "sgd"

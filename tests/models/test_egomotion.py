@@ -8,6 +8,7 @@ from cebench.models.egomotion import (
     contrastive_losses,
     conv5_side,
 )
+from cebench.models.foldable import folded_state_dict
 
 PARAMETERS = {
     "trunk": 2_334_080,
@@ -59,3 +60,26 @@ def test_gradients_reach_all_weights() -> None:
     pairs: Tensor = torch.randn(2, 4, 3, 115, 115) * 60
     sum(scores.logsumexp(1).sum() for scores in network(*pairs)).backward()
     assert all(p.grad is not None and p.grad.abs().max() > 0 for p in network.parameters())
+
+
+def test_a_normalised_head_folds_into_the_plain_network() -> None:
+    network = EgomotionNetwork((5, 4), 115, init="he", batch_norm=True, input_divisor=60)
+    pairs = torch.randn(2, 4, 3, 115, 115) * 60
+    for _ in range(3):  # moves the running statistics
+        network(*pairs)
+    assert sum(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules()) == 7
+    plain = EgomotionNetwork((5, 4), 115)
+    plain.load_state_dict(folded_state_dict(network))
+    for folded, normalised in zip(plain.eval()(*pairs), network.eval()(*pairs), strict=True):
+        torch.testing.assert_close(folded, normalised, rtol=1e-3, atol=1e-3)
+
+
+def test_dropout_leaves_out_the_share_that_is_asked_for() -> None:
+    pairs = torch.randn(2, 8, 3, 115, 115)
+    for share in (0.0, 0.9):
+        network = EgomotionNetwork((5,), 115, init="he", dropout=share)
+        seen: list[Tensor] = []
+        network.dropout.register_forward_hook(lambda *event, seen=seen: seen.append(event[2]))
+        network(*pairs)
+        kept = (seen[0] > 0).double().mean().item()
+        assert kept > 0.3 if share == 0 else kept < 0.15
