@@ -3,7 +3,8 @@
 Source: cdoersch/deepcontext, train.py.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +26,8 @@ from cebench.data.patch_treatments import (
 from cebench.devices import autocast
 from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
 from cebench.models.backbones import CAFFENET_WITHOUT_GROUPS
+from cebench.models.caffenet import preprocess
+from cebench.models.foldable import folded_state_dict
 from cebench.models.parameter_groups import scale_rates
 from cebench.models.patch_pairs import POSITIONS, PatchPairNetwork
 from cebench.randomness import numpy_generator, torch_seed
@@ -37,6 +40,10 @@ from .sources import load_source
 from .trunk_training import train_trunk
 
 IMAGES_PER_TEST_BATCH = 8
+STATISTICS_IMAGES = 256
+"""Whose statistics are folded with `statistics=images`."""
+TRANSFER_SIDE = 227
+"""Pixels of the images that transfer shows a trunk."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +131,13 @@ class RelativeContext:
 
     def __init__(self, crops: Crops, recipe: RelativeContextRecipe) -> None:
         generator = torch.Generator().manual_seed(torch_seed(crops.seed, "patch-pairs"))
-        network = PatchPairNetwork(recipe.patch_side, recipe.units, generator)
+        network = PatchPairNetwork(
+            recipe.patch_side,
+            recipe.units,
+            generator,
+            batch_norm=recipe.batch_norm,
+            input_divisor=recipe.input_divisor,
+        )
         self.network = network.to(crops.device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
         self.optimizer = _optimizer(self.network, recipe)
@@ -205,16 +218,40 @@ def pretrain(recipe: RelativeContextRecipe, run_context: RunContext) -> Pretrain
 def _pretrained(
     program: RelativeContext, data_fingerprint: str, steps: int, seconds: float
 ) -> Pretrained:
+    network = program.network
+    if program.recipe.statistics == "images":
+        network = deepcopy(network)  # Training may go on after weights_at.
+        network.set_statistics(whole_images(program.crops))
     return Pretrained(
-        trunk=program.network.folded_trunk(),
+        trunk=network.folded_trunk(),
         trunk_architecture=CAFFENET_WITHOUT_GROUPS,
-        model=program.network.state_dict(),
+        model=folded_state_dict(program.network),
         architecture="patch-pairs",
         images=len(program.crops.training),
         data_fingerprint=data_fingerprint,
         steps=steps,
         seconds=seconds,
     )
+
+
+def whole_images(crops: Crops) -> Iterator[Tensor]:
+    """Central squares of STATISTICS_IMAGES images learned from, as transfer shows them.
+
+    Yields: (N, 3, 227, 227) float32, the reference net's mean pixel subtracted.
+    """
+    count = len(crops.training)
+    chosen = crops.training[np.linspace(0, count - 1, min(count, STATISTICS_IMAGES)).astype(int)]
+    for start in range(0, len(chosen), IMAGES_PER_TEST_BATCH):
+        index = chosen[start : start + IMAGES_PER_TEST_BATCH]
+        height, width = crops.heights[index], crops.widths[index]
+        side = np.minimum(height, width)
+        places = ((width - side) / 2, (height - side) / 2, side / TRANSFER_SIDE)
+        x0, y0, scale = (torch.from_numpy(place) for place in places)
+        upright = torch.zeros(len(index), dtype=torch.bool)
+        images = crops.images.bilinear_crops(
+            torch.from_numpy(index), x0, y0, scale, upright, TRANSFER_SIDE
+        )
+        yield preprocess(images.to(crops.device))
 
 
 def _measure(program: RelativeContext, run_context: RunContext, step: int) -> None:

@@ -4,6 +4,7 @@ Source: cdoersch/deepcontext, train.py (`gen_net`).
 """
 
 import math
+from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from cebench.models.backbones import CAFFENET_WITHOUT_GROUPS, build_trunk
 from cebench.models.caffenet import POOL5_CHANNELS
+from cebench.models.foldable import FoldableConv2d, folded_state_dict
 from cebench.models.folding import fold_batch_norm
 from cebench.models.options import pool5_side
 from cebench.models.sync_layers import BatchNorm2d
@@ -30,10 +32,18 @@ class PatchPairNetwork(nn.Module):
         patch_side: pixels; 96 in the source, whose pool5 is then 3 x 3.
         units: of fc6, fc7 and fc8; 4096 in the source.
         generator: source of the initial weights (on the CPU); torch's global one if None.
+        batch_norm: whether conv1 and conv2 are batch-normalised too, with scale and shift.
+        input_divisor: what conv1's input is divided by, see `FoldableConv2d`.
     """
 
     def __init__(
-        self, patch_side: int = 96, units: int = 4096, generator: torch.Generator | None = None
+        self,
+        patch_side: int = 96,
+        units: int = 4096,
+        generator: torch.Generator | None = None,
+        *,
+        batch_norm: bool = False,
+        input_divisor: float = 1,
     ) -> None:
         super().__init__()
         self.trunk = build_trunk(CAFFENET_WITHOUT_GROUPS, generator, conv1_padding=5)
@@ -46,6 +56,9 @@ class PatchPairNetwork(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 xavier_filler(layer, generator)
+        trunk = self.trunk
+        trunk.conv1 = FoldableConv2d(trunk.conv1, input_divisor, batch_norm=batch_norm)
+        trunk.conv2 = FoldableConv2d(trunk.conv2, batch_norm=batch_norm)
 
     def pool5(self, patches: Tensor) -> Tensor:
         """Patches (M, 3, S, S) to pool5 (M, 256, s, s)."""
@@ -87,9 +100,31 @@ class PatchPairNetwork(nn.Module):
         """`compare` of `describe`."""
         return self.compare(self.describe(patches), first, second)
 
+    @torch.no_grad()
+    def set_statistics(self, batches: Iterable[Tensor]) -> None:
+        """Make the running statistics of conv1 to conv5 the means over `batches`.
+
+        Args:
+            batches: images (N, 3, H, W) of any size, as the trunk is going to see them.
+        """
+        training, norms = self.training, self._norms()
+        momenta = [norm.momentum for norm in norms]
+        self.train()
+        for number, images in enumerate(batches, start=1):
+            for norm in norms:
+                norm.momentum = 1 / number  # The mean so far, from 1 for the first batch.
+            self.pool5(images)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        self.train(training)
+
+    def _norms(self) -> list[nn.BatchNorm2d]:
+        in_trunk = [m for m in self.trunk.modules() if isinstance(m, nn.BatchNorm2d)]
+        return [*in_trunk, self.norm3, self.norm4, self.norm5]
+
     def folded_trunk(self) -> dict[str, Tensor]:
         """The state of a trunk without batch normalisation that equals this one in eval mode."""
-        state = {name: tensor.detach().clone() for name, tensor in self.trunk.state_dict().items()}
+        state = folded_state_dict(self.trunk)
         for n, norm in ((3, self.norm3), (4, self.norm4), (5, self.norm5)):
             conv = self.trunk.get_submodule(f"conv{n}")
             assert isinstance(conv, nn.Conv2d)

@@ -2,7 +2,14 @@
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from cebench.data.patch_grids import GridLayout
 from cebench.models.options import pool5_side
@@ -35,6 +42,16 @@ class RelativeContextRecipe(TrunkRecipe, RateSchedule):
     """Share of the patches that are reduced to few pixels and enlarged again."""
     units: PositiveInt = 4096
     """Of fc6, fc7 and fc8."""
+    batch_norm: bool = False
+    """Whether conv1 and conv2 are batch-normalised too, as the source's other convolutions are;
+    folded into the weights."""
+    input_divisor: PositiveFloat = 1
+    """What conv1's input, of a root mean square of 50, is divided by in training; folded into the
+    weights."""
+    statistics: Literal["patches", "images"] = "patches"
+    """What batch normalisation is folded with: the running statistics of patches, as in the source,
+    or those of whole images of 227 px, which transfer shows the trunk: in the small maps of a patch
+    more of what a convolution sees is padding."""
     optimizer: Literal["sgd", "adam"] = "sgd"
     """The released code has SGD; Adam (0.9, 0.999) learns within hours."""
     momentum: NonNegativeFloat = 0.0

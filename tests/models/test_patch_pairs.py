@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.foldable import FoldableConv2d
 from cebench.models.options import pool5_side
 from cebench.models.patch_pairs import PatchPairNetwork
 
@@ -75,7 +76,22 @@ def test_fc7_per_patch_equals_fc7_of_the_concatenation(small: PatchPairNetwork) 
     torch.testing.assert_close(small.compare(descriptions, first, second), expected)
 
 
-def test_the_folded_trunk_equals_the_network_in_eval_mode(small: PatchPairNetwork) -> None:
+@pytest.fixture(scope="module")
+def conditioned() -> PatchPairNetwork:
+    network = PatchPairNetwork(
+        48, 32, torch.Generator().manual_seed(0), batch_norm=True, input_divisor=60
+    )
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        network(torch.randn(6, 3, 48, 48, generator=generator) * 50, *pairs())
+    return network
+
+
+@pytest.mark.parametrize("name", ["small", "conditioned"])
+def test_the_folded_trunk_equals_the_network_in_eval_mode(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    small: PatchPairNetwork = request.getfixturevalue(name)
     small.eval()
     trunk = CaffeNetTrunk(conv1_padding=5, groups=False)
     trunk.load_state_dict(small.folded_trunk())
@@ -104,3 +120,21 @@ def test_a_gradient_reaches_every_weight_but_the_biases_before_a_norm(
         if not name.endswith("bias"):
             assert parameter.grad is not None, name
             assert parameter.grad.abs().max() > 0, name
+
+
+def test_statistics_are_the_means_over_the_images_that_are_given() -> None:
+    """Of conv1 by hand; training itself goes on as before."""
+    network = PatchPairNetwork(48, 32, torch.Generator().manual_seed(0), batch_norm=True).eval()
+    generator = torch.Generator().manual_seed(5)
+    batches = [torch.randn(4, 3, 99, 99, generator=generator) * scale for scale in (10, 30)]
+    conv1 = network.trunk.conv1
+    assert isinstance(conv1, FoldableConv2d)
+    assert conv1.norm is not None
+    outputs = [F.conv2d(x, conv1.weight, stride=4, padding=5) for x in batches]
+    network.set_statistics(batches)
+    variance = torch.stack([x.var((0, 2, 3)) for x in outputs]).mean(0)
+    torch.testing.assert_close(conv1.norm.running_var, variance)
+    assert network.norm5.running_mean is not None
+    assert network.norm5.running_mean.any()
+    assert not network.norm6.running_mean.any()
+    assert (network.training, conv1.norm.momentum) == (False, 0.1)

@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from cebench.config import load_recipe
+from cebench.data.store.ragged import load_ragged
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
-from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.caffenet import CaffeNetTrunk, preprocess
+from cebench.pretrain.crops import Crops
 from cebench.pretrain.options.relative_context import RelativeContextRecipe
-from cebench.pretrain.relative_context import PairBatch, RelativeContext
+from cebench.pretrain.relative_context import PairBatch, RelativeContext, whole_images
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.weights.files import load_weights
 
@@ -59,6 +62,37 @@ def test_a_run_leaves_a_folded_trunk_without_groups_and_its_accuracy(
     assert (accuracy["step"], accuracy["images"]) == (4, 4)
     assert accuracy["chance"] == {"accuracy": 0.125}
     assert accuracy["pairs"] >= 8
+
+
+def test_statistics_of_whole_images_change_what_is_folded_and_nothing_that_learns(
+    skies: Path, tmp_path: Path
+) -> None:
+    conditioned = ("batch_norm=true", "input_divisor=60")
+    written = {}
+    for kind in ("patches", "images"):
+        path = run_pretraining(
+            request(skies, tmp_path / kind, *conditioned, f"statistics={kind}", "weights_at=[2]")
+        )
+        files = (path, path.with_name("model.safetensors"))
+        written[kind] = [load_weights(file).tensors for file in files]
+    (of_patches, model), (of_images, same_model) = written.values()
+    for name, tensor in model.items():
+        assert torch.equal(tensor, same_model[name]), name
+    for n in range(1, 6):
+        assert not torch.equal(of_patches[f"conv{n}.weight"], of_images[f"conv{n}.weight"]), n
+
+
+def test_whole_images_are_central_squares_as_transfer_shows_them(skies: Path) -> None:
+    images = load_ragged(sorted(skies.glob("*.png")), short_side=128)
+    crops = Crops(images, 48, 2, 0, torch.device("cpu"))
+    (first, second) = whole_images(crops)
+    assert (first.shape, second.shape) == ((8, 3, 227, 227), (2, 3, 227, 227))
+    stored = images.image(int(crops.training[0]))
+    square = stored[:, 21:149].permute(2, 0, 1).float()  # (170 - 128) / 2 = 21
+    expected = F.interpolate(square[None], (227, 227), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(
+        first[:1, :, :, 1:-1], preprocess(expected)[:, :, :, 1:-1], rtol=1e-3, atol=1e-2
+    )
 
 
 def test_its_trunk_is_rescaled_on_demand(skies: Path, tmp_path: Path) -> None:
