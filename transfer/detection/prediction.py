@@ -71,18 +71,23 @@ def predict(
     Of several scales each region is computed at the one of `pyramid_rois`.
     """
     found = []
-    with torch.inference_mode(), progress("detection test", "images") as report:
+    with (
+        # Around all images and not in inference mode: else autocast converts fc6 and fc7 anew for
+        # each, a fifth of the time.
+        torch.no_grad(),
+        autocast(device, precision),
+        progress("detection test", "images") as report,
+    ):
         for index, boxes in enumerate(proposals):
             pixels = data.pixels(index)
             images, factors = pyramid(pixels, scales, max_side, preprocessing)
-            with autocast(device, precision):
-                probability, decoded = classify(
-                    network,
-                    images.to(device),
-                    pyramid_rois(boxes, factors),
-                    torch.from_numpy(boxes),
-                    statistics,
-                )
+            probability, decoded = classify(
+                network,
+                images.to(device),
+                pyramid_rois(boxes, factors),
+                torch.from_numpy(boxes),
+                statistics,
+            )
             found.append(candidates(probability, clip_boxes(decoded, *pixels.shape[:2]), caps))
             report(index + 1, len(proposals))
         if caps == "original":
