@@ -122,6 +122,16 @@ def test_a_gradient_reaches_every_weight_but_the_biases_before_a_norm(
             assert parameter.grad.abs().max() > 0, name
 
 
+def test_the_divisor_is_conv1s_alone_and_changes_no_first_output() -> None:
+    divided = PatchPairNetwork(48, 32, torch.Generator().manual_seed(0), input_divisor=60)
+    plain = PatchPairNetwork(48, 32, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(divided.trunk.conv1.weight, plain.trunk.conv1.weight * 60)
+    torch.testing.assert_close(divided.trunk.conv2.weight, plain.trunk.conv2.weight)
+    patches = torch.randn(2, 3, 48, 48) * 50
+    outputs = divided.trunk.conv1(patches), plain.trunk.conv1(patches)
+    torch.testing.assert_close(*outputs, rtol=1e-3, atol=1e-3)
+
+
 def test_statistics_are_the_means_over_the_images_that_are_given() -> None:
     """Of conv1 by hand; training itself goes on as before."""
     network = PatchPairNetwork(48, 32, torch.Generator().manual_seed(0), batch_norm=True).eval()

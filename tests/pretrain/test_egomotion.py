@@ -14,6 +14,7 @@ from cebench.data.poses import relative_motion
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.egomotion import EgomotionNetwork
 from cebench.pretrain.egomotion import Batch, Egomotion, load_pairs
 from cebench.pretrain.egomotion_pairs import FramePairs, ViewPairs
 from cebench.pretrain.options.egomotion import EgomotionRecipe
@@ -88,6 +89,13 @@ def test_a_run_leaves_a_trunk_and_its_accuracy_beside_chance(
     names = {"near"} if slow else ({"x", "z", "yaw"} if changes else {"x", "y", "turn"})
     assert set(accuracy["chance"]) == names
     assert all(0 <= accuracy[name] <= 1 for name in names)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_the_recipes_dropout_is_the_networks(photos: Path, share: float) -> None:
+    program = Egomotion(pairs_of(photos), recipe(f"dropout={share}"), 0, torch.device("cpu"))
+    assert isinstance(program.network, EgomotionNetwork)
+    assert program.network.dropout.p == share
 
 
 def test_the_trunk_is_rescaled_on_images_learned_from(photos: Path) -> None:

@@ -14,6 +14,7 @@ from cebench.data.store.ragged import load_ragged
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk, preprocess
+from cebench.models.foldable import FoldableConv2d
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.options.relative_context import RelativeContextRecipe
 from cebench.pretrain.relative_context import PairBatch, RelativeContext, whole_images
@@ -80,6 +81,19 @@ def test_statistics_of_whole_images_change_what_is_folded_and_nothing_that_learn
         assert torch.equal(tensor, same_model[name]), name
     for n in range(1, 6):
         assert not torch.equal(of_patches[f"conv{n}.weight"], of_images[f"conv{n}.weight"]), n
+
+
+def test_the_recipes_divisor_and_normalisation_are_the_networks(skies: Path) -> None:
+    images = load_ragged(sorted(skies.glob("*.png")), short_side=128)
+    crops = Crops(images, 48, 2, 0, torch.device("cpu"))
+    changes = ("batch_norm=true", "input_divisor=7", "units=16")
+    recipe, _ = load_recipe(
+        RelativeContextRecipe, "cebench.pretrain", "relative-context", "smoke", changes
+    )
+    trunk = RelativeContext(crops, recipe).network.trunk
+    for conv, divisor in ((trunk.conv1, 7), (trunk.conv2, 1)):
+        assert isinstance(conv, FoldableConv2d)
+        assert (conv.divisor, conv.norm is not None) == (divisor, True)
 
 
 def test_whole_images_are_central_squares_as_transfer_shows_them(skies: Path) -> None:

@@ -73,7 +73,7 @@ def predict(
     found = []
     with (
         # Around all images and not in inference mode: else autocast converts fc6 and fc7 anew for
-        # each, a fifth of the time.
+        # each, a seventh of the time.
         torch.no_grad(),
         autocast(device, precision),
         progress("detection test", "images") as report,
