@@ -25,6 +25,8 @@ from cebench.transfer.run import run_transfer
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+    # torch's own, on its way to the compiler.
+    pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning"),
 ]
 
 QUICK = ("steps=24", "batch_size=8", "held_out_images=2", "log_every=1", "checkpoint_every=4")
@@ -95,6 +97,16 @@ def test_roi_pooling_and_its_gradient_are_those_of_the_processor(cuda: torch.dev
         results.append((pooled.detach().cpu(), leaf.grad.cpu()))
     torch.testing.assert_close(*(pooled for pooled, _ in results), rtol=0, atol=0)
     torch.testing.assert_close(*(gradient for _, gradient in results))
+
+
+def test_regions_pass_gradients_under_autocast(cuda: torch.device) -> None:
+    """torchvision's autocast would hand positions back as floats."""
+    leaf = torch.randn(1, 8, 20, 25, device=cuda, requires_grad=True)
+    rois = torch.tensor([[0.0, 0.0, 0.0, 300.0, 200.0]], device=cuda)
+    with torch.autocast("cuda", torch.bfloat16):
+        roi_pool(leaf, rois, 1 / 16, 6).sum().backward()
+    assert leaf.grad is not None
+    assert leaf.grad.sum() == 8 * 6 * 6
 
 
 def pretrain(toy: Path, out: Path, method: str, device: str, *changes: str) -> Path:

@@ -17,7 +17,9 @@ class _RoIPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor, rois: Tensor, scale: float, side: int) -> Tensor:
         pooled: Tensor
-        pooled, argmax = torch.ops.torchvision.roi_pool(features, rois, scale, side, side)
+        # Under autocast torchvision would return the positions as floats on CUDA, rounded.
+        with torch.autocast(features.device.type, enabled=False):
+            pooled, argmax = torch.ops.torchvision.roi_pool(features, rois, scale, side, side)
         ctx.save_for_backward(rois, argmax)
         ctx.shape = features.shape
         return pooled
