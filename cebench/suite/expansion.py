@@ -261,7 +261,9 @@ class Expansion:
         recipe = _resolved_transfer(request)
         images = self._images(task, recipe, place)
         protocol = TASKS[task].protocol_name(recipe, entry.engine), TASKS[task].protocol_version
-        measured = [*protocol, recipe_sha256(recipe), [p.key for p in (place, *also)]]
+        # Which layers is no part of a recipe's hash, but of what a cell leaves.
+        kind = recipe_sha256(recipe), getattr(recipe, "layers", None)
+        measured = [*protocol, *kind, [p.key for p in (place, *also)]]
         for source in self._weights[row]:
             check_taken(row, task, source.architecture)
             for seed in range(self.seed, self.seed + self.suite.seeds):

@@ -1,12 +1,15 @@
 """Which layers are measured and how the SVMs are chosen: the options of `linear-svm`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from ..options import AllDifferent, SvmRecipe
 
 
 class LinearSvmRecipe(SvmRecipe):
     """Which layers, and how the SVMs are chosen (protocol ledger: frozen features)."""
+
+    # A layer's number is the same whichever others are measured.
+    excluded_from_hash: ClassVar[frozenset[str]] = SvmRecipe.excluded_from_hash | {"layers"}
 
     layers: Annotated[tuple[str, ...], AllDifferent] = ()
     """Layers of the backbone, such as conv4; all that it has if empty."""

@@ -9,6 +9,7 @@ from svm_scenes import measured, smoke
 
 from cebench.cli import main
 from cebench.commands.score import score
+from cebench.config import recipe_sha256
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.errors import InputError
 from cebench.transfer.linear_svm import data as linear_data
@@ -88,3 +89,13 @@ def test_the_table_of_the_layers_has_no_published_column(
     ]  # fmt: skip
     assert "published" not in table
     assert "no interval for random: 9 images; intervals are known to hold from 100" in table
+
+
+def test_a_number_is_the_same_protocols_whichever_other_layers_are_measured() -> None:
+    recipes = [
+        smoke(LinearSvmRecipe, "linear-svm", *changes)
+        for changes in ((), ('layers=["pool5"]',), ("short_side=200",))
+    ]
+    every, one, other = (recipe_sha256(recipe) for recipe in recipes)
+    assert every == one != other
+    assert [recipe.tier for recipe in recipes] == ["smoke", "smoke", "custom"]
