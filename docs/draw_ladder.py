@@ -6,6 +6,7 @@ results/ladder, apart from those of the tables, since every rung is another pret
 
 from collections import defaultdict
 from pathlib import Path
+from statistics import mean, stdev
 
 import matplotlib.pyplot as plt
 
@@ -39,37 +40,50 @@ def row_name(record: Record) -> str:
     return NAMES[weights.method] + (", one rate" if one_rate else "")
 
 
-def rungs() -> dict[str, dict[int, dict[str, float]]]:
-    """Row -> images seen -> layer -> mean AP in percent."""
-    found: dict[str, dict[int, dict[str, float]]] = defaultdict(dict)
+Scores = dict[str, float]
+"""Layer -> mean AP in percent."""
+
+
+def rungs() -> dict[str, dict[int, list[Scores]]]:
+    """Row -> images seen -> the scores of each pretraining."""
+    found: dict[str, dict[int, list[Scores]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted((ROOT / "results" / "ladder").glob("*.json")):
         record = load_record(path)
         scores = {m.column: 100 * m.value for m in record.measurements if m.metric == METRIC}
-        found[row_name(record)][images_seen(record)] = scores
+        found[row_name(record)][images_seen(record)].append(scores)
     return found
 
 
-def print_table(found: dict[str, dict[int, dict[str, float]]]) -> None:
-    print("| row | images seen | " + " | ".join(LAYERS) + " |")
-    print("| --- | ---: |" + " ---: |" * len(LAYERS))
+def print_table(found: dict[str, dict[int, list[Scores]]]) -> None:
+    print("| row | images seen | pretrainings | " + " | ".join(LAYERS) + " |")
+    print("| --- | ---: | ---: |" + " ---: |" * len(LAYERS))
     for row, by_images in found.items():
-        for images, scores in sorted(by_images.items()):
-            cells = " | ".join(f"{scores[layer]:.1f}" for layer in LAYERS)
-            print(f"| {row} | {images:,} | {cells} |")
+        for images, runs in sorted(by_images.items()):
+            cells = " | ".join(_mean_and_spread([run[layer] for run in runs]) for layer in LAYERS)
+            print(f"| {row} | {images:,} | {len(runs)} | {cells} |")
 
 
-def draw(found: dict[str, dict[int, dict[str, float]]]) -> None:
+def _mean_and_spread(values: list[float]) -> str:
+    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{mean(values):.1f}{spread}"
+
+
+def draw(found: dict[str, dict[int, list[Scores]]]) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(10, 5.6), sharex=True, layout="constrained")
     for layer, axis in zip(LAYERS, axes.flat, strict=True):
         for row, by_images in found.items():
-            rungs = sorted(images for images in by_images if images)
-            if rungs:
-                axis.plot(rungs, [by_images[n][layer] for n in rungs], "o-", label=row)
-            else:
-                axis.axhline(by_images[0][layer], color="0.4", ls="--", label=row)
+            values = {n: [run[layer] for run in runs] for n, runs in by_images.items()}
+            seen = sorted(images for images in values if images)
+            if not seen:
+                axis.axhline(mean(values[0]), color="0.4", ls="--", label=row)
+                continue
+            (line,) = axis.plot(seen, [mean(values[n]) for n in seen], "-", label=row)
+            for images in seen:
+                dots = values[images]
+                axis.plot([images] * len(dots), dots, "o", color=line.get_color(), ms=4)
         axis.set_title(layer)
         axis.set_xscale("log")
-        axis.set_xticks([250e3, 1e6, 1.5e6], ["0.25", "1", "1.5"])
+        axis.set_xticks([60e3, 250e3, 1e6], ["0.06", "0.25", "1"])
         axis.minorticks_off()
     for axis in axes[1]:
         axis.set_xlabel("images seen (millions)")

@@ -19,8 +19,8 @@ TIERS: dict[RecipeTier, str] = {
     "of no tier: compare them with numbers of the same recipes only.",
     "short": "This is a short run, far below the paper's data and training length. It is no "
     "reproduction of the paper.",
-    "small": "These runs took a few hours of one processor core each, a small part of the "
-    "published schedule: they rank rows where intervals separate them, and are no reproduction.",
+    "small": "These runs took a few hours of one processor core each, or minutes of a GPU, a small "
+    "part of the published schedule: they rank rows where intervals separate them, and are no reproduction.",
     "paper": "These runs follow the published schedule.",
 }
 """What a reader must know first, by the lowest tier of pretraining and transfer."""
