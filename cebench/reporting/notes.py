@@ -20,7 +20,8 @@ TIERS: dict[RecipeTier, str] = {
     "short": "This is a short run, far below the paper's data and training length. It is no "
     "reproduction of the paper.",
     "small": "These runs took a few hours of one processor core each, or minutes of a GPU, a small "
-    "part of the published schedule: they rank rows where intervals separate them, and are no reproduction.",
+    "part of the published schedule: they rank rows where intervals separate them, and are no "
+    "reproduction.",
     "paper": "These runs follow the published schedule.",
 }
 """What a reader must know first, by the lowest tier of pretraining and transfer."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cebench.errors import InputError
 from cebench.metrics.image_weights import WeightedScores
+from cebench.progress import progress
 from cebench.reporting.cells import Number, grouped
 from cebench.reporting.comparison import (
     PairComparison,
@@ -164,10 +165,15 @@ def _columns(
     _check_known(tables, rows, column)
     lacking, any_found = [], False
     wanted = rows if len(rows) > 1 else ()
-    for table in tables:
-        for inside in table.layout.columns:
-            if inside.unit == "s" or column not in (None, inside.id):
-                continue
+    asked = [
+        (table, inside)
+        for table in tables
+        for inside in table.layout.columns
+        if inside.unit != "s" and column in (None, inside.id)
+    ]
+    with progress("comparing", "columns") as report:
+        for done, (table, inside) in enumerate(asked):
+            report(done, len(asked))
             runs = column_runs(table, inside, find_outcome, wanted)
             if all(row in runs.rows for row in rows):
                 any_found = True
