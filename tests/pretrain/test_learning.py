@@ -139,8 +139,8 @@ def shipped() -> list[tuple[str, str]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "name"), shipped())
 def test_no_shipped_rate_kills_pool5_within_30_steps(method: str, name: str) -> None:
-    values = recipe(method, name, batch_size=8, warmup_steps=0, precision="fp32")
-    active = [line[POOL5_ACTIVE] for line in metrics(program(method, values), range(30))]
+    values = recipe(method, name, batch_size=4, warmup_steps=0, precision="fp32")
+    active = [line[POOL5_ACTIVE] for line in metrics(program(method, values, 4), range(30))]
     assert min(active) > 0.2
 
 
@@ -150,12 +150,12 @@ def test_the_unconditioned_encoder_dies_at_the_papers_central_rate() -> None:
     values = recipe(
         "context",
         "paper-central",
-        batch_size=8,
+        batch_size=4,
         input_divisor=1,
         batch_norm="none",
         residual="none",
     )
-    active = [line[POOL5_ACTIVE] for line in metrics(program("context", values), range(30))]
+    active = [line[POOL5_ACTIVE] for line in metrics(program("context", values, 4), range(30))]
     assert active[0] > 0.2
     assert active[-1] < 0.2
 
