@@ -25,8 +25,9 @@ from cebench.transfer.run import run_transfer
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    # Another torch on another card warns of other things: of its own parts, of TensorFloat32.
-    pytest.mark.filterwarnings("default"),
+    # torch's own, on its way to the compiler and of products that this project keeps in float32.
+    pytest.mark.filterwarnings("ignore:.*torch.jit.script_method:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning"),
 ]
 
 QUICK = ("steps=24", "batch_size=8", "held_out_images=2", "log_every=1", "checkpoint_every=4")
@@ -96,8 +97,7 @@ def test_roi_pooling_and_its_gradient_are_those_of_the_processor(cuda: torch.dev
         assert leaf.grad is not None
         results.append((pooled.detach().cpu(), leaf.grad.cpu()))
     torch.testing.assert_close(*(pooled for pooled, _ in results), rtol=0, atol=0)
-    # A position that many bins share sums their gradients in another order there.
-    torch.testing.assert_close(*(gradient for _, gradient in results), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(*(gradient for _, gradient in results))
 
 
 def test_regions_pass_gradients_under_autocast(cuda: torch.device) -> None:

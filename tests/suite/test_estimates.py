@@ -108,6 +108,18 @@ def test_on_the_reference_machine_a_cell_takes_its_start_and_its_images(
     assert found[half].seconds == pytest.approx(rate["start"] + 100 * rate["image"] * faster)
 
 
+@pytest.mark.parametrize(
+    ("task", "hours"),
+    [("classification", 0.1), ("detection", 0.5), ("linear-svm", 0.1), ("low-shot-svm", 0.1)],
+)
+def test_scoring_a_real_test_set_counts(folder: SuiteFolder, task: str, hours: float) -> None:
+    """8,072 photographs of VOC2007, which took at least so long beside the training."""
+    toy = replace(cell("toy"), verb="transfer", column=task, work={"read": 0.0})
+    real = replace(toy, name="real", work={"read": 8072.0})
+    found = Estimates([toy, real], folder, threads=1)
+    assert found[real].seconds - found[toy].seconds > 3600 * hours
+
+
 def test_finished_cells_count_before_rates(folder: SuiteFolder) -> None:
     cells = [cell("a", images=10), cell("b", images=10), cell("c", images=10), cell("d", images=20)]
     finish(folder, cells[0], 30.0)

@@ -96,6 +96,19 @@ def test_a_key_follows_what_determines_a_number_and_nothing_else(planned: Planne
     }
 
 
+def test_other_layers_of_the_svms_are_other_cells(planned: Planned) -> None:
+    """Though a layer's number is the same whichever others are measured."""
+
+    def keys(setting: str) -> set[str]:
+        task = f'[tasks.linear-svm]\ndata = "{{toy}}/VOCdevkit"\nrows = ["random"]\n{setting}\n'
+        cells = planned(TOY + task).values()
+        return {cell.key for cell in cells if cell.column == "linear-svm"}
+
+    every, one = keys(""), keys("""set = ['layers=["conv2"]']""")
+    assert every
+    assert one.isdisjoint(every)
+
+
 def test_every_pretraining_is_rescaled_on_the_same_images(planned: Planned) -> None:
     row = '[rows.context-rescaled]\nrescale = "context"\non = ["{toy}/unlabeled"]\n\n'
     cells = planned(TOY, ("[rows.context-gan]", f"{row}[rows.context-gan]"), seed=3)
