@@ -110,18 +110,27 @@ def test_every_layer_changes_and_the_loss_falls_on_eight_images(method: str) -> 
     assert last < 0.8 * first
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("method", TASKS)
-def test_eight_images_are_learned_to_a_tenth_of_the_mean_colours_error(method: str) -> None:
-    values = recipe(method, "smoke", batch_size=8, warmup_steps=0, learning_rate=2e-3)
-    trained = program(method, values)
-    metrics(trained, range(200))
+def share_of_mean_colours_error(trained: Reconstruction) -> float:
+    """The loss of four batches in eval mode over that of the mean colour."""
     trained.network.eval()
     with torch.no_grad():
         batches = [trained.batch(step) for step in range(1000, 1004)]
         losses = [trained.loss(batch.images, batch.holes)[:2] for batch in batches]
+    trained.network.train()
     loss, baseline = torch.tensor(losses).sum(0)
-    assert loss < 0.1 * baseline
+    return float(loss / baseline)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", TASKS)
+def test_eight_images_are_learned_to_a_tenth_of_the_mean_colours_error(method: str) -> None:
+    """Within 200 steps; measured every 20, since half of them are mostly enough."""
+    values = recipe(method, "smoke", batch_size=8, warmup_steps=0, learning_rate=2e-3)
+    trained, shares = program(method, values), [1.0]
+    while shares[-1] > 0.1 and len(shares) <= 10:
+        metrics(trained, range(20 * (len(shares) - 1), 20 * len(shares)))
+        shares.append(share_of_mean_colours_error(trained))
+    assert shares[-1] < 0.1, shares
 
 
 def shipped() -> list[tuple[str, str]]:
