@@ -101,7 +101,8 @@ def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> 
             raise InputError(f"{where}: {first['ctx']['error']}") from None
         key = ".".join(str(part) for part in first["loc"])
         got = "" if first["type"] == "missing" else f", got {first['input']!r}"
-        raise InputError(f"{where}: {key}: {first['msg']}{got}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise InputError(f"{where}: {key}: {message}{got}") from None
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

@@ -195,6 +195,7 @@ def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pre
     """The sidecar of the trunk."""
     return Sidecar(
         architecture=pretrained.trunk_architecture,
+        preprocessing=pretrained.trunk_preprocessing,
         method=request.method,
         recipe=recipe_name,
         recipe_values=recipe.model_dump(mode="json"),

@@ -57,10 +57,13 @@ class Pretrained:
     """What is kept of a pretraining."""
 
     trunk: Mapping[str, Tensor] | None
-    """CaffeNet trunk's state dict, with fc6 and fc7 where labels trained them: weights.safetensors,
-    all that transfer takes; None without."""
+    """The trunk's state dict, with fc6 and fc7 where labels trained them: weights.safetensors, all
+    that transfer takes; None without."""
     trunk_architecture: str = TRUNK_ARCHITECTURE
-    """What `trunk` is; `caffenet-trunk-nogroups` where its convolutions have no groups."""
+    """What `trunk` is; `caffenet-trunk-nogroups` where its convolutions have no groups, another
+    library's of `random` alone."""
+    trunk_preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    """What `trunk` sees: CaffeNet's pixels, unless it is another library's network."""
     model: Mapping[str, Tensor] | None
     """The whole network's state dict: model.safetensors, for inpainting; None where it is less."""
     architecture: str = ""

@@ -5,7 +5,7 @@ from cebench.config import Recipe
 from .context_gan import ContextGanRecipe
 from .egomotion import EgomotionRecipe
 from .imagenet import ImagenetRecipe
-from .initial_weights import KmeansInitRecipe, RandomRecipe
+from .initial_weights import KmeansInitRecipe, RandomHeRecipe, RandomRecipe
 from .motion import MotionRecipe
 from .reconstruction import AutoencoderRecipe, ContextRecipe, DenoisingRecipe
 from .relative_context import RelativeContextRecipe
@@ -21,5 +21,5 @@ RECIPES: dict[str, type[Recipe]] = {
     "egomotion": EgomotionRecipe,
     "kmeans-init": KmeansInitRecipe,
     "random": RandomRecipe,
-    "random-he": RandomRecipe,
+    "random-he": RandomHeRecipe,
 }

@@ -1,8 +1,8 @@
 """The options of `kmeans-init`, `random` and `random-he`, which take no step of training."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator
 
 from cebench.config import Recipe
 
@@ -29,4 +29,25 @@ class KmeansInitRecipe(Recipe):
 
 
 class RandomRecipe(Recipe):
+    """The seed and the network determine the trunk."""
+
+    excluded_from_hash: ClassVar[frozenset[str]] = Recipe.excluded_from_hash | {"network"}
+    """The weights' architecture, which says the same, belongs to the identity of every number."""
+
+    network: str = "caffenet"
+    """Whose initial weights: caffenet, caffenet-nogroups, torchvision/NAME or timm/NAME, which
+    draws them as its library does."""
+
+    @field_validator("network")
+    @classmethod
+    def _is_known(cls, network: str) -> str:
+        library, slash, name = network.partition("/")
+        if network not in ("caffenet", "caffenet-nogroups") and not (
+            slash and name and library in ("torchvision", "timm")
+        ):
+            raise ValueError("expected caffenet, caffenet-nogroups, torchvision/NAME or timm/NAME")
+        return network
+
+
+class RandomHeRecipe(Recipe):
     """No options: the seed alone determines the trunk."""
