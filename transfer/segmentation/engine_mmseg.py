@@ -51,8 +51,8 @@ try:
     from mmseg.structures import SegDataSample
 except ImportError as error:
     raise InputError(
-        f"--engine mmseg needs mmsegmentation ({error}); install cebench[mmseg] into an "
-        "environment of its own"
+        f"--engine mmseg needs mmsegmentation ({error}); install cebench[mmseg] as "
+        "docs/install.md says"
     ) from error
 
 logger = logging.getLogger("cebench")

@@ -1,4 +1,4 @@
-"""Ours and mmsegmentation, with the same weights; runs in the tox environment `mmseg`."""
+"""Ours and mmsegmentation, with the same weights."""
 
 import json
 import warnings
@@ -32,7 +32,7 @@ from cebench.weights.loading import load_backbone
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
-    pytest.importorskip("mmseg", reason="mmsegmentation has an environment of its own")
+    pytest.importorskip("mmseg", reason="the extra mmseg is not installed")
     from cebench.transfer.segmentation import engine_mmseg
 
 pytestmark = pytest.mark.filterwarnings("ignore")
