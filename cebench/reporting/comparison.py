@@ -187,7 +187,9 @@ def paired_interval(first: ResampledRow, second: ResampledRow, images: int) -> P
     """
     difference = float(first.estimates.mean() - second.estimates.mean())
     drawn = first.draws.mean(axis=0) - second.draws.mean(axis=0)
-    variances = [(_variance_over_draws(drawn), images - 1)]
+    # One image has no spread to tell from: nothing is known, not a difference without error.
+    over_images = _variance_over_draws(drawn) if images > 1 else math.nan
+    variances = [(over_images, max(images - 1, 1))]
     varied: Varied = "images"
     if all(len(row.estimates) > 1 for row in (first, second)):
         variances += [_pretraining_variance(row) for row in (first, second)]

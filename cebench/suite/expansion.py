@@ -9,15 +9,19 @@ from cebench.config import Recipe, recipe_sha256
 from cebench.data.motion_windows import MotionSearch
 from cebench.errors import InputError, did_you_mean
 from cebench.files import sha256_of
+from cebench.models.backbones import is_foreign
 from cebench.pretrain.run import PROTOCOL_VERSION as PRETRAINING_VERSION
-from cebench.pretrain.run import Request as Pretraining
 from cebench.suite.cells import Cell, check_names, content_key, in_order
 from cebench.suite.fingerprints import DataFingerprints
 from cebench.suite.rows import (
     belongs,
+    check_lines,
     check_rows,
     check_taken,
     checkpoints_folder,
+    line_of,
+    network_of,
+    pretraining_recipe,
     with_checkpoints,
 )
 from cebench.suite.suite_file import Drawn, Row, Suite, Tracked, reference
@@ -80,6 +84,7 @@ class Expansion:
             fingerprint.watch(checkpoints_folder(suite, folder))
         self._made: dict[str, Cell] = {}
         self._weights: dict[str, list[WeightsSource]] = {}
+        self._lines: dict[str, str] = {}
         self._found: dict[tuple[str, str, Path], int] = {}
         self._cells: list[Cell] = []
 
@@ -92,6 +97,7 @@ class Expansion:
         sources = {name: [row.rescale] if row.rescale else [] for name, row in rows.items()}
         for name in in_order(sources):
             self._weights[name] = list(self._add_weights(name, rows[name]))
+        check_lines(self.suite, {row: self._lines[row] for row in rows if row in self._lines})
         for task in self.suite.tasks:
             for row in rows:
                 if belongs(self.suite, row, task):
@@ -230,15 +236,15 @@ class Expansion:
             "changes": list(row.set),
             "seed": seed,
         }
-        recipe = _resolved_pretraining(request)
+        recipe = pretraining_recipe(request)
+        network, self._lines[name] = network_of(recipe), line_of(method, recipe)
+        made = [recipe_sha256(recipe), network] if network else recipe_sha256(recipe)
         places = [*data, *exclude, *([shapes] if shapes else [])]
         keys = [[p.key for p in data], [p.key for p in exclude], shapes.key if shapes else ""]
         cell = Cell(
             name=f"{name}-p{seed}",
             verb="pretrain",
-            key=content_key(
-                "pretrain", PRETRAINING_VERSION, method, recipe_sha256(recipe), keys, seed
-            ),
+            key=content_key("pretrain", PRETRAINING_VERSION, method, made, keys, seed),
             needs=_needs(places),
             request=request,
             row=name,
@@ -246,7 +252,8 @@ class Expansion:
             work=recipe_work(recipe),
         )
         self._cells.append(cell)
-        return WeightsSource(cell.name, f"{{out}}/{cell.folder}", cell.key, (cell.name,), "", seed)
+        path, architecture = f"{{out}}/{cell.folder}", network if is_foreign(network) else ""
+        return WeightsSource(cell.name, path, cell.key, (cell.name,), architecture, seed)
 
     def _add_transfers(self, row: str, task: str) -> None:
         entry, changes = self.suite.tasks[task], self.suite.rows[row].set_in.get(task, ())
@@ -306,17 +313,6 @@ def _needed(cells: Sequence[Cell]) -> list[Cell]:
 
 def _sidecar(path: Path) -> Sidecar:
     return read_sidecar(path / "weights.safetensors" if path.is_dir() else path)
-
-
-def _resolved_pretraining(request: Mapping[str, Any]) -> Recipe:
-    asked = Pretraining(
-        method=request["method"],
-        data=(),
-        out=Path(),
-        recipe=request["recipe"],
-        changes=tuple(request["changes"]),
-    )
-    return asked.resolve()[0]
 
 
 def _resolved_transfer(request: Mapping[str, Any]) -> Recipe:

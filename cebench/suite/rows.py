@@ -1,10 +1,13 @@
 """The rows of a suite: those of a folder of checkpoints, and whether all names are known."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from cebench.config import Recipe
 from cebench.errors import InputError, did_you_mean
 from cebench.models.backbones import is_foreign
-from cebench.pretrain.run import METHODS
+from cebench.pretrain.run import METHODS, Request
 from cebench.suite.suite_file import Row, Suite, reference
 from cebench.transfer.run import TASKS
 
@@ -26,7 +29,6 @@ def check_rows(suite: Suite) -> None:
             if name not in suite.rows:
                 known = did_you_mean(name, suite.rows)
                 raise InputError(f"tasks.{task}: no row {name!r}; {known}")
-    methods: dict[tuple[str, str], str] = {}
     for name, row in suite.rows.items():
         for task in (*(row.tasks or ()), *row.set_in):
             if task not in suite.tasks:
@@ -41,11 +43,44 @@ def check_rows(suite: Suite) -> None:
         method = row.method or name
         if method not in METHODS:
             raise InputError(f"rows.{name}: no method {method!r}; {did_you_mean(method, METHODS)}")
+
+
+def pretraining_recipe(request: Mapping[str, Any]) -> Recipe:
+    """The recipe of a pretraining cell's request, with its changes."""
+    asked = Request(
+        method=request["method"],
+        data=(),
+        out=Path(),
+        recipe=request["recipe"],
+        changes=tuple(request["changes"]),
+    )
+    return asked.resolve()[0]
+
+
+def network_of(recipe: Recipe) -> str:
+    """The network that `random` draws, "" for CaffeNet's; no part of the recipe's hash."""
+    network: str = getattr(recipe, "network", "caffenet")
+    return "" if network == "caffenet" else network
+
+
+def line_of(method: str, recipe: Recipe) -> str:
+    """The line of the tables in which the numbers of a pretraining stand."""
+    network = network_of(recipe)
+    return f"{method} ({network})" if is_foreign(network) else method
+
+
+def check_lines(suite: Suite, lines: Mapping[str, str]) -> None:
+    """InputError if a task would have two pretrained rows in one line.
+
+    lines: row -> its line.
+    """
+    taken: dict[tuple[str, str], str] = {}
+    for name, line in lines.items():
         for task in (task for task in suite.tasks if belongs(suite, name, task)):
-            other = methods.setdefault((method, task), name)
+            other = taken.setdefault((line, task), name)
             if other != name:
                 raise InputError(
-                    f"rows {other} and {name} are both of method {method}, and would stand in one "
+                    f"rows {other} and {name} are both of method {line}, and would stand in one "
                     f"line of {task}; put them into two suites"
                 )
 

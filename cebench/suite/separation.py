@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cebench.errors import InputError, did_you_mean
 from cebench.suite.plan import Plan, SuiteRequest
+from cebench.suite.rows import line_of, pretraining_recipe
 from cebench.suite.running import RunOptions, open_plan, run_suite
 from cebench.suite.suite_file import Row, load_suite
 from cebench.suite.workers import call_apart
@@ -74,6 +75,6 @@ def _line(plan: Plan, row: str) -> str:
     if of_row is None:
         return row
     if of_row.verb == "pretrain":
-        return str(of_row.request["method"])
+        return line_of(of_row.request["method"], pretraining_recipe(of_row.request))
     sources = [made[name].row for name in of_row.needs if name in made]
     return f"{_line(plan, sources[0])}-rescaled" if sources else row

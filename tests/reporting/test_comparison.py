@@ -208,3 +208,13 @@ def test_rows_that_differ_by_the_same_everywhere_differ() -> None:
     rows = [[inpainting(np.full(100, value))] for value in (20.0, 20.0, 21.0, 21.0)]
     found = compare_pair(rows[:2], rows[2:], PSNR, **FEW)
     assert (found.difference, found.standard_error, found.p_value) == (-1, 0, 0)
+
+
+def test_one_image_tells_no_rows_apart() -> None:
+    first, second = psnr_rows(20.0, 25.0, images=1).values()
+    found = compare_pair([[first]], [[second]], PSNR, **FEW)
+    assert found.difference == pytest.approx(first.sums[3][0] - second.sums[3][0])
+    assert np.isnan(found.interval).all()
+    assert not found.differs
+    several = compare_pair([[first]] * 2, [[second]] * 2, PSNR, **FEW)
+    assert not several.differs

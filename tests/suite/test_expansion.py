@@ -128,6 +128,34 @@ def test_data_count_by_their_content_not_by_their_place(planned: Planned, tmp_pa
     assert planned(text, ("PLACE", "there"))["context-p0"].key != here.key
 
 
+def test_random_rows_of_several_networks_are_lines_and_cells_of_their_own(planned: Planned) -> None:
+    """The network is no part of the recipe's hash, but of what a cell leaves."""
+    network, text = "torchvision/mobilenet_v3_small", TOY.replace('rows = ["context-gan"]\n', "")
+    row = f"[rows.twin]\nmethod = 'random'\ntasks = ['classification']\nset = ['network={network}']"
+    text = text.replace("[rows.context]", f"{row}\n[rows.context]").replace(
+        "[rows.random]", "[rows.random]\ntasks = ['classification']"
+    )
+    cells = planned(text)
+    assert cells["twin-p0"].key != cells["random-p0"].key
+    assert cells["twin-p0-classification-s0"].key != cells["random-p0-classification-s0"].key
+    other = planned(text, (network, "torchvision/alexnet"))
+    assert other["twin-p0"].key != cells["twin-p0"].key
+    assert other["random-p0"].key == cells["random-p0"].key
+    for same in ("caffenet", "caffenet-nogroups"):
+        with pytest.raises(InputError, match="both of method random, and would stand in one line"):
+            planned(text, (network, same))
+    with pytest.raises(InputError, match="twin: holds a torchvision/mobilenet_v3_small, which inp"):
+        planned(text, ("tasks = ['classification']\nset", "set"))
+
+
+def test_the_network_counts_and_caffenet_by_name_is_the_default(planned: Planned) -> None:
+    named, other = (
+        planned(TOY, ("[rows.random]", f"[rows.random]\nset = ['network={network}']"))["random-p0"]
+        for network in ("caffenet", "caffenet-nogroups")
+    )
+    assert named.key == planned()["random-p0"].key != other.key
+
+
 MISTAKES = {
     "unknown row": ('rows = ["context-gan"]', 'rows = ["contxt"]', "no row 'contxt'; did you mean"),
     "unknown method": ("[rows.random]", "[rows.randm]", "no method 'randm'; did you mean 'random'"),
