@@ -84,15 +84,24 @@ def save_proposals(path: Path, proposals: Proposals) -> None:
     """
     boxes = np.concatenate([np.empty((0, 4), np.float32), *proposals.boxes.values()])
     counts = np.array([len(boxes) for boxes in proposals.boxes.values()], dtype=np.int64)
-    metadata = {
+    facts = {
         "name": proposals.name,
         "ids": json.dumps(list(proposals.boxes)),
         "photographs": json.dumps(proposals.photographs),
-        "sha256": proposals.sha256,
     }
+    metadata = {**facts, "sha256": _content_sha256(facts, counts, boxes)}
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"boxes": boxes, "counts": counts}
     replace_atomically(path, lambda temporary: save_file(tensors, temporary, metadata))
+
+
+def _content_sha256(facts: Mapping[str, str], counts: np.ndarray, boxes: np.ndarray) -> str:
+    """Hash over everything in a file: its metadata without the hash itself, and its arrays."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for array in (counts, boxes):
+        digest.update(f"{array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def load_proposals(path: Path, ids: Sequence[str] | None = None) -> Proposals:
@@ -112,12 +121,12 @@ def load_proposals(path: Path, ids: Sequence[str] | None = None) -> Proposals:
         with readable_by_name(path) as name, safe_open(name, framework="numpy") as file:
             metadata = file.metadata() or {}
             boxes, counts = file.get_tensor("boxes"), file.get_tensor("counts")
+        intact = metadata.pop("sha256") == _content_sha256(metadata, counts, boxes)
         ids_held = json.loads(metadata["ids"])
         parts = np.split(boxes, np.cumsum(counts)[:-1]) if len(counts) else []
         photographs = json.loads(metadata["photographs"])
         boxes_of = dict(zip(ids_held, parts, strict=True))
         proposals = Proposals(metadata["name"], boxes_of, photographs)
-        intact = proposals.sha256 == metadata["sha256"]
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is no file of proposals ({error}); remove it") from error
     if not intact:
