@@ -196,3 +196,16 @@ def test_real_proposals_are_as_many_as_the_original_ones_and_find_its_boxes(
     assert 0.7 < len(ours) / len(theirs) < 1.8
     best = [overlap(box, ours).max() for box in theirs]
     assert np.mean(best) > 0.75
+
+
+@pytest.mark.parametrize("part", [(b"\x02" + bytes(7), bytes(8)), (b'"mine"', b'"line"')])
+def test_a_changed_number_of_boxes_or_name_is_damage(
+    tmp_path: Path, part: tuple[bytes, bytes]
+) -> None:
+    path = tmp_path / "a.safetensors"
+    save_proposals(path, Proposals("mine", {"000001": np.ones((2, 4), np.float32)}))
+    whole, (old, new) = path.read_bytes(), part
+    assert whole.count(old) == 1
+    path.write_bytes(whole.replace(old, new))
+    with pytest.raises(InputError, match="is damaged"):
+        load_proposals(path)
