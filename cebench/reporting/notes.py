@@ -1,5 +1,6 @@
 """What stands beneath a table: how far its numbers can be believed, and what they were made of."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -41,10 +42,10 @@ def table_notes(table: Table) -> list[str]:
     return [
         *_tier_notes(table.numbers),
         _cells_note(table.layout),
-        *(_column_note(column, numbers) for column, numbers in columns if numbers),
+        *_column_notes(columns),
         *(note for column, numbers in columns for note in _option_notes(column, numbers)),
         *(note for column, _ in columns for note in _interval_notes(table, column)),
-        *(note for column, numbers in columns for note in _no_interval_notes(column, numbers)),
+        *_no_interval_notes(columns),
         *_letter_notes(table),
         *_verdict_notes(table),
         *_import_notes(table.numbers),
@@ -155,17 +156,43 @@ def _interval_notes(table: Table, column: Column) -> list[str]:
     ]
 
 
-def _no_interval_notes(column: Column, numbers: Sequence[Number]) -> list[str]:
-    """Why headlines have no interval, for each reason the rows."""
+def _no_interval_notes(columns: Sequence[tuple[Column, Sequence[Number]]]) -> list[str]:
+    """Why headlines have no interval: for each reason the rows, columns alike together."""
     without = [
-        number
+        (column, number)
+        for column, numbers in columns
         for number in numbers
         if number.measurement.metric == column.metric and number.measurement.no_interval
     ]
-    return [
-        f"{column.label}, no interval for {_listed(n.row for n in of_reason)}: {reason}."
-        for reason, of_reason in grouped(without, lambda n: n.measurement.no_interval).items()
-    ]
+    notes = []
+    for of_reason in grouped(without, lambda c: _wording(c[1].measurement.no_interval)).values():
+        reason = _with_ranges([number.measurement.no_interval for _, number in of_reason])
+        by_column = grouped(of_reason, lambda c: c[0].label)
+        rows = {label: _listed(n.row for _, n in cells) for label, cells in by_column.items()}
+        alike = grouped(rows, rows.__getitem__)
+        notes += [
+            f"{', '.join(labels)}: no interval ({reason}): {names}."
+            for names, labels in alike.items()
+        ]
+    return notes
+
+
+_QUANTITY = re.compile(r"\d+(?:\.\d+)?")
+
+
+def _wording(reason: str) -> str:
+    """A reason but for its quantities."""
+    return _QUANTITY.sub("#", reason)
+
+
+def _with_ranges(reasons: Sequence[str]) -> str:
+    """Reasons of one wording as one, with the range of each quantity."""
+    quantities = [_QUANTITY.findall(reason) for reason in reasons]
+    ranges = (
+        min(values, key=float) + (f" to {max(values, key=float)}" if len(set(values)) > 1 else "")
+        for values in zip(*quantities, strict=True)
+    )
+    return _QUANTITY.sub(lambda _: next(ranges), reasons[0])
 
 
 def _letter_notes(table: Table) -> list[str]:
@@ -196,7 +223,14 @@ def _of_column(table: Table, column: Column) -> list[Number]:
     return [number for number in table.numbers if number.measurement.column == column.id]
 
 
-def _column_note(column: Column, numbers: Sequence[Number]) -> str:
+def _column_notes(columns: Sequence[tuple[Column, Sequence[Number]]]) -> list[str]:
+    """What each column was measured by; columns alike stand together."""
+    origins = {column.label: _origin(column, numbers) for column, numbers in columns if numbers}
+    alike = grouped(origins, origins.__getitem__)
+    return [f"{', '.join(labels)}: {origin}." for origin, labels in alike.items()]
+
+
+def _origin(column: Column, numbers: Sequence[Number]) -> str:
     """What a column was measured by: protocol, recipe, data, images, seeds, of times machines."""
     records = [number.record for number in numbers]
     protocol = f"protocol {records[0].protocol} version {records[0].protocol_version}"
@@ -206,7 +240,7 @@ def _column_note(column: Column, numbers: Sequence[Number]) -> str:
     parts = [column.metric, protocol, f"recipe {recipes}", f"data {_data(records)}"]
     parts += [f"{counts} images", _seeds(numbers)]
     parts += [f"on {_machines(records)}"] if column.unit == "s" else []
-    return f"{column.label}: {', '.join(parts)}."
+    return ", ".join(parts)
 
 
 def _data(records: Sequence[Record]) -> str:

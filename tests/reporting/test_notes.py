@@ -113,5 +113,40 @@ def test_an_interval_says_its_level_and_method() -> None:
     assert expected in notes_of(*records)
 
 
+def layers_of(row: str, **bias: str) -> Record:
+    """A record of linear SVMs, with the bias that keeps each layer from having an interval."""
+    (of_conv1,) = changed(row=row, column="conv1", metric="mean_ap_area").measurements
+    reason = "its bias of {} standard errors cannot be taken away reliably"
+    measurements = tuple(
+        replace(of_conv1, column=layer, no_interval=text and reason.format(text))
+        for layer, text in bias.items()
+    )
+    return changed(
+        table="linear", task="linear-svm", weights={"method": row}, measurements=measurements
+    )
+
+
+def test_reasons_that_differ_in_quantities_alone_are_one() -> None:
+    rows = layers_of("context", conv1="0.9", conv2="1.0"), layers_of("random", conv1="0.7")
+    reason = "no interval (its bias of {} standard errors cannot be taken away reliably)"
+    assert [note for note in notes_of(*rows) if "no interval" in note] == [
+        f"conv1: {reason.format('0.7 to 1.0')}: context; random.",
+        f"conv2: {reason.format('0.7 to 1.0')}: context.",
+    ]
+    other = changed(column="conv2", metric="mean_ap_area", no_interval="7 images; too few")
+    notes = notes_of(rows[1], replace(rows[0], measurements=other.measurements))
+    assert "conv2: no interval (7 images; too few): context." in notes
+    assert f"conv1: {reason.format('0.7')}: random." in notes
+
+
+def test_columns_alike_share_their_notes() -> None:
+    notes = notes_of(layers_of("context", conv1="0.9", conv2="1.0"))
+    (origin,) = [note for note in notes if "protocol" in note]
+    assert origin.startswith("conv1, conv2: mean_ap_area, protocol")
+    (without,) = [note for note in notes if "no interval" in note]
+    assert without.startswith("conv1, conv2: no interval (its bias of 0.9 to 1.0 standard")
+    assert without.endswith(": context.")
+
+
 def test_no_interval_no_note() -> None:
     assert not any("interval" in note for note in notes_of(DETECTION))

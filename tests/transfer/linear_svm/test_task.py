@@ -88,7 +88,7 @@ def test_the_table_of_the_layers_has_no_published_column(
         "Pretraining method", *(f"conv{n} (%)" for n in range(1, 6)), "pool5 (%)",
     ]  # fmt: skip
     assert "published" not in table
-    assert "no interval for random: 9 images; intervals are known to hold from 100" in table
+    assert "pool5: no interval (9 images; intervals are known to hold from 100 images)" in table
 
 
 def test_a_number_is_the_same_protocols_whichever_other_layers_are_measured() -> None:
