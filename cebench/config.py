@@ -35,9 +35,9 @@ class Recipe(Options):
     A recipe is everything that determines a number besides the seed, the weights and the data.
     """
 
-    excluded_from_hash: ClassVar[frozenset[str]] = frozenset(
-        {"tier", "log_every", "checkpoint_every", "samples_at", "weights_at"}
-    )
+    without_effect: ClassVar[frozenset[str]] = frozenset({"tier", "log_every", "checkpoint_every"})
+    """Options that change nothing that a finished run leaves."""
+    excluded_from_hash: ClassVar[frozenset[str]] = without_effect | {"samples_at", "weights_at"}
     """Options that cannot change a number, or only by way of the data, which has its own hash."""
 
     tier: RecipeTier
@@ -114,6 +114,11 @@ def to_toml(values: Mapping[str, Any]) -> str:
 def recipe_sha256(recipe: Recipe) -> str:
     """Hash of the resolved recipe without the options excluded from it."""
     return values_sha256(recipe.model_dump(mode="json"), recipe.excluded_from_hash)
+
+
+def outcome_sha256(recipe: Recipe) -> str:
+    """Hash of every option that decides what a run leaves: numbers, whose they are, and files."""
+    return values_sha256(recipe.model_dump(mode="json"), recipe.without_effect)
 
 
 def values_sha256(values: Mapping[str, Any], excluded: Collection[str] = ()) -> str:

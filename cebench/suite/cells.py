@@ -50,7 +50,8 @@ class Cell:
     row: str = ""
     column: str = ""
     """The task of a transfer."""
-    recipe_sha256: str = ""
+    outcome_sha256: str = ""
+    """Of a transfer's recipe."""
     gpus: int = 1
     work: Mapping[str, float] = field(default_factory=dict)
     """What it costs, in the units of the estimates."""

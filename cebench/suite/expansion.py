@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cebench.config import Recipe, recipe_sha256
+from cebench.config import Recipe, outcome_sha256
 from cebench.data.motion_windows import MotionSearch
 from cebench.errors import InputError, did_you_mean
 from cebench.files import sha256_of
@@ -238,7 +238,7 @@ class Expansion:
         }
         recipe = pretraining_recipe(request)
         network, self._lines[name] = network_of(recipe), line_of(method, recipe)
-        made = [recipe_sha256(recipe), network] if network else recipe_sha256(recipe)
+        made = outcome_sha256(recipe)
         places = [*data, *exclude, *([shapes] if shapes else [])]
         keys = [[p.key for p in data], [p.key for p in exclude], shapes.key if shapes else ""]
         cell = Cell(
@@ -268,9 +268,8 @@ class Expansion:
         recipe = _resolved_transfer(request)
         images = self._images(task, recipe, place)
         protocol = TASKS[task].protocol_name(recipe, entry.engine), TASKS[task].protocol_version
-        # Which layers is no part of a recipe's hash, but of what a cell leaves.
-        kind = recipe_sha256(recipe), getattr(recipe, "layers", None)
-        measured = [*protocol, *kind, [p.key for p in (place, *also)]]
+        outcome = outcome_sha256(recipe)
+        measured = [*protocol, outcome, [p.key for p in (place, *also)]]
         for source in self._weights[row]:
             check_taken(row, task, source.architecture)
             for seed in range(self.seed, self.seed + self.suite.seeds):
@@ -282,7 +281,7 @@ class Expansion:
                     request={**request, "weights": source.path, "seed": seed},
                     row=row,
                     column=task,
-                    recipe_sha256=recipe_sha256(recipe),
+                    outcome_sha256=outcome,
                     work={**recipe_work(recipe), "read": images},
                 )
                 self._cells.append(cell)
@@ -294,7 +293,7 @@ class Expansion:
         """
         if place.external is None:
             return 0
-        asked = task, recipe_sha256(recipe), place.external
+        asked = task, outcome_sha256(recipe), place.external
         if asked not in self._found:
             found = TASKS[task].find_images(recipe, place.external)
             self._found[asked] = sum(map(len, found.values()))

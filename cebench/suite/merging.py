@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cebench.config import Recipe, values_sha256
 from cebench.errors import InputError
 from cebench.files import sha256_of
 from cebench.reporting.bundles import open_bundle
@@ -141,10 +142,11 @@ def _merge_bundle(
 def _cell_of(record: Record, transfers: Sequence[Cell]) -> Cell | None:
     """The transfer that measured what a record says; its weights' folder holds their key."""
     folder = record.weights.name.partition("/")[0]
+    outcome = values_sha256(record.recipe.values or {}, Recipe.without_effect)
     for cell in transfers:
         same = str(cell.request["weights"]).endswith(f"/{folder}")
-        asked = cell.column, cell.request["seed"], cell.recipe_sha256
-        if same and asked == (record.task, record.seed, record.recipe.sha256):
+        asked = cell.column, cell.request["seed"], cell.outcome_sha256
+        if same and asked == (record.task, record.seed, outcome):
             return cell
     return None
 

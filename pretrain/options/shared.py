@@ -12,10 +12,13 @@ class PretrainingRecipe(TrainingRecipe, ComputingOptions):
     """The options of every method that trains."""
 
     # Like the device, these two change a number by rounding alone.
-    excluded_from_hash: ClassVar[frozenset[str]] = TrainingRecipe.excluded_from_hash | {
+    without_effect: ClassVar[frozenset[str]] = TrainingRecipe.without_effect | {
         "compile",
         "cuda_graphs",
     }
+    excluded_from_hash: ClassVar[frozenset[str]] = (
+        TrainingRecipe.excluded_from_hash | without_effect
+    )
 
     batch_size: PositiveInt
     """Images per step, those of all processes together."""

@@ -86,6 +86,12 @@ def test_a_key_follows_what_determines_a_number_and_nothing_else(planned: Planne
     task = "[tasks.classification]\n"
     of_task = {name for name in before if "-classification-" in name}
     assert changed((task, f'{task}set = ["steps=7"]\n')) == of_task
+    # Of these a recipe's hash says nothing: images have a hash of their own, in a record.
+    assert changed((task, f"{task}set = ['test_set=val']\n")) == of_task
+    kept = ("weights_at=[1]", "samples_at=[1]")
+    assert all(changed((data, f'{data}\nset = ["{at}"]')) == context | of_context for at in kept)
+    for rounding in ("compile=true", "checkpoint_every=3"):
+        assert changed((data, f'{data}\nset = ["{rounding}"]')) == set()
     assert changed((data, f"{data}\nset_in.classification = ['steps=7']")) == of_context
     only_toy = set(before) - {"random-p0", "random-p1"}
     assert changed(("draw = 4", "draw = 5")) == only_toy

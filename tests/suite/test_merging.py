@@ -28,7 +28,7 @@ def transfer(seed: int) -> Cell:
         request={"weights": f"{{out}}/{PRETRAINED.folder}", "seed": seed},
         row="context",
         column="detection",
-        recipe_sha256=str(DETECTION.recipe.sha256),
+        outcome_sha256=str(DETECTION.recipe.sha256),
     )
 
 
@@ -101,11 +101,18 @@ def test_a_bundle_brings_transfers_of_the_same_weights_and_recipe(tmp_path: Path
     assert load_record(ours.result(transfer(0))).seed == 0
     assert merge_into(PLAN, ours, [tmp_path / "runs.zip"]).known == 2
 
-    foreign = changed(weights={"name": "elsewhere/weights"})
-    (tmp_path / "run").mkdir()
-    write_record(tmp_path / "run" / "record.json", foreign)
-    pack_runs([tmp_path / "run"], tmp_path / "foreign.zip")
-    assert len(merge_into(PLAN, ours, [tmp_path / "foreign.zip"]).other) == 1
+    recipe = RECORD.recipe
+    values = {**(recipe.values or {}), "test_set": "val"}
+    other_images = replace(recipe, values=values, excluded_from_hash=("test_set",))
+    assert other_images.sha256 == recipe.sha256
+    for record in (
+        changed(weights={"name": "elsewhere/weights"}),
+        replace(RECORD, recipe=other_images),
+    ):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        write_record(tmp_path / "run" / "record.json", record)
+        pack_runs([tmp_path / "run"], tmp_path / "foreign.zip")
+        assert len(merge_into(PLAN, ours, [tmp_path / "foreign.zip"]).other) == 1
 
 
 def test_what_is_neither_folder_nor_bundle_is_refused(tmp_path: Path) -> None:
