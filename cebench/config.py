@@ -100,7 +100,8 @@ def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> 
         if not first["loc"]:  # Options that do not agree.
             raise InputError(f"{where}: {first['ctx']['error']}") from None
         key = ".".join(str(part) for part in first["loc"])
-        got = "" if first["type"] == "missing" else f", got {first['input']!r}"
+        whole = first["type"] == "missing" or isinstance(first["input"], Mapping)
+        got = "" if whole else f", got {first['input']!r}"
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"{where}: {key}: {message}{got}") from None
 
@@ -165,10 +166,15 @@ def _parse_change(change: str) -> tuple[str, Any]:
     key, separator, text = change.partition("=")
     if not separator or not key.strip():
         raise InputError(f"--set {change}: expected key=value, e.g. --set steps=100")
+    return key.strip(), value_of(text)
+
+
+def value_of(text: str) -> Any:
+    """A value as TOML writes it, or the text itself where it is none."""
     try:
-        return key.strip(), tomllib.loads(f"value = {text}")["value"]
+        return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return key.strip(), text.strip()
+        return text.strip()
 
 
 def toml_value(value: Any) -> str:

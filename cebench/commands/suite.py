@@ -239,8 +239,10 @@ def merge(sources: tuple[Path, ...], dry_run: bool, as_json: bool, **given: Any)
     """Take over cells of the suite FILE that are finished in SOURCES.
 
     SOURCES are folders of the same suite from other machines, or bundles of `cebench pack`. A cell
-    is known by the same recipe, data, weights and protocols. Where both have one with other
-    numbers, ours stays, a line names the two, and the exit status is 1.
+    of a folder is known by the same recipe, data, weights and protocols; a bundle's numbers by
+    protocol, recipe, seed and the name of their weights. Where both have a cell with other
+    numbers, or one comes from weights or data that are not ours, ours stays, a line says so, and
+    the exit status is 1.
     """
     import json
     from dataclasses import asdict

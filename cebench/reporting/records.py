@@ -7,6 +7,7 @@ names that are made from what determines the numbers.
 import dataclasses
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -214,7 +215,8 @@ def record_name(record: Record) -> str:
     digest = hashlib.sha256(json.dumps(determining).encode()).hexdigest()[:12]
     seeds = f"p{'x' if weights.seed is None else weights.seed}"
     seeds += "" if record.task == "pretraining" else f"-s{record.seed}"
-    return f"t{record.table}-{weights.method}-{record.task}-{seeds}-{digest}"
+    method = re.sub(r"[^A-Za-z0-9_.+-]", "-", weights.method)[:60]
+    return f"t{record.table}-{method}-{record.task}-{seeds}-{digest}"
 
 
 def write_record(path: Path, record: Record) -> Path:

@@ -50,8 +50,12 @@ class Cell:
     row: str = ""
     column: str = ""
     """The task of a transfer."""
-    outcome_sha256: str = ""
-    """Of a transfer's recipe."""
+    line: str = ""
+    """Of the tables, in which numbers of its weights stand."""
+    measured_by: Sequence[Any] = ()
+    """Name and version of a transfer's protocol, and the hash of its options."""
+    last_file: str = ""
+    """What it writes last, where that is not its verb's."""
     gpus: int = 1
     work: Mapping[str, float] = field(default_factory=dict)
     """What it costs, in the units of the estimates."""
@@ -69,7 +73,7 @@ class Cell:
     @property
     def result(self) -> str:
         """The file that is written last, relative to the suite's folder."""
-        return f"{self.folder}/{RESULTS[self.verb]}"
+        return f"{self.folder}/{self.last_file or RESULTS[self.verb]}"
 
 
 def content_key(*parts: Any) -> str:

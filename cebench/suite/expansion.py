@@ -15,21 +15,20 @@ from cebench.suite.cells import Cell, check_names, content_key, in_order
 from cebench.suite.fingerprints import DataFingerprints
 from cebench.suite.rows import (
     belongs,
-    check_lines,
     check_rows,
     check_taken,
     checkpoints_folder,
-    line_of,
     network_of,
     pretraining_recipe,
     with_checkpoints,
 )
 from cebench.suite.suite_file import Drawn, Row, Suite, Tracked, reference
+from cebench.suite.weights_sources import WeightsSource, check_lines, line_of, stored_source
 from cebench.suite.work import recipe_work
 from cebench.toy.world import set_sizes, toy_manifest
 from cebench.transfer.run import TASKS
 from cebench.transfer.run import Request as Transfer
-from cebench.weights.files import Sidecar, read_sidecar
+from cebench.weights.importing import GENERATOR, preset_of
 
 
 @dataclass(frozen=True)
@@ -45,20 +44,6 @@ class Place:
     def external(self) -> Path | None:
         """The path, of what no cell makes."""
         return None if self.needs else Path(self.path)
-
-
-@dataclass(frozen=True)
-class WeightsSource:
-    """Weights that a row transfers."""
-
-    name: str
-    path: str
-    key: Any
-    needs: tuple[str, ...]
-    architecture: str
-    """"" where a pretraining decides."""
-    seed: int | None
-    """Of a pretraining."""
 
 
 class Expansion:
@@ -84,7 +69,6 @@ class Expansion:
             fingerprint.watch(checkpoints_folder(suite, folder))
         self._made: dict[str, Cell] = {}
         self._weights: dict[str, list[WeightsSource]] = {}
-        self._lines: dict[str, str] = {}
         self._found: dict[tuple[str, str, Path], int] = {}
         self._cells: list[Cell] = []
 
@@ -97,7 +81,7 @@ class Expansion:
         sources = {name: [row.rescale] if row.rescale else [] for name, row in rows.items()}
         for name in in_order(sources):
             self._weights[name] = list(self._add_weights(name, rows[name]))
-        check_lines(self.suite, {row: self._lines[row] for row in rows if row in self._lines})
+        check_lines(self.suite, self._weights)
         for task in self.suite.tasks:
             for row in rows:
                 if belongs(self.suite, row, task):
@@ -181,18 +165,19 @@ class Expansion:
 
     def _weights_file(self, name: str, row: Row) -> WeightsSource:
         path = self.folder / row.weights
-        sidecar = _sidecar(path)
-        self._fingerprint.watch(path)
-        return WeightsSource(name, str(path), sidecar.sha256, (), sidecar.architecture, None)
+        for watched in (path, path.with_suffix(".json")):
+            self._fingerprint.watch(watched)
+        return stored_source(name, path)
 
     def _imported(self, name: str, row: Row) -> WeightsSource:
         path = self.folder / row.checkpoint
         if not path.is_file():
             raise InputError(f"rows.{name}: {path}: no such checkpoint")
+        preset = preset_of(row.like, row.architecture, row.method or (None if row.like else name))
         request = {
             "file": str(path),
             "architecture": row.architecture,
-            "method": row.method or (None if row.like else name),
+            "method": preset.method,
             "like": row.like,
             "mapping": str(self.folder / row.mapping) if row.mapping else None,
             "inside": row.inside,
@@ -201,16 +186,30 @@ class Expansion:
         mapping = sha256_of(self.folder / row.mapping) if row.mapping else ""
         content = {**request, "file": self._fingerprint(path), "mapping": mapping}
         cell = Cell(
-            name=name, verb="import", key=content_key("import", content), request=request, row=name
+            name=name,
+            verb="import",
+            key=content_key("import", content),
+            request=request,
+            row=name,
+            line=line_of(preset.method, preset.architecture),
+            last_file="model.json" if preset.architecture == GENERATOR else "",
         )
         self._cells.append(cell)
-        architecture = row.architecture or ""
-        return WeightsSource(name, f"{{out}}/{cell.folder}", cell.key, (name,), architecture, None)
+        return WeightsSource(
+            name=name,
+            path=f"{{out}}/{cell.folder}",
+            key=cell.key,
+            needs=(name,),
+            method=preset.method,
+            architecture=preset.architecture,
+            seed=None,
+        )
 
     def _rescaled(self, name: str, row: Row, source: WeightsSource) -> WeightsSource:
         places = [self._place(image) for image in row.on]
         suffix = source.name.removeprefix(row.rescale)
         seed = self.seed  # The images of all pretrainings are the same: rescaling is no replicate.
+        method = f"{source.method}-rescaled"
         cell = Cell(
             name=f"{name}{suffix}",
             verb="rescale",
@@ -218,10 +217,17 @@ class Expansion:
             needs=(*source.needs, *_needs(places)),
             request={"file": source.path, "on": [place.path for place in places], "seed": seed},
             row=name,
+            line=line_of(method, source.architecture),
         )
         self._cells.append(cell)
-        path = f"{{out}}/{cell.folder}"
-        return replace(source, name=cell.name, path=path, key=cell.key, needs=(cell.name,))
+        return replace(
+            source,
+            name=cell.name,
+            path=f"{{out}}/{cell.folder}",
+            key=cell.key,
+            needs=(cell.name,),
+            method=method,
+        )
 
     def _pretrained(self, name: str, row: Row, number: int) -> WeightsSource:
         method, seed = row.method or name, self.seed + number
@@ -237,8 +243,7 @@ class Expansion:
             "seed": seed,
         }
         recipe = pretraining_recipe(request)
-        network, self._lines[name] = network_of(recipe), line_of(method, recipe)
-        made = outcome_sha256(recipe)
+        network, made = network_of(recipe), self._fingerprint.of_recipe(recipe)
         places = [*data, *exclude, *([shapes] if shapes else [])]
         keys = [[p.key for p in data], [p.key for p in exclude], shapes.key if shapes else ""]
         cell = Cell(
@@ -248,12 +253,20 @@ class Expansion:
             needs=_needs(places),
             request=request,
             row=name,
+            line=line_of(method, network),
             gpus=row.gpus,
             work=recipe_work(recipe),
         )
         self._cells.append(cell)
-        path, architecture = f"{{out}}/{cell.folder}", network if is_foreign(network) else ""
-        return WeightsSource(cell.name, path, cell.key, (cell.name,), architecture, seed)
+        return WeightsSource(
+            name=cell.name,
+            path=f"{{out}}/{cell.folder}",
+            key=cell.key,
+            needs=(cell.name,),
+            method=method,
+            architecture=network if is_foreign(network) else "",
+            seed=seed,
+        )
 
     def _add_transfers(self, row: str, task: str) -> None:
         entry, changes = self.suite.tasks[task], self.suite.rows[row].set_in.get(task, ())
@@ -268,8 +281,8 @@ class Expansion:
         recipe = _resolved_transfer(request)
         images = self._images(task, recipe, place)
         protocol = TASKS[task].protocol_name(recipe, entry.engine), TASKS[task].protocol_version
-        outcome = outcome_sha256(recipe)
-        measured = [*protocol, outcome, [p.key for p in (place, *also)]]
+        data = [p.key for p in (place, *also)]
+        measured = [*protocol, self._fingerprint.of_recipe(recipe), data]
         for source in self._weights[row]:
             check_taken(row, task, source.architecture)
             for seed in range(self.seed, self.seed + self.suite.seeds):
@@ -281,7 +294,8 @@ class Expansion:
                     request={**request, "weights": source.path, "seed": seed},
                     row=row,
                     column=task,
-                    outcome_sha256=outcome,
+                    line=source.line,
+                    measured_by=[*protocol, outcome_sha256(recipe)],
                     work={**recipe_work(recipe), "read": images},
                 )
                 self._cells.append(cell)
@@ -308,10 +322,6 @@ def _needed(cells: Sequence[Cell]) -> list[Cell]:
     """`cells` without data that nothing is computed from."""
     needed = {need for cell in cells for need in cell.needs}
     return [cell for cell in cells if cell.verb not in ("draw", "track") or cell.name in needed]
-
-
-def _sidecar(path: Path) -> Sidecar:
-    return read_sidecar(path / "weights.safetensors" if path.is_dir() else path)
 
 
 def _resolved_transfer(request: Mapping[str, Any]) -> Recipe:

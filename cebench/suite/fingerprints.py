@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+from cebench.config import Recipe
 from cebench.data.fingerprint import fingerprint_files
 from cebench.data.listing import files_below
 from cebench.errors import InputError
@@ -55,6 +57,15 @@ class DataFingerprints:
                 write_atomically(self._cache, json.dumps({**known, str(path): entry}).encode())
         self._asked[path] = entry["content"]
         return entry["content"]
+
+    def of_recipe(self, recipe: Recipe) -> dict[str, Any]:
+        """The options that decide what a run leaves; what they name by path, by its content."""
+        values = recipe.model_dump(mode="json", exclude=set(recipe.without_effect))
+        return {name: self._of_value(value) for name, value in values.items()}
+
+    def _of_value(self, value: Any) -> Any:
+        names_a_path = isinstance(value, str) and os.sep in value and Path(value).exists()
+        return self(Path(value).resolve()) if names_a_path else value
 
     def watch(self, path: Path) -> None:
         """Note what `path` lists, so that a change is noticed; its content is known otherwise."""

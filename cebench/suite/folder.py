@@ -24,7 +24,8 @@ from cebench.suite.cells import Cell, blocked
 
 State = Literal["finished", "running", "failed", "blocked", "stopped", "waiting"]
 PLAN = "plan.json"
-_OWN = frozenset({PLAN, "fingerprints.json", "data", "weights", "runs", "cells", "records"})
+_OWN = frozenset({PLAN, "fingerprints.json", "cells"})
+"""What no other folder holds: `records`, for one, may be somebody's results."""
 
 
 @dataclass(frozen=True)

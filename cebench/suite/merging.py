@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from filelock import Timeout
+
 from cebench.config import Recipe, values_sha256
 from cebench.errors import InputError
 from cebench.files import sha256_of
@@ -14,6 +16,8 @@ from cebench.reporting.results import BESIDE, file_beside, read_stored
 from cebench.suite.cells import RESULTS, Cell
 from cebench.suite.folder import SuiteFolder
 from cebench.suite.plan import Plan
+from cebench.suite.weights_sources import sidecar_of
+from cebench.weights.files import read_sidecar
 
 _PARTIAL = ".merging"
 
@@ -37,8 +41,11 @@ def merge_into(
 ) -> Merged:
     """Copy the cells of `plan` that are finished in `sources` and not yet here.
 
-    sources: folders of the same suite from other machines, or bundles of `cebench pack`. A cell
-    is recognised by its name and key, so by the same recipe, data, weights and protocols.
+    sources: folders of the same suite from other machines, or bundles of `cebench pack`. A cell of
+    a folder is known by name and key, so by the same recipe, data, weights and protocols; what
+    was computed from weights that differ from ours is not taken. A bundle has no keys: a transfer
+    is known by protocol, recipe, seed and the name of its weights, and not taken where weights or
+    data that are here show that its own are others.
     copy: False only tells what would be taken. InputError if a source is neither.
     """
     result = Merged()
@@ -58,49 +65,62 @@ def _merge_folder(
     theirs = SuiteFolder(source)
     if theirs.read_plan() is None:
         raise InputError(f"{source}: no suite's folder (no plan.json); give one, or a bundle")
-    by_folder = {cell.folder: cell for cell in plan.cells}
-    finished = [path.parent for name in {*RESULTS.values()} for path in source.glob(f"*/*/{name}")]
-    for path in sorted({*finished}):
-        cell = by_folder.get(str(path.relative_to(source)))
-        if cell is None:
-            result.other.append(str(path))
-        elif not theirs.is_finished(cell):
-            continue
-        elif not folder.is_finished(cell):
-            if copy:
-                _take(cell, path, folder, theirs)
-            result.taken.append(cell.name)
-        else:
-            _compare(cell, folder.result(cell), theirs.result(cell), result)
+    known = {cell.folder for cell in plan.cells}
+    finished = {path.parent for name in RESULTS.values() for path in source.glob(f"*/*/{name}")}
+    result.other += sorted(str(p) for p in finished if str(p.relative_to(source)) not in known)
+    refused: set[str] = set()
+    for cell in (cell for cell in plan.cells if theirs.is_finished(cell)):
+        culprit = next((name for name in cell.needs if name in refused), "")
+        conflict = f"was computed from their {culprit}" if culprit else ""
+        if not folder.is_finished(cell) and not conflict:
+            conflict = _take(cell, folder, theirs, result, copy)
+        elif not conflict:
+            conflict = _compare(cell, folder.result(cell), theirs.result(cell))
+            result.known += not conflict
+        if conflict:
+            refused.add(cell.name)
+            result.conflicts.append(f"{cell.name}: {conflict}")
 
 
-def _take(cell: Cell, path: Path, folder: SuiteFolder, theirs: SuiteFolder) -> None:
-    with folder.lock(cell):
-        _copy(path, folder.path / cell.folder)
-    ending = theirs.ending(cell)
-    if ending:
-        folder.write_ending(cell, ending)
+def _take(cell: Cell, folder: SuiteFolder, theirs: SuiteFolder, result: Merged, copy: bool) -> str:
+    """Copy a cell; returns what stands in the way."""
+    if copy:
+        try:
+            with folder.lock(cell):
+                _copy(theirs.path / cell.folder, folder.path / cell.folder)
+        except Timeout:
+            return f"is being computed in {folder.path}; merge again when it has ended"
+        ending = theirs.ending(cell)
+        if ending:
+            folder.write_ending(cell, ending)
+    result.taken.append(cell.name)
+    return ""
 
 
 def _copy(source: Path, target: Path) -> None:
-    """The whole folder, under its name only when all of it is there."""
+    """The whole folder, under its name only when all of it is there.
+
+    Files get the time of now, so that tables are seen to be older than they.
+    """
     partial = target.with_name(f"{_PARTIAL}-{target.name}")
     shutil.rmtree(partial, ignore_errors=True)
     partial.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copytree(source, partial, ignore=shutil.ignore_patterns("*.lock"))
+    ignore = shutil.ignore_patterns("*.lock")
+    shutil.copytree(source, partial, ignore=ignore, copy_function=shutil.copyfile)
     shutil.rmtree(target, ignore_errors=True)
     partial.replace(target)
 
 
-def _compare(cell: Cell, ours: Path, theirs: Path, result: Merged) -> None:
+def _compare(cell: Cell, ours: Path, theirs: Path) -> str:
+    """What the two results of a cell differ in."""
     if cell.verb in ("pretrain", "transfer"):
         difference = _difference(load_record(ours), load_record(theirs))
+    elif cell.verb in ("import", "rescale"):
+        bits = {read_sidecar(path.with_suffix(".safetensors")).sha256 for path in (ours, theirs)}
+        difference = "the weights" if len(bits) > 1 else ""
     else:
         difference = "" if sha256_of(ours) == sha256_of(theirs) else "their content"
-    if difference:
-        result.conflicts.append(f"{cell.name}: {ours} and {theirs} differ in {difference}")
-    else:
-        result.known += 1
+    return f"{ours} and {theirs} differ in {difference}" if difference else ""
 
 
 def _difference(ours: Record, theirs: Record) -> str:
@@ -127,28 +147,45 @@ def _merge_bundle(
         cell = _cell_of(record, transfers)
         if cell is None:
             result.other.append(f"{source}: {record_name(record)}")
-        elif folder.is_finished(cell):
-            difference = _difference(load_record(folder.result(cell)), record)
-            if difference:
-                result.conflicts.append(f"{cell.name}: ours and {path} differ in {difference}")
-            else:
-                result.known += 1
-        else:
+            continue
+        difference = _other_origin(cell, record, transfers, folder)
+        if folder.is_finished(cell):
+            difference = difference or _difference(load_record(folder.result(cell)), record)
+            result.known += not difference
+        elif not difference:
             if copy:
                 _unpack(path, folder.path / cell.folder)
             result.taken.append(cell.name)
+        if difference:
+            result.conflicts.append(f"{cell.name}: ours and {path} differ in {difference}")
 
 
 def _cell_of(record: Record, transfers: Sequence[Cell]) -> Cell | None:
     """The transfer that measured what a record says; its weights' folder holds their key."""
     folder = record.weights.name.partition("/")[0]
-    outcome = values_sha256(record.recipe.values or {}, Recipe.without_effect)
+    options = values_sha256(record.recipe.values or {}, Recipe.without_effect)
+    measured_by = [record.protocol, record.protocol_version, options]
     for cell in transfers:
-        same = str(cell.request["weights"]).endswith(f"/{folder}")
-        asked = cell.column, cell.request["seed"], cell.outcome_sha256
-        if same and asked == (record.task, record.seed, outcome):
+        asked = cell.column, cell.request["seed"], list(cell.measured_by)
+        same_weights = Path(cell.request["weights"]).stem == folder
+        if same_weights and asked == (record.task, record.seed, measured_by):
             return cell
     return None
+
+
+def _other_origin(
+    cell: Cell, record: Record, transfers: Sequence[Cell], folder: SuiteFolder
+) -> str:
+    """Whether weights or data of a record are not the cell's, as far as ours are there to tell."""
+    weights = Path(str(cell.request["weights"]).replace("{out}", str(folder.path), 1))
+    if weights.exists() and sidecar_of(weights).sha256 != record.weights.sha256:
+        return "the weights"
+    for other in transfers:
+        alike = other.measured_by == cell.measured_by
+        if alike and other.request["data"] == cell.request["data"] and folder.is_finished(other):
+            ours = load_record(folder.result(other))
+            return "" if ours.data.fingerprint == record.data.fingerprint else "the data"
+    return ""
 
 
 def _unpack(path: Path, target: Path) -> None:

@@ -64,6 +64,7 @@ def _track(request: Request, folder: Path, device: str) -> None:
 def _import(request: Request, folder: Path, device: str) -> None:
     from cebench.weights.importing import import_weights
 
+    shutil.rmtree(folder, ignore_errors=True)  # Of an attempt that was killed between two files.
     options = dict(request)
     mapping = options.pop("mapping")
     file = Path(options.pop("file"))

@@ -1,6 +1,5 @@
 """The tables and the page of a suite, of as many cells as are finished."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,7 +54,8 @@ def _write_page(
     pictures = []
     if plan.toy and (out / plan.toy / "toy.json").exists():
         sheet = out / "pictures" / "masks.png"
-        if not sheet.exists():
+        drawn = (out / plan.toy / "toy.json").stat().st_mtime
+        if not sheet.exists() or sheet.stat().st_mtime < drawn:
             sheet.parent.mkdir(exist_ok=True)
             draw_masks(out / plan.toy, sheet, seed)
         pictures.append(PictureFile(sheet, MASKS))
@@ -64,8 +64,11 @@ def _write_page(
 
 
 def _copy_records(tables: Sequence[Table], folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for table in tables:
-        for _, record in table.files:
-            write_record(folder / f"{record_name(record)}.json", record)
+    """Several runs may write them at once: each file is whole, and what is of no table goes."""
+    folder.mkdir(exist_ok=True)
+    records = {f"{record_name(r)}.json": r for table in tables for _, r in table.files}
+    for name, record in records.items():
+        write_record(folder / name, record)
+    for path in folder.glob("*.json"):
+        if path.name not in records:
+            path.unlink(missing_ok=True)

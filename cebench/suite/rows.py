@@ -8,7 +8,7 @@ from cebench.config import Recipe
 from cebench.errors import InputError, did_you_mean
 from cebench.models.backbones import is_foreign
 from cebench.pretrain.run import METHODS, Request
-from cebench.suite.suite_file import Row, Suite, reference
+from cebench.suite.suite_file import Checkpoints, Row, Suite, reference
 from cebench.transfer.run import TASKS
 
 _WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".caffemodel", ".t7")
@@ -58,31 +58,9 @@ def pretraining_recipe(request: Mapping[str, Any]) -> Recipe:
 
 
 def network_of(recipe: Recipe) -> str:
-    """The network that `random` draws, "" for CaffeNet's; no part of the recipe's hash."""
+    """The network that `random` draws, "" for CaffeNet's."""
     network: str = getattr(recipe, "network", "caffenet")
     return "" if network == "caffenet" else network
-
-
-def line_of(method: str, recipe: Recipe) -> str:
-    """The line of the tables in which the numbers of a pretraining stand."""
-    network = network_of(recipe)
-    return f"{method} ({network})" if is_foreign(network) else method
-
-
-def check_lines(suite: Suite, lines: Mapping[str, str]) -> None:
-    """InputError if a task would have two pretrained rows in one line.
-
-    lines: row -> its line.
-    """
-    taken: dict[tuple[str, str], str] = {}
-    for name, line in lines.items():
-        for task in (task for task in suite.tasks if belongs(suite, name, task)):
-            other = taken.setdefault((line, task), name)
-            if other != name:
-                raise InputError(
-                    f"rows {other} and {name} are both of method {line}, and would stand in one "
-                    f"line of {task}; put them into two suites"
-                )
 
 
 def check_taken(row: str, task: str, architecture: str) -> None:
@@ -104,7 +82,10 @@ def checkpoints_folder(suite: Suite, folder: Path) -> Path:
 
 
 def with_checkpoints(suite: Suite, folder: Path) -> Suite:
-    """`suite` with a row for each weights file of its folder of checkpoints."""
+    """`suite` with a row for each weights file of its folder of checkpoints.
+
+    InputError for two of one name, which would be one row.
+    """
     given = suite.checkpoints
     if given is None:
         return suite
@@ -112,19 +93,28 @@ def with_checkpoints(suite: Suite, folder: Path) -> Suite:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder of checkpoints; give --data NAME=FOLDER")
     rows = dict(suite.rows)
-    options = given.model_dump(by_alias=True, exclude={"folder"})
     for path in sorted(root.iterdir()):
-        name = path.stem if path.is_file() else path.name
-        if (path / "weights.safetensors").is_file() or path.with_suffix(".json").is_file():
-            if path.suffix != ".json":
-                rows[name] = Row(weights=str(path.resolve()), tasks=given.tasks)
-        elif path.is_file() and path.suffix in _WEIGHTS_SUFFIXES:
-            if not (given.like or given.architecture):
-                raise InputError(
-                    f"{path}: a file of another program; say what it is: checkpoints.as or "
-                    "checkpoints.like in the suite, or `cebench weights import`"
-                )
-            rows[name] = Row.model_validate({**options, "checkpoint": str(path.resolve())})
+        row = _checkpoint_row(path.resolve(), given)
+        name = path.name if path.is_dir() else path.stem
+        if row and name in rows:
+            raise InputError(f"{path}: another row is called {name!r}; rename the file or that row")
+        rows |= {name: row} if row else {}
     if rows == suite.rows:
         raise InputError(f"{root}: holds no checkpoints ({', '.join(_WEIGHTS_SUFFIXES)})")
     return suite.model_copy(update={"rows": rows})
+
+
+def _checkpoint_row(path: Path, given: Checkpoints) -> Row | None:
+    """The row of a run directory, our weights or another program's; None of any other file."""
+    beside = path.suffix == ".safetensors" and path.with_suffix(".json").is_file()
+    if beside or (path / "weights.safetensors").is_file():
+        return Row(weights=str(path), tasks=given.tasks)
+    if not path.is_file() or path.suffix not in _WEIGHTS_SUFFIXES:
+        return None
+    if not (given.like or given.architecture):
+        raise InputError(
+            f"{path}: a file of another program; say what it is: checkpoints.as or "
+            "checkpoints.like in the suite, or `cebench weights import`"
+        )
+    options = given.model_dump(by_alias=True, exclude={"folder"})
+    return Row.model_validate({**options, "checkpoint": str(path)})

@@ -60,7 +60,7 @@ class SuiteRun:
     folder: SuiteFolder
     executor: Executor
     has_changed: Callable[[], bool] = lambda: False
-    """Whether the suite file is no longer the one that the cells come from."""
+    """Whether suite file and recipes are no longer those that the cells come from."""
     show: Callable[["SuiteRun"], None] = lambda run: None
     """Called often, with this."""
     finished: set[str] = field(default_factory=set)
@@ -128,7 +128,8 @@ class SuiteRun:
         candidates = self._ready() if free else []
         if candidates and self.has_changed():
             self.stopping = (
-                "the suite's file was changed while it ran; run it again: finished cells stay"
+                "the suite's file, or a recipe of it, was changed while it ran; run it again: "
+                "finished cells stay"
             )
             return
         chosen: dict[int, Cell] = {}
@@ -179,10 +180,17 @@ class SuiteRun:
             self.computed += [cell.name] if status == 0 else []
         elif status == TAKEN or self.folder.is_held(cell):
             self.elsewhere[cell.name] = time.monotonic()
-        elif status in _STOPPED or -status in (signal.SIGINT, signal.SIGTERM):
+        elif self._was_stopped(cell, status):
             logger.info(f"{cell.name}: stopped")
         else:
             self._fail(cell, status)
+
+    def _was_stopped(self, cell: Cell, status: int) -> bool:
+        """Whether a cell ended because it was told to, or before it began."""
+        if status in _STOPPED or -status in (signal.SIGINT, signal.SIGTERM):
+            return True
+        ending = self.folder.ending(cell)
+        return bool(self.stopping) and (ending is None or ending.state != "failed")
 
     def _fail(self, cell: Cell, status: int) -> None:
         free = shutil.disk_usage(self.folder.path).free

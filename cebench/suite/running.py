@@ -6,18 +6,22 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cebench.progress import clock
 from cebench.suite import dry_run
 from cebench.suite.estimates import Estimates, Forecast
+from cebench.suite.fingerprints import listing_sha256
 from cebench.suite.folder import SuiteFolder
 from cebench.suite.machine import Shares, share_out
-from cebench.suite.merging import Merged, merge_into
 from cebench.suite.plan import Plan, SuiteRequest, known_plan
 from cebench.suite.runner import Executor, SuiteRun, failure_report
 from cebench.suite.suite_file import load_suite
 from cebench.suite.view import watch
 from cebench.suite.workers import LocalExecutor, call_apart, limit_threads
+
+if TYPE_CHECKING:
+    from cebench.suite.merging import Merged
 
 logger = logging.getLogger("cebench")
 
@@ -91,18 +95,25 @@ def run_suite(request: SuiteRequest, options: RunOptions) -> str:
 def compute(plan: Plan, request: SuiteRequest, options: RunOptions, shares: Shares) -> SuiteRun:
     """Compute the cells of `plan`, on this machine or as jobs of SLURM."""
     executor = _executor(request.out, options, shares)
-    planned = request.text_sha256()
+    planned = _text_sha256(request)
     estimates = Estimates(plan.cells, SuiteFolder(request.out), shares.threads)
     with watch(Forecast(estimates, executor.workers)) as show:
         run = SuiteRun(
             plan.cells,
             SuiteFolder(request.out),
             executor,
-            has_changed=lambda: request.text_sha256() != planned,
+            has_changed=lambda: _text_sha256(request) != planned,
             show=show,
         )
         run.run()
     return run
+
+
+def _text_sha256(request: SuiteRequest) -> tuple[str, ...]:
+    """Hashes of the suite's file, and of the recipes that its plan was made from."""
+    plan = SuiteFolder(request.out).read_plan() or {"inputs": {}}
+    recipes = (path for path in plan["inputs"].get("listings", ()) if path.endswith(".toml"))
+    return request.text_sha256(), *(listing_sha256(Path(path)) for path in recipes)
 
 
 def _executor(out: Path, options: RunOptions, shares: Shares) -> Executor:
@@ -128,8 +139,10 @@ def _write_tables(plan: Plan, out: Path, seed: int) -> str:
     return write_tables(plan, out, seed)
 
 
-def merge_suite(request: SuiteRequest, sources: Sequence[Path], *, copy: bool = True) -> Merged:
+def merge_suite(request: SuiteRequest, sources: Sequence[Path], *, copy: bool = True) -> "Merged":
     """Take over what is finished in `sources` of a suite, see `merging.merge_into`."""
+    from cebench.suite.merging import merge_into
+
     plan = open_plan(request, keep=copy)
     return merge_into(plan, SuiteFolder(request.out), sources, copy=copy)
 

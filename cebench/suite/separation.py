@@ -7,7 +7,6 @@ from pathlib import Path
 
 from cebench.errors import InputError, did_you_mean
 from cebench.suite.plan import Plan, SuiteRequest
-from cebench.suite.rows import line_of, pretraining_recipe
 from cebench.suite.running import RunOptions, open_plan, run_suite
 from cebench.suite.suite_file import Row, load_suite
 from cebench.suite.workers import call_apart
@@ -55,8 +54,7 @@ def _not_separated(plan: Plan, out: Path, rows: tuple[str, str]) -> list[str]:
     from cebench.reporting.verdicts import compare_two
     from cebench.suite.report import found_records
 
-    lines = tuple(_line(plan, row) for row in rows)
-    assert len(lines) == 2
+    lines = _line(plan, rows[0]), _line(plan, rows[1])
     tables = build_tables(found_records(plan, out))
     compared = compare_two(tables, lines, None, find_outcome)
     return [pair.column.id for pair in compared if not pair.found.differs]
@@ -69,12 +67,5 @@ def _pretrained_row(rows: Mapping[str, Row], row: str) -> str:
 
 
 def _line(plan: Plan, row: str) -> str:
-    """The line of the tables in which a row's numbers stand: that of its method."""
-    made = {c.name: c for c in plan.cells if c.verb in ("pretrain", "rescale")}
-    of_row = next((cell for cell in made.values() if cell.row == row), None)
-    if of_row is None:
-        return row
-    if of_row.verb == "pretrain":
-        return line_of(of_row.request["method"], pretraining_recipe(of_row.request))
-    sources = [made[name].row for name in of_row.needs if name in made]
-    return f"{_line(plan, sources[0])}-rescaled" if sources else row
+    """The line of the tables in which a row's numbers stand."""
+    return next((cell.line for cell in plan.cells if cell.row == row and cell.line), row)

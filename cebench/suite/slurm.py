@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from cebench.config import value_of
 from cebench.errors import InputError
 from cebench.suite.cells import Cell
 from cebench.suite.folder import SuiteFolder
@@ -115,8 +116,11 @@ class SlurmExecutor:
             alike = {worker: cell for worker, cell in cells.items() if cell.gpus == gpus}
             if self.device != "cpu":
                 self.submitter.update_parameters(gpus_per_node=gpus)
-            with self.submitter.batch():
-                jobs = [self.submitter.submit(self._job(cell)) for cell in alike.values()]
+            try:
+                with self.submitter.batch():
+                    jobs = [self.submitter.submit(self._job(cell)) for cell in alike.values()]
+            except submitit.core.utils.FailedJobError as error:
+                raise InputError(f"--slurm: {' '.join(str(error).split())}") from None
             started |= dict(zip(alike, map(SlurmProcess, jobs), strict=True))
         return started
 
@@ -134,17 +138,19 @@ def slurm_executor(
 ) -> SlurmExecutor:
     """An executor that submits to SLURM, or with cluster="local" starts processes, for tests.
 
-    parameters: those of submitit's AutoExecutor, as text.
+    parameters: those of submitit's AutoExecutor, as TOML has them, such as `true` and `["a"]`, or
+        as plain text.
     """
     try:
         submitter = submitit.AutoExecutor(folder=out.resolve() / "slurm" / "%j", cluster=cluster)
-        given = {name: int(v) if v.isdecimal() else v for name, v in parameters.items()}
+        given = {name: value_of(text) for name, text in parameters.items()}
         submitter.update_parameters(
             name="cebench",
             cpus_per_task=threads,
             slurm_signal_delay_s=SECONDS_BEFORE_THE_END,
             **{**_DEFAULTS, **given},
         )
-    except (RuntimeError, NameError, ValueError) as error:
-        raise InputError(f"--slurm: {' '.join(str(error).split())}") from None
+    except (RuntimeError, NameError, ValueError, TypeError, AssertionError) as error:
+        problem = " ".join(str(error).split()) or "submitit refuses a value of --slurm-set"
+        raise InputError(f"--slurm: {problem}") from None
     return SlurmExecutor(submitter, out, workers or JOBS_AT_ONCE, threads, device)

@@ -7,7 +7,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, StringConstraints
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    StringConstraints,
+    model_validator,
+)
 
 from cebench.config import Options, validate
 from cebench.errors import InputError, did_you_mean
@@ -71,6 +78,29 @@ class Row(CheckpointOptions):
     """The only tasks that take it; None: all."""
     set_in: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """Task -> changes of its recipe for this row."""
+
+    @model_validator(mode="after")
+    def _has_options_of_its_kind_alone(self) -> "Row":
+        kinds = [kind for kind in ("weights", "checkpoint", "rescale") if getattr(self, kind)]
+        if len(kinds) > 1:
+            raise ValueError(f"{kinds[0]} and {kinds[1]}: a row has one source of weights")
+        taken = _OPTIONS_OF[kinds[0] if kinds else "pretraining"]
+        for option in self.model_fields_set - taken - {"tasks", "set_in", *kinds}:
+            if getattr(self, option):
+                what = f"of a row with {kinds[0]}" if kinds else "of a row that is pretrained"
+                raise ValueError(f"{option}: no option {what}")
+        return self
+
+
+_OPTIONS_OF: Mapping[str, frozenset[str]] = {
+    "pretraining": frozenset(
+        {"method", "data", "exclude", "region_shapes", "recipe", "set", "gpus"}
+    ),
+    "weights": frozenset(),
+    "checkpoint": frozenset({"method", *CheckpointOptions.model_fields}),
+    "rescale": frozenset({"on"}),
+}
+"""What makes the weights of a row -> its options."""
 
 
 class TaskEntry(Options):

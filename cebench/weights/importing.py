@@ -105,7 +105,7 @@ def import_weights(
     Raises:
         InputError: below full coverage of the trunk, or whatever else stands in the way.
     """
-    preset = _preset(like, architecture, method)
+    preset = preset_of(like, architecture, method)
     known = (*TRUNKS, GENERATOR)
     if not is_foreign(preset.architecture) and preset.architecture not in known:
         raise InputError(
@@ -131,7 +131,7 @@ def import_weights(
     return imported
 
 
-def _preset(like: str | None, architecture: str | None, method: str | None) -> Preset:
+def preset_of(like: str | None, architecture: str | None, method: str | None) -> Preset:
     """What `--like`, `--as` and `--method` say together."""
     if like is None:
         if architecture is None or method is None:

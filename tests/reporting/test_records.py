@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,9 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         read_records(tmp_path / "absent")
+
+
+def test_a_record_has_a_file_name_whatever_its_method() -> None:
+    for method in ("SimCLR (ours)/v2", "méthode", "m" * 200):
+        name = record_name(changed(weights={"method": method}))
+        assert re.fullmatch(r"t2-[A-Za-z0-9_.+-]{1,60}-detection-p0-s0-[0-9a-f]{12}", name)

@@ -1,60 +1,14 @@
 """From suite files to cells, with the toy world and with data that are there."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from toy_suite import TOY, Planned
 
 from cebench.errors import InputError
-from cebench.suite.cells import Cell
 from cebench.suite.plan import Plan, SuiteRequest, known_plan
 from cebench.suite.planning import make_plan
 from cebench.suite.suite_file import load_suite, suite_names
-
-TOY = """
-title = "a toy suite"
-recipe = "smoke"
-pretrainings = 2
-seeds = 2
-
-[data]
-toy = { draw = 4 }
-
-[rows.random]
-
-[rows.context]
-data = ["{toy}/unlabeled"]
-
-[rows.context-gan]
-data = ["{toy}/facades/train"]
-tasks = ["inpainting"]
-
-[tasks.classification]
-data = "{toy}/VOCdevkit"
-
-[tasks.inpainting]
-data = "{toy}/facades"
-rows = ["context-gan"]
-"""
-
-Planned = Callable[..., dict[str, Cell]]
-
-
-@pytest.fixture
-def planned(tmp_path: Path) -> Planned:
-    """The cells, by name, of a suite file's text with parts of it replaced."""
-
-    def plan(text: str = TOY, *changes: tuple[str, str], seed: int = 0) -> dict[str, Cell]:
-        for old, new in changes:
-            assert old in text
-            text = text.replace(old, new)
-        file = tmp_path / "suite.toml"
-        file.write_text(text)
-        (tmp_path / "out").mkdir(exist_ok=True)
-        request = SuiteRequest(file=str(file), out=tmp_path / "out", seed=seed)
-        return {cell.name: cell for cell in make_plan(request).cells}
-
-    return plan
 
 
 def test_rows_times_pretrainings_times_tasks_times_seeds(planned: Planned) -> None:
@@ -162,7 +116,38 @@ def test_the_network_counts_and_caffenet_by_name_is_the_default(planned: Planned
     assert named.key == planned()["random-p0"].key != other.key
 
 
+def test_files_that_options_name_count_by_their_content(planned: Planned, tmp_path: Path) -> None:
+    def boxes(content: bytes, name: str) -> str:
+        (tmp_path / name).write_bytes(content)
+        entry = "[tasks.detection]\ndata = '{toy}/VOCdevkit'\nrows = ['random']\n"
+        cells = planned(f"{TOY}{entry}set = ['proposals={tmp_path / name}']\n")
+        return cells["random-p0-detection-s0"].key
+
+    first = boxes(b"some boxes", "a.mat")
+    assert boxes(b"some boxes", "b.mat") == first
+    assert boxes(b"other boxes", "a.mat") != first
+    request = SuiteRequest(file=str(tmp_path / "suite.toml"), out=tmp_path / "out")
+    assert known_plan(request) is not None
+    (tmp_path / "a.mat").write_bytes(b"yet other boxes")
+    assert known_plan(request) is None
+
+
 MISTAKES = {
+    "an option of another kind of row": (
+        "[rows.random]",
+        "[rows.x]\nweights = 'x'\nset = ['steps=1']\n[rows.random]",
+        "rows.x: set: no option of a row with weights",
+    ),
+    "images to rescale on without a rescaling": (
+        "[rows.random]",
+        "[rows.random]\non = ['photos']",
+        "rows.random: on: no option of a row that is pretrained",
+    ),
+    "two sources of weights": (
+        "[rows.random]",
+        "[rows.x]\nweights = 'x'\ncheckpoint = 'y'\n[rows.random]",
+        "rows.x: weights and checkpoint: a row has one source of weights",
+    ),
     "unknown row": ('rows = ["context-gan"]', 'rows = ["contxt"]', "no row 'contxt'; did you mean"),
     "unknown method": ("[rows.random]", "[rows.randm]", "no method 'randm'; did you mean 'random'"),
     "unknown task": ("[tasks.classification]", "[tasks.classify]", "tasks.classify: no such task"),

@@ -19,6 +19,13 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
         SuiteFolder(tmp_path / "thesis.tex").check()
 
 
+@pytest.mark.parametrize("name", ["records", "runs", "data", "weights"])
+def test_results_of_somebody_are_no_suite(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(InputError, match="holds other files; choose an empty or new --out"):
+        SuiteFolder(tmp_path).check()
+
+
 def test_a_suite_folder_is_taken_again(tmp_path: Path) -> None:
     SuiteFolder(tmp_path / "suite").check()
     SuiteFolder(tmp_path / "suite").check()

@@ -1,11 +1,13 @@
 """Merging folders of two machines, and bundles, with records that no program had to compute."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from samples import DETECTION, changed
+import torch
+from samples import DETECTION, SIDECAR, changed
 
 from cebench.errors import InputError
 from cebench.reporting.packing import pack_runs
@@ -14,6 +16,7 @@ from cebench.suite.cells import Cell, content_key
 from cebench.suite.folder import SuiteFolder
 from cebench.suite.merging import merge_into
 from cebench.suite.plan import Plan
+from cebench.weights.files import save_weights
 
 PRETRAINED = Cell(name="context-p0", verb="pretrain", key=content_key("c"), row="context")
 RECORD = changed(weights={"name": f"{PRETRAINED.stem}/weights"})
@@ -25,10 +28,14 @@ def transfer(seed: int) -> Cell:
         verb="transfer",
         key=content_key("d", seed),
         needs=("context-p0",),
-        request={"weights": f"{{out}}/{PRETRAINED.folder}", "seed": seed},
+        request={"weights": f"{{out}}/{PRETRAINED.folder}", "seed": seed, "data": "voc"},
         row="context",
         column="detection",
-        outcome_sha256=str(DETECTION.recipe.sha256),
+        measured_by=(
+            DETECTION.protocol,
+            DETECTION.protocol_version,
+            str(DETECTION.recipe.sha256),
+        ),
     )
 
 
@@ -81,6 +88,55 @@ def test_other_numbers_are_named_and_ours_stay(tmp_path: Path) -> None:
     assert "differ in the weights" in merge_into(PLAN, ours, [theirs.path]).conflicts[0]
 
 
+def test_what_was_computed_from_other_weights_is_not_taken(tmp_path: Path) -> None:
+    ours, theirs = suite_folder(tmp_path / "a"), suite_folder(tmp_path / "b", 0)
+    pretraining = replace(RECORD, task="pretraining", seed=0)
+    for folder, bits in ((ours, "1"), (theirs, "2")):
+        folder.result(PRETRAINED).parent.mkdir(parents=True)
+        record = changed(pretraining, weights={"sha256": bits * 64})
+        write_record(folder.result(PRETRAINED), record)
+    merged = merge_into(PLAN, ours, [theirs.path])
+    assert merged.taken == []
+    assert "context-p0: " in merged.conflicts[0]
+    assert merged.conflicts[1:] == ["context-p0-detection-s0: was computed from their context-p0"]
+    assert not ours.is_finished(transfer(0))
+
+
+def test_what_is_taken_is_newer_than_the_tables(tmp_path: Path) -> None:
+    ours, theirs = suite_folder(tmp_path / "a"), suite_folder(tmp_path / "b", 0)
+    os.utime(theirs.result(transfer(0)), (1, 1))
+    (ours.path / "tables.md").touch()
+    merge_into(PLAN, ours, [theirs.path])
+    tables = (ours.path / "tables.md").stat()
+    assert ours.result(transfer(0)).stat().st_mtime_ns >= tables.st_mtime_ns
+
+
+def test_a_cell_that_is_being_computed_is_left_alone(tmp_path: Path) -> None:
+    ours, theirs = suite_folder(tmp_path / "a"), suite_folder(tmp_path / "b", 0, 1)
+    with ours.lock(transfer(0)):
+        merged = merge_into(PLAN, ours, [theirs.path])
+    assert merged.taken == ["context-p0-detection-s1"]
+    assert "is being computed in" in merged.conflicts[0]
+
+
+def test_a_bundle_with_weights_or_data_that_are_not_ours_is_a_conflict(tmp_path: Path) -> None:
+    ours = suite_folder(tmp_path / "a", 0)
+    (tmp_path / "run").mkdir()
+    data = replace(RECORD.data, fingerprint="9" * 64)
+    write_record(tmp_path / "run" / "record.json", replace(RECORD, seed=1, data=data))
+    pack_runs([tmp_path / "run"], tmp_path / "runs.zip")
+    (conflict,) = merge_into(PLAN, ours, [tmp_path / "runs.zip"]).conflicts
+    assert "context-p0-detection-s1: " in conflict
+    assert conflict.endswith("differ in the data")
+
+    bare = suite_folder(tmp_path / "b")
+    tensors = {"conv1.weight": torch.zeros(1)}
+    (bare.path / PRETRAINED.folder).mkdir(parents=True)
+    save_weights(bare.path / PRETRAINED.folder / "weights.safetensors", tensors, SIDECAR)
+    (conflict,) = merge_into(PLAN, bare, [tmp_path / "runs.zip"]).conflicts
+    assert conflict.endswith("differ in the weights")
+
+
 def test_another_suites_cells_are_no_cells_of_this_one(tmp_path: Path) -> None:
     ours, theirs = suite_folder(tmp_path / "a"), suite_folder(tmp_path / "b", 0)
     shutil.move(
@@ -108,6 +164,8 @@ def test_a_bundle_brings_transfers_of_the_same_weights_and_recipe(tmp_path: Path
     for record in (
         changed(weights={"name": "elsewhere/weights"}),
         replace(RECORD, recipe=other_images),
+        replace(RECORD, protocol="coco-detection"),
+        replace(RECORD, protocol_version=7),
     ):
         (tmp_path / "run").mkdir(exist_ok=True)
         write_record(tmp_path / "run" / "record.json", record)

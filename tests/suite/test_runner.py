@@ -181,6 +181,25 @@ def test_a_signal_lets_the_running_cells_save_and_begins_no_other(folder: SuiteF
     assert run.failed == {}
 
 
+def test_a_job_taken_out_of_the_queue_is_no_failure(folder: SuiteFolder) -> None:
+    """A queued job that is cancelled leaves status 1, and no word of its cell."""
+
+    class Queued(Ended):
+        def terminate(self) -> None:
+            self.exitcode = 1
+
+    class Queue(FakeExecutor):
+        def _start(self, cell: Cell) -> Ended:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return Queued(None)
+
+    run = SuiteRun(CELLS, folder, Queue(folder))
+    with pytest.raises(Interrupted):
+        run.run()
+    assert run.failed == {}
+    assert {status.state for status in folder.statuses(CELLS)} == {"waiting"}
+
+
 def test_a_file_that_changes_while_it_runs_stops_it(folder: SuiteFolder) -> None:
     changed = False
 

@@ -41,6 +41,30 @@ def test_an_unknown_parameter_is_one_line(tmp_path: Path) -> None:
         slurm_executor(tmp_path, 0, 1, "cpu", {"no_such": "1"}, cluster="local")
 
 
+def test_values_are_those_of_toml(tmp_path: Path) -> None:
+    given = {"slurm_use_srun": "false", "slurm_setup": '["module load cuda"]', "timeout_min": "9"}
+    executor = slurm_executor(tmp_path, 0, 1, "cpu", given, cluster="local")
+    assert executor.submitter.parameters["timeout_min"] == 9
+    with pytest.raises(InputError, match=r"--slurm: \w"):
+        slurm_executor(tmp_path, 0, 1, "cpu", {"timeout_min": "60.5"}, cluster="local")
+
+
+def test_a_cluster_that_takes_no_job_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from submitit.core.utils import FailedJobError
+
+    executor = slurm_executor(tmp_path, 0, 1, "cpu", {}, cluster="local")
+
+    def refuse(*_: object) -> None:
+        raise FailedJobError("sbatch: error: invalid partition\n  specified")
+
+    monkeypatch.setattr(executor.submitter, "submit", refuse)
+    cell = Cell(name="a", verb="pretrain", key="0" * 64)
+    with pytest.raises(InputError, match="--slurm: sbatch: error: invalid partition specified"):
+        executor.start({0: cell})
+
+
 @pytest.mark.slow
 def test_submitits_local_executor_computes_a_suite(request_of: SuiteRequest) -> None:
     plan = make_plan(request_of)

@@ -41,11 +41,12 @@ def learning_curves(runs: Sequence[Run]) -> list[ChartGroup]:
 
 
 def _by_label(logged: Sequence[tuple[Run, Log]]) -> dict[str, Log]:
-    """Runs of the same row and seeds are told apart by their recipes."""
+    """Runs of the same row and seeds are told apart by their recipes, then by a number."""
     by_label: dict[str, Log] = {}
     for run, lines in logged:
-        taken = run.label in by_label
-        by_label[f"{run.label}, {run.record.recipe.name}" if taken else run.label] = lines
+        label = run.label if run.label not in by_label else f"{run.label}, {run.record.recipe.name}"
+        same = sum(known == label or known.startswith(f"{label} (") for known in by_label)
+        by_label[f"{label} ({same + 1})" if same else label] = lines
     return by_label
 
 

@@ -25,8 +25,10 @@ class Run:
 
     @property
     def row(self) -> str:
-        """The method of its weights."""
-        return self.record.weights.method
+        """The method of its weights, with the network where that is another library's."""
+        weights = self.record.weights
+        foreign = "/" in weights.architecture
+        return f"{weights.method} ({weights.architecture})" if foreign else weights.method
 
     @property
     def program(self) -> str:

@@ -1,12 +1,15 @@
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from samples import changed
 
 from cebench.metrics.average_precision import average_precision_stepwise, class_curve
 from cebench.reporting.page.charts import line_chart, step_points, thinned, tick_values
-from cebench.reporting.page.curves import MOST_POINTS, steps
+from cebench.reporting.page.curves import MOST_POINTS, learning_curves, steps
 from cebench.reporting.page.gallery import chosen_images
+from cebench.reporting.page.runs import Run, first_of_each_row
 
 
 def errors_of(rows: int, images: int) -> dict[str, dict[str, float]]:
@@ -80,3 +83,27 @@ def test_chosen_images_are_the_worst_the_best_and_the_disputed() -> None:
 
 def test_few_images_are_all_chosen() -> None:
     assert set(chosen_images(errors_of(rows=2, images=4))) == {f"image{n}" for n in range(4)}
+
+
+def test_runs_of_other_networks_are_rows_and_lines_of_their_own(tmp_path: Path) -> None:
+    """Three `random` that differ in the network, one of them twice."""
+    architectures = ("caffenet-trunk", "torchvision/alexnet", "timm/vit", "timm/vit")
+    runs = []
+    for number, architecture in enumerate(architectures):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
+        weights = {"architecture": architecture, "sha256": f"{number}" * 64}
+        runs.append(Run(changed(row="random", weights=weights), folder / "record.json"))
+    assert [run.row for run in first_of_each_row(runs)] == [
+        "random", "random (torchvision/alexnet)", "random (timm/vit)",
+    ]  # fmt: skip
+    more = [*runs, runs[-1]]
+    (group,) = learning_curves(more)
+    assert list(group.styles) == [
+        "random, pretraining 0, seed 0",
+        "random (torchvision/alexnet), pretraining 0, seed 0",
+        "random (timm/vit), pretraining 0, seed 0",
+        "random (timm/vit), pretraining 0, seed 0, detection-short",
+        "random (timm/vit), pretraining 0, seed 0, detection-short (2)",
+    ]

@@ -1,0 +1,74 @@
+"""Rows of weights that are there, imported or rescaled: what they are known by, and their line."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from samples import SIDECAR
+from toy_suite import TOY, Planned
+
+from cebench.errors import InputError
+from cebench.suite.plan import SuiteRequest, known_plan
+from cebench.weights.files import save_weights
+
+
+def weights_file(path: Path, **changes: Any) -> None:
+    save_weights(path, {"conv1.weight": torch.zeros(1)}, replace(SIDECAR, **changes))
+
+
+def test_weights_that_are_there_count_with_all_that_is_said_of_them(
+    planned: Planned, tmp_path: Path
+) -> None:
+    """The bits alone do not say in which line their numbers stand."""
+    file = tmp_path / "mine.safetensors"
+    text = f"{TOY}[rows.mine]\nweights = '{file}'\ntasks = ['classification']\n"
+    text = text.replace("[rows.context-gan]", "[rows.context-gan]\nset = []")
+    weights_file(file, method="one")
+    first = planned(text)["mine-classification-s0"]
+    assert first.line == "one"
+    weights_file(file, method="two")
+    request = SuiteRequest(file=str(tmp_path / "suite.toml"), out=tmp_path / "out")
+    assert known_plan(request) is None
+    second = planned(text)["mine-classification-s0"]
+    assert second.line == "two"
+    assert second.key != first.key
+
+
+def test_weights_of_one_line_are_replicates_or_refused(planned: Planned, tmp_path: Path) -> None:
+    rows = "".join(
+        f"[rows.{name}]\nweights = '{tmp_path / name}.safetensors'\ntasks = ['classification']\n"
+        for name in ("a", "b")
+    )
+    for name, seed in (("a", 0), ("b", 1)):
+        weights_file(tmp_path / f"{name}.safetensors", method="mine", seed=seed)
+    lines = [cell.line for cell in planned(TOY + rows).values() if cell.row in ("a", "b")]
+    assert lines == ["mine"] * 4
+    for other in ({"seed": 0}, {"seed": 1, "recipe_values": {"steps": 7}, "recipe_sha256": ""}):
+        weights_file(tmp_path / "b.safetensors", method="mine", **other)
+        with pytest.raises(InputError, match="rows a and b are both of method mine"):
+            planned(TOY + rows)
+
+
+def test_a_generator_is_finished_when_its_model_stands(planned: Planned, tmp_path: Path) -> None:
+    (tmp_path / "center.t7").write_bytes(b"")
+    row = "[rows.released]\ncheckpoint = 'center.t7'\nlike = 'inpaint-center'\n"
+    row += "tasks = ['inpainting']\n"
+    cells = planned(TOY + row, ('rows = ["context-gan"]', 'rows = ["released"]'))
+    assert Path(cells["released"].result).name == "model.json"
+
+
+def test_two_checkpoints_of_one_name_are_refused(planned: Planned, tmp_path: Path) -> None:
+    folder = tmp_path / "found"
+    folder.mkdir()
+    text = f"{TOY}[checkpoints]\nfolder = '{folder}'\nas = 'torchvision/alexnet'\n"
+    text += "tasks = ['classification']\n"
+    (folder / "a.pth").write_bytes(b"a")
+    assert planned(text)["a-classification-s0"].line == "a (torchvision/alexnet)"
+    (folder / "a.pt").write_bytes(b"b")
+    with pytest.raises(InputError, match=r"a\.pth: another row is called 'a'; rename the file"):
+        planned(text)
+    (folder / "a.pt").rename(folder / "random.pt")
+    with pytest.raises(InputError, match=r"random\.pt: another row is called 'random'"):
+        planned(text)
