@@ -137,9 +137,10 @@ def inpaint(
 ) -> None:
     """Fill a hole in each IMAGE, a file or a folder of files, from what surrounds it.
 
-    White of --mask is missing, black is kept, of greys and colours the nearer one. Writes
-    OUT/STEM.png, or OUT/STEM-NAME.png if there are several ways to fill, and beside each other in
-    OUT/STEM-comparison.png; prints the paths. Pixels outside of the hole are never changed.
+    Black of --mask is kept; its one other brightness is missing, of several those nearer to white.
+    Writes OUT/STEM.png, or OUT/STEM-NAME.png if there are several ways to fill, and beside each
+    other in OUT/STEM-comparison.png; prints the paths. Pixels outside of the hole are never
+    changed.
     """
     _require_one_way(weights, methods, gallery)
     _require_one_hole(**hole)
