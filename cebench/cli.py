@@ -29,8 +29,14 @@ COMMANDS = {
     "pack": ("cebench.commands.bundles", "Pack runs into a bundle that anyone can verify."),
     "verify": ("cebench.commands.bundles", "Score the numbers of a bundle again."),
     "score": ("cebench.commands.score", "Score files that any program wrote."),
-    "inpaint": ("cebench.commands.inpaint", "Fill holes in images, by networks and in classical ways."),
-    "data": ("cebench.commands.data", "Verify and pack data sets, find proposals, mine patches, draw the toy world."),
+    "inpaint": (
+        "cebench.commands.inpaint",
+        "Fill holes in images, by networks or classically.",
+    ),
+    "data": (
+        "cebench.commands.data",
+        "Verify and pack data sets; proposals, patches, the toy world.",
+    ),
     "weights": ("cebench.commands.weights", "Import, export, rescale and inspect weights."),
 }
 """Verb -> (module that holds a click command of the verb's name, line for --help)."""

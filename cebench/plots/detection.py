@@ -37,7 +37,7 @@ def plot_coverage(
     bars.set(ylabel="recall", ylim=(0, 1))
     bars.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     figure.suptitle(title)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_shares(shares: Mapping[str, Mapping[str, int]], kinds: Sequence[str], path: Path) -> None:
@@ -56,10 +56,11 @@ def plot_shares(shares: Mapping[str, Mapping[str, int]], kinds: Sequence[str], p
     axes.set_xticks(range(len(shares)), list(shares), rotation=60, ha="right", fontsize=8)
     axes.set(ylabel="% of the top detections", ylim=(0, 100))
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a chart as PNG, atomically."""
     FigureCanvasAgg(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))

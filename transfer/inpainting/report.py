@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,14 @@ from cebench.files import write_atomically, write_csv
 from cebench.inpainting.networks import FILL_RGB, Hole
 from cebench.inpainting.squares import SIDE
 from cebench.metrics.inpainting import InpaintingScores, InpaintingSums, inpainting_scores
+from cebench.metrics.texture import (
+    SCALE_PIXELS,
+    TextureGroup,
+    grouped_by_texture,
+    texture_share,
+)
 from cebench.plots.sheets import Cell, save_contact_sheet
+from cebench.plots.texture import plot_error_by_texture
 from cebench.reporting.outcome_parts import FillErrors
 from cebench.reporting.outcomes import OutcomePart, RunOutcome
 
@@ -21,6 +29,7 @@ from .data import InpaintingImages
 from .prediction import Filling, Patches
 
 PICTURED_IMAGES = 8
+TEXTURE_GROUPS = 4
 FRAME_RGB = (255, 255, 255)
 
 
@@ -33,11 +42,15 @@ def write_report(
     patches: Mapping[str, Patches],
 ) -> None:
     """Everything that a run leaves in its directory `folder` beside images and numbers."""
-    write_table(folder / "per_image.csv", images, fillings, sums, patches)
+    shares = np.array([texture_share(target, images.hole) for target in images.targets])
+    write_table(folder / "per_image.csv", images, fillings, sums, patches, shares)
+    groups = errors_by_texture(shares, sums)
+    write_texture(folder / "texture.json", groups)
     write_memorisation(folder / "memorisation.json", patches)
     samples = folder / "samples"
     samples.mkdir(exist_ok=True)
     save_fillings(samples / "inpainting.png", images, fillings, sums)
+    plot_error_by_texture(groups, samples / "texture.png")
     if neighbours:
         save_retrieval(samples / "retrieval.png", images, neighbours)
 
@@ -87,11 +100,12 @@ def write_table(
     fillings: Mapping[str, Filling],
     sums: Mapping[str, Sequence[InpaintingSums]],
     patches: Mapping[str, Patches],
+    shares: NDArray[np.float64],
 ) -> None:
     """One line per row and test image.
 
-    Errors in the hole (`image_`: over the image), the gallery image pasted from, and the distance
-    to the most similar patch of the gallery (`patch_`).
+    Errors in the hole (`image_`: over the image), the gallery image pasted from, the distance to
+    the most similar patch of the gallery (`patch_`), and the texture of what the hole hides.
     """
     keys = ("mean_l1", "mean_l2", "psnr_pooled_db", "ssim")
     names = ("mean_l1", "mean_l2", "psnr_db", "ssim")
@@ -103,9 +117,27 @@ def write_table(
             values += [patches[row].mean_l1[i], patches[row].mean_l2[i]]
             index = filling.neighbours
             pasted = "" if index is None else _name(images, index[i, 0])
-            lines.append((row, stem, *(f"{value:.6f}" for value in values), pasted))
+            numbers = (f"{value:.6f}" for value in values)
+            lines.append((row, stem, *numbers, pasted, f"{shares[i]:.6f}"))
     header = ["row", "image", *names, *(f"image_{name}" for name in names)]
-    write_csv(path, [*header, "patch_l1", "patch_l2", "neighbour"], lines)
+    write_csv(path, [*header, "patch_l1", "patch_l2", "neighbour", "texture"], lines)
+
+
+def errors_by_texture(
+    shares: NDArray[np.float64], sums: Mapping[str, Sequence[InpaintingSums]]
+) -> Sequence[TextureGroup]:
+    """The errors of each row from images of little texture to images of much (Figure 5's claim)."""
+    errors = {
+        row: np.array([inpainting_scores(one).hole.mean_l1 for one in found])
+        for row, found in sums.items()
+    }
+    return grouped_by_texture(shares, errors, TEXTURE_GROUPS)
+
+
+def write_texture(path: Path, groups: Sequence[TextureGroup]) -> None:
+    """The groups as JSON, from least texture to most."""
+    content = {"scale_pixels": SCALE_PIXELS, "groups": [asdict(group) for group in groups]}
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def write_memorisation(path: Path, patches: Mapping[str, Patches]) -> None:

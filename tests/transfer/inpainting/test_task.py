@@ -207,7 +207,12 @@ def test_run_leaves_a_table_a_summary_and_pictures(data: Path, tmp_path: Path) -
     lines = (out / "per_image.csv").read_text().splitlines()
     assert len(lines) == 1 + 4 * 3
     assert lines[1].startswith("context-gan,000_im,0.")
-    assert lines[7].split(",")[-1] in {f"{i:03d}_im.png" for i in range(4)}
+    assert lines[7].split(",")[-2] in {f"{i:03d}_im.png" for i in range(4)}
+    shares = {line.split(",")[1]: float(line.split(",")[-1]) for line in lines[1:4]}
+    groups = json.loads((out / "texture.json").read_text())["groups"]
+    assert [group["least"] for group in groups] == pytest.approx(sorted(shares.values()), abs=1e-6)
+    assert list(groups[0]["behind_first"]) == ["nn-features", "nn-hog", "mean-of-context"]
+    assert (out / "samples" / "texture.png").stat().st_size > 5_000
     summary = json.loads((out / "memorisation.json").read_text())
     distances = summary["distance_to_nearest_gallery_patch"]
     assert list(distances) == ["context-gan", "nn-features", "nn-hog", "mean-of-context", "truth"]
