@@ -101,6 +101,8 @@ def run_pretraining(request: Request) -> Path:
     device = choose_device(request.device)
     identity = identity_of(request, recipe, recipe_name, device)
     read = [*request.data, *request.exclude]
+    if not request.resume:  # A mistake in them must not cost the run that is there.
+        METHODS[request.method].inputs(recipe, request)
     with (
         processes(device),
         RunDirectory(
