@@ -131,9 +131,10 @@ def test_a_run_that_cannot_write_its_record_keeps_its_checkpoints(
 
     with monkeypatch.context() as patch:
         patch.setattr("cebench.training.run_directory.write_record", stops)
-        with pytest.raises(KeyboardInterrupt), RunDirectory(tmp_path / "a", IDENTITY) as run:
+        with RunDirectory(tmp_path / "a", IDENTITY) as run:
             (run.checkpoints / "newest").mkdir(parents=True)
-            run.finish(DETECTION)
+            with pytest.raises(KeyboardInterrupt):
+                run.finish(DETECTION)
     with RunDirectory(tmp_path / "a", IDENTITY) as run:
         assert (run.checkpoints / "newest").exists()
         run.finish(DETECTION)
