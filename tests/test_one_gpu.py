@@ -68,14 +68,15 @@ def test_kept_speeds_are_of_the_same_device_and_steps(
 def test_a_failed_rung_names_its_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, failed: bool
 ) -> None:
-    class Ended:
+    class Ended(subprocess.Popen):
         def __init__(self, *given: object, **more: object) -> None:
             pass
 
         def poll(self) -> int:
             return code
 
-        wait = poll
+        def wait(self, timeout: float | None = None) -> int:
+            return code
 
     monkeypatch.setattr(subprocess, "Popen", Ended)
     command = ("ladder", "--data", "nowhere", "--out", tmp_path, "--methods", "autoencoder")
