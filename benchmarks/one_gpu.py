@@ -6,11 +6,11 @@ Run: python benchmarks/one_gpu.py speed --out runs/gpu [--only PART] [--device c
          [--seeds 0 1 2] [--methods context autoencoder imagenet] [--minutes 10]
 
 `speed` writes a line of Markdown for each program as it is measured, and skips what it measured
-before. `resume` kills a run and says whether its weights end with the bits of an undisturbed one.
-`ladder` runs the `small` pretrainings side by side as processes on the card and stops them after
-`--minutes`; the same command goes on. Data travel as tar files of photographs, which are a fortieth
-of a packed store: `tar -cf part-0.tar CLASS...`, then `cebench data prepare parts/ --out STORE`.
-The tests of a GPU are `pytest -m gpu tests/test_gpu.py`.
+before, on the same device with as many steps. `resume` kills a run and says whether its weights
+end with the bits of an undisturbed one. `ladder` runs the `small` pretrainings side by side as
+processes on the card and stops them after `--minutes`; the same command goes on. Data travel as tar
+files of photographs, which are a fortieth of a packed store: `tar -cf part-0.tar CLASS...`, then
+`cebench data prepare parts/ --out STORE`. The tests of a GPU are `pytest -m gpu tests/test_gpu.py`.
 """
 
 import argparse
@@ -35,6 +35,8 @@ from cebench.transfer.run import Request as TransferRequest
 from cebench.transfer.run import run_transfer
 
 GRAPHS = ("compile=true", "cuda_graphs=true")
+SOUND = (0, 130, 143, -signal.SIGTERM)
+"""Exit codes of a rung: finished, stopped, stopped before it could say so."""
 LOGGED = 20
 """Lines of metrics; the first quarter, in which kernels are chosen, does not count."""
 
@@ -95,15 +97,20 @@ def main() -> None:
 def speed(arguments: argparse.Namespace) -> None:
     """Images per second and the peak of memory, a line for each program."""
     toy = _toy_world(arguments.out)
-    print(f"{device_name(choose_device(arguments.device))}, torch {torch.__version__}\n")
+    device = device_name(choose_device(arguments.device))
+    made = {"device": device, "steps": arguments.steps}
+    print(f"{device}, torch {torch.__version__}\n")
     print("| program | images/s | peak memory |\n| --- | ---: | ---: |")
     for number, program in enumerate(PROGRAMS):
         if arguments.only in program.name:
             kept = arguments.out / f"speed-{number}" / "speed.json"
             if not kept.exists():
-                values = _measured(program, toy, kept.parent, arguments)
+                values = {**made, **_measured(program, toy, kept.parent, arguments)}
                 kept.write_text(json.dumps(values), encoding="utf-8")
             values = json.loads(kept.read_text(encoding="utf-8"))
+            there = {name: values.get(name) for name in made}
+            if there != made:
+                raise SystemExit(f"{kept}: has {there}, not {made}; choose another --out")
             rate, size = values["images_per_second"], values["bytes"] / 2**30
             print(f"| {program.name} | {rate:,.0f} | {size:.1f} GiB |", flush=True)
 
@@ -177,25 +184,32 @@ def ladder(arguments: argparse.Namespace) -> None:
     running = [
         _start(method, seed, arguments) for method in arguments.methods for seed in arguments.seeds
     ]
-    while any(process.poll() is None for process in running):
+    while any(process.poll() is None for _, process in running):
         if time.monotonic() > deadline:
-            for process in running:
+            for _, process in running:
                 process.send_signal(signal.SIGTERM)
             break
         time.sleep(1)
-    codes = [process.wait() for process in running]
+    codes = [process.wait() for _, process in running]
     print(f"{codes.count(0)} of {len(codes)} finished; run the same command for the rest")
+    failed = [log for (log, _), code in zip(running, codes, strict=True) if code not in SOUND]
+    if failed:
+        raise SystemExit(f"{len(failed)} failed: {', '.join(map(str, failed))}")
 
 
-def _start(method: str, seed: int, arguments: argparse.Namespace) -> subprocess.Popen[bytes]:
+def _start(
+    method: str, seed: int, arguments: argparse.Namespace
+) -> tuple[Path, subprocess.Popen[bytes]]:
+    """The log of a pretraining, and its process."""
     method, _, recipe = method.partition("/")
     name = f"{method}-{recipe or 'small'}-p{seed}"
     command = _command(method, recipe or "small", arguments, arguments.data, arguments.out / name)
     command += ["--seed", str(seed), "--region-shapes", str(arguments.region_shapes)]
     command += [part for change in arguments.changes for part in ("--set", change)]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with (arguments.out / f"{name}.log").open("ab") as log:
-        return subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ})
+    path = arguments.out / f"{name}.log"
+    with path.open("ab") as log:
+        return path, subprocess.Popen(command, stderr=log, stdout=log, env={**os.environ})
 
 
 def _command(

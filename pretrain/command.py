@@ -51,7 +51,7 @@ def pretrain(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
     from .first_checks import check_start
 
     show_log()
-    check_start(**given)
+    check_start(**given, resume=not no_resume)
     from .run import Request, run_pretraining
 
     request = Request(**given, resume=not no_resume)

@@ -174,8 +174,9 @@ def minus_log_sigmoid(logits: Tensor) -> Tensor:
 
 def pretrain(recipe: ContextGanRecipe, run_context: RunContext) -> Pretrained:
     """Load the images, train, and leave samples/ and curves.png in the run directory."""
-    hole = recipe.side // 2 - 2 * recipe.overlap
-    holes = holes_of(recipe.mask, recipe.side, hole, recipe.region_image_set, run_context)
+    holes = holes_of(
+        recipe.mask, recipe.side, recipe.hole_side, recipe.region_image_set, run_context
+    )
     source = load_source(
         run_context.data,
         run_context.exclude,
@@ -203,7 +204,7 @@ def pretrain(recipe: ContextGanRecipe, run_context: RunContext) -> Pretrained:
             prefetch=crops.prefetch,
             samples_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
         ),
-        save_samples=lambda step: _save_samples(program, step, run_context),
+        save_samples=lambda step, seconds: _save_samples(program, step, run_context),
     )
     plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="context-gan")
     return Pretrained(

@@ -1,5 +1,6 @@
 """The crops that a method learns from, their holes, and the held-out crops that it is shown on."""
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,13 +12,20 @@ from torch import Tensor
 from cebench.config import Tier
 from cebench.data.hole_masks import Holes
 from cebench.data.store.ragged import RaggedImages
-from cebench.distributed import local_slice
+from cebench.distributed import is_main_process, local_slice
 from cebench.plots.sheets import add_caption, save_sheet
 from cebench.progress import untrained
 from cebench.randomness import EpochOrder, numpy_generator
 
+logger = logging.getLogger("cebench")
+
 STEPS_TOGETHER = 16
 """Steps whose holes a GPU makes in one go."""
+
+
+def held_out_count(asked: int, count: int) -> int:
+    """How many of `count` images are held out where `asked` should be: at most half."""
+    return min(asked, count // 2)
 
 
 class Crops:
@@ -26,7 +34,7 @@ class Crops:
     Args:
         images: at least `side` pixels high and wide.
         side: of a crop, in pixels.
-        held_out: number of images never learned from, at most all but one.
+        held_out: number of images never learned from, at most half; fewer are said in the log.
         seed: of the order, the crops and the choice of the held-out images.
         device: where the crops go, and the images if they fit.
         sizes: how often `images` holds each image, all of them in one size, then in the next; a
@@ -51,7 +59,12 @@ class Crops:
         )
         self.sizes, self.image_count = sizes, len(images) // sizes
         order = numpy_generator(seed, "held-out").permutation(self.image_count)
-        self.held_out = order[: min(held_out, len(order) - 1)]
+        self.held_out = order[: held_out_count(held_out, len(order))]
+        if len(self.held_out) < held_out and is_main_process():
+            logger.info(
+                f"{len(self.held_out)} of {len(order)} images are held out, not "
+                f"held_out_images={held_out}: at least half are learned from"
+            )
         self.training = np.sort(order[len(self.held_out) :])
         self.order = EpochOrder(len(self.training), seed)
 

@@ -31,6 +31,7 @@ def plan(request: Request) -> dict[str, Any]:
         "seed": request.seed,
         f"{inputs.unit}_found": inputs.count,
         f"{inputs.unit}_excluded": inputs.excluded,
+        "images_learned_from": inputs.learned_from,
         "bytes_found": inputs.bytes,
         "images_seen": seen,
         **estimate(work_of(request.method, recipe, inputs), device),
@@ -53,11 +54,11 @@ def in_words(request: Request, found: dict[str, Any]) -> str:
     data = f"{found[f'{unit}_found']:,} {unit}, {spoken_bytes(found['bytes_found'])}"
     if found[f"{unit}_excluded"]:
         data += f", {found[f'{unit}_excluded']:,} more left out by --exclude"
-    if found["images_seen"] and found[f"{unit}_found"]:
-        times = found["images_seen"] / found[f"{unit}_found"]
+    if found["images_seen"] and found["images_learned_from"]:
+        times = found["images_seen"] / found["images_learned_from"]
         data += (
-            f"; {found['steps']:,} steps of {found['batch_size']:,} see each about {times:,.1f} "
-            "times"
+            f"; {found['steps']:,} steps of {found['batch_size']:,} see each of the "
+            f"{found['images_learned_from']:,} images learned from about {times:,.1f} times"
         )
     recipe = request.resolve()[0].model_dump(mode="json")
     return "\n".join(

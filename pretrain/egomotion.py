@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from cebench.data.kitti import CameraClip
 from cebench.data.store.ragged import load_ragged
 from cebench.devices import autocast, compiled
 from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
@@ -31,6 +33,7 @@ from .egomotion_pairs import (
     FramePairs,
     Pairs,
     ViewPairs,
+    check_far_frames,
     clips_fingerprint,
     find_clips,
     frames_and_files,
@@ -142,7 +145,8 @@ class Egomotion:
             slow = self.recipe.objective == "slowness"
             answers.append(torch.stack(outputs if slow else [o.argmax(1) for o in outputs], 1))
             labels.append(batch.labels)
-        given, truth = torch.cat(answers).cpu(), torch.cat(labels).cpu()
+        asked = slice(self.recipe.held_out_pairs)
+        given, truth = torch.cat(answers)[asked].cpu(), torch.cat(labels)[asked].cpu()
         if self.recipe.objective == "slowness":
             return {"near": _ordered_share(given[:, 0], truth[:, 0] == 1)}, {"near": 0.5}
         told = (given == truth).double().mean(0).tolist()
@@ -158,7 +162,12 @@ class Egomotion:
 
 
 def _ordered_share(distances: Tensor, near: Tensor) -> float:
-    """Share of (near, far) pairs of pairs with the near one's distance the lesser; ties half."""
+    """Share of (near, far) pairs of pairs with the near one's distance the lesser; ties half.
+
+    Chance, 1/2, where all pairs are near or all are far.
+    """
+    if near.all() or not near.any():
+        return 0.5
     apart = distances[~near][None] - distances[near][:, None]
     return ((apart > 0).double() + 0.5 * (apart == 0).double()).mean().item()
 
@@ -192,13 +201,16 @@ def load_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs,
 def inputs(recipe: EgomotionRecipe, given: DataOptions) -> Inputs:
     """The frames and poses of KITTI, or the images."""
     if recipe.source == "single-images":
-        return inputs_of(recipe, given)
-    root, training, held_out = find_clips(given, recipe.held_out_share)
+        found = inputs_of(recipe, given)
+        _check_held_out(found.count - found.learned_from)
+        return found
+    root, training, held_out = _clips(recipe, given)
     frames, files = frames_and_files(root, training, held_out)
     return Inputs(
         files=files,
         count=len(frames),
         unit="frames",
+        learned_from=sum(len(clip.frames) for clip in training),
         bytes=sum(file.stat().st_size for file in frames),
         # KITTI's frames are 3.3 times as wide as high.
         decoded_bytes=len(frames) * 10 * recipe.short_side**2,
@@ -206,8 +218,24 @@ def inputs(recipe: EgomotionRecipe, given: DataOptions) -> Inputs:
     )
 
 
+def _check_held_out(count: int) -> None:
+    if not count:
+        raise InputError("egomotion measures on held-out images: --data needs two or more")
+
+
+def _clips(
+    recipe: EgomotionRecipe, given: DataOptions
+) -> tuple[Path, list[CameraClip], list[CameraClip]]:
+    """`find_clips`; InputError where slowness would find no frames far apart."""
+    root, training, held_out = find_clips(given, recipe.held_out_share)
+    if recipe.objective == "slowness":
+        for name, clips in (("learn from", training), ("hold out", held_out)):
+            check_far_frames(clips, recipe.most_frames, f"--data {root}: of the clips to {name}")
+    return root, training, held_out
+
+
 def _frame_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:
-    root, training, held_out = find_clips(run_context, recipe.held_out_share)
+    root, training, held_out = _clips(recipe, run_context)
     frames, files = frames_and_files(root, training, held_out)
     with progress("reading frames", "frames") as report:
         images = load_ragged(frames, short_side=recipe.short_side, report=report)
@@ -231,8 +259,7 @@ def _view_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs
     crops = Crops(
         source.images, recipe.window, recipe.held_out_images, run_context.seed, run_context.device
     )
-    if not len(crops.held_out):
-        raise InputError("egomotion measures on held-out images: held_out_images must be positive")
+    _check_held_out(len(crops.held_out))
     pairs = ViewPairs(
         crops,
         side=recipe.side,

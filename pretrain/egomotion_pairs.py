@@ -65,7 +65,8 @@ class FramePairs:
         side: of the crops, in pixels.
         most_frames: largest distance of the two.
         frame: see `relative_motion`.
-        slow: asks instead whether the frames are up to `most_frames` apart or farther.
+        slow: asks instead whether the frames are up to `most_frames` apart or farther, where
+            some clip is long enough for that (`check_far_frames`).
         device: where the crops go.
     """
 
@@ -103,7 +104,9 @@ class FramePairs:
             if held_out
             else generator.integers(0, self.count, count)
         )
-        near = generator.random(count) < 0.5 if self.slow else np.ones(count, dtype=np.bool_)
+        near = np.ones(count, dtype=np.bool_)
+        if self.slow:
+            near = (generator.random(count) < 0.5) | ~self._has_far_frames(first)
         second = self._second(first, near, generator)
         labels = near[:, None].astype(np.int64) if self.slow else self._motion(first, second)
         y0 = (generator.random(count) * (self.heights[first] - self.side + 1)).astype(np.int64)
@@ -115,16 +118,32 @@ class FramePairs:
 
         return PairDraw(labels, images)
 
+    def _room(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many frames of its clip lie before and behind each frame."""
+        return index - self.starts[index], self.ends[index] - 1 - index
+
+    def _has_far_frames(self, index: np.ndarray) -> np.ndarray:
+        """Whether the clip of each frame has one more than `most_frames` from it."""
+        has: np.ndarray = np.maximum(*self._room(index)) > self.most_frames
+        return has
+
     def _second(
         self, first: np.ndarray, near: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
-        """The other frame, round(U * most_frames) away or, of a far pair, farther: to the end."""
-        start, last = self.starts[first], self.ends[first] - 1
+        """The other frame: round(U * most_frames) away, not beyond the clip's ends.
+
+        Of a far pair it is most_frames + 1 or more away, on the other side where the one that was
+        drawn has no such frame; `first` must have one.
+        """
         back, share = generator.random(len(first)) < 0.5, generator.random(len(first))
-        room = np.where(back, first - start, last - first)
-        far = self.most_frames + np.rint(share * (room - self.most_frames).clip(0))
+        before, behind = self._room(first)
+        least = self.most_frames + 1
+        back = np.where(near, back, (back & (before >= least)) | (behind < least))
+        room = np.where(back, before, behind)
+        far = least + np.rint(share * (room - least))
         distance = np.where(near, np.rint(share * self.most_frames), far).astype(np.int64)
-        return (first + np.where(back, -distance, distance)).clip(start, last)
+        second: np.ndarray = first + np.where(back, -1, 1) * np.minimum(distance, room)
+        return second
 
     def _motion(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         return self.classes(relative_motion(self.poses[first], self.poses[second], self.frame))
@@ -217,8 +236,22 @@ def find_clips(
             "egomotion learns from one --data folder in the layout of KITTI odometry (sequences/, "
             "poses/); for any images: --set source=single-images"
         )
+    if given.exclude:
+        raise InputError(
+            "--exclude: egomotion compares KITTI's frames with no photographs; leave it out"
+        )
     root = given.data[0]
     return root, *split_clips(find_camera_clips(root), held_out_share)
+
+
+def check_far_frames(clips: Sequence[CameraClip], most_frames: int, whose: str) -> None:
+    """InputError unless a clip has two frames more than `most_frames` apart."""
+    longest = max(len(clip.frames) for clip in clips)
+    if longest < most_frames + 2:
+        raise InputError(
+            f"{whose}, the longest has {longest} frames; objective=slowness needs "
+            f"{most_frames + 2} with most_frames={most_frames}"
+        )
 
 
 def frames_and_files(

@@ -35,13 +35,14 @@ def check_start(
     seed: int,
     data: Sequence[Path],
     region_shapes: Path | None,
+    resume: bool,
     **others: Any,
 ) -> None:
     """InputError for a run that cannot start: its recipe, --out, --data or silhouettes."""
     options: Any
     options, name = load_recipe(RECIPES[method], "cebench.pretrain", method, recipe, changes)
     check_program(out, {"verb": "pretrain", "method": method, "recipe": name, "seed": seed})
-    if (out / "record.json").exists():
+    if resume and (out / "record.json").exists():
         return  # Finished: its data may be gone.
     if getattr(options, "mask", "") == "random-region":
         find_shapes(options.region_image_set, region_shapes)

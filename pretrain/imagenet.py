@@ -148,7 +148,11 @@ def central_crops(crops: Crops, index: np.ndarray) -> Tensor:
 def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
     """Train on images sorted into class folders; leaves accuracy.json in the run directory."""
     source = load_source(
-        run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
+        run_context.data,
+        run_context.exclude,
+        recipe.voc_image_set,
+        recipe.short_side,
+        by_class=True,
     )
     labels = check_labels(source.labels, source.classes)
     crops = Crops(
@@ -172,7 +176,7 @@ def inputs(recipe: ImagenetRecipe, given: DataOptions) -> Inputs:
     """The images in their class folders; InputError where the classes cannot be learned."""
     found, _ = find_images(given.data, given.exclude, recipe.voc_image_set)
     check_labels(*labels_of(found.categories))
-    return inputs_of(recipe, given)
+    return inputs_of(recipe, given, by_class=True)
 
 
 def check_labels(labels: np.ndarray | None, classes: Sequence[str]) -> np.ndarray:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -89,8 +90,8 @@ class Motion:
         )
         self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
         self.patches, self.tracks = patches.to_if_fits(device), tracks
-        self.held_out = np.arange(len(tracks))[-min(recipe.held_out_pairs, len(tracks) // 2) :]
-        self.training = len(tracks) - len(self.held_out)
+        self.training = learned_count(recipe, len(tracks))
+        self.held_out = np.arange(self.training, len(tracks))
         self.order = EpochOrder(self.training, seed)
         self.recipe, self.seed, self.device = recipe, seed, device
 
@@ -171,25 +172,40 @@ def gathered(rows: Tensor) -> Tensor:
     return all_reduce_sum_with_grad(torch.cat((whole[: own.start], rows, whole[own.stop :])))
 
 
-def find_patches(given: DataOptions) -> tuple[list[Path], np.ndarray]:
-    """The files of --data pair by pair, and the track of each pair."""
+def learned_count(recipe: MotionRecipe, pairs: int) -> int:
+    """How many of `pairs` are learned from, the first ones: all but those held out."""
+    return pairs - min(recipe.held_out_pairs, pairs // 2)
+
+
+def find_patches(recipe: MotionRecipe, given: DataOptions) -> tuple[list[Path], np.ndarray]:
+    """The files of --data pair by pair, and the track of each pair; InputError if too few."""
     if len(given.data) != 1:
         raise InputError(
             "motion learns from one --data: a list of tracked pairs, or the folder that "
             "`cebench data motion` made"
         )
+    if given.exclude:
+        raise InputError("--exclude: motion compares its patches with no photographs; leave it out")
     pairs, tracks = read_pairs(given.data[0])
-    if len(np.unique(tracks)) < 3:
-        raise InputError(
-            f"--data {given.data[0]}: {len(pairs)} pairs of {len(np.unique(tracks))} tracks; "
-            "at least three tracks are needed, one of them to hold out"
-        )
+    _check_tracks(tracks, learned_count(recipe, len(pairs)), given.data[0])
     return [file for pair in pairs for file in pair], tracks
+
+
+def _check_tracks(tracks: np.ndarray, learned: int, place: Path) -> None:
+    """InputError unless a patch has others of another track, in training and held out."""
+    for name, part in (("learned from", tracks[:learned]), ("held out", tracks[learned:])):
+        count = len(np.unique(part))
+        if count < 2:
+            raise InputError(
+                f"--data {place}: {len(tracks)} pairs of {len(np.unique(tracks))} tracks, those "
+                f"{name} of {count}; at least two are needed there: give more pairs, or another "
+                "held_out_pairs"
+            )
 
 
 def inputs(recipe: MotionRecipe, given: DataOptions) -> Inputs:
     """The patches; InputError where they are too few, or one is absent."""
-    files, tracks = find_patches(given)
+    files, tracks = find_patches(recipe, given)
     absent = [file for file in files if not file.is_file()]
     if absent:
         raise InputError(f"{absent[0]}: no such patch, but the list of --data names it")
@@ -197,10 +213,17 @@ def inputs(recipe: MotionRecipe, given: DataOptions) -> Inputs:
         files=files,
         count=len(tracks),
         unit="pairs",
+        learned_from=2 * learned_count(recipe, len(tracks)),
         bytes=sum(file.stat().st_size for file in files),
         decoded_bytes=len(files) * 3 * recipe.side**2,
         fingerprint=lambda: _fingerprint(files),
     )
+
+
+def listed_files(given: DataOptions) -> list[Path]:
+    """The patches that the list of --data names, none where it is a folder or gone."""
+    lists = [place for place in given.data if place.is_file()]
+    return [file for place in lists for pair in read_pairs(place)[0] for file in pair]
 
 
 def _fingerprint(files: Sequence[Path]) -> str:
@@ -211,9 +234,14 @@ def load_patches(
     recipe: MotionRecipe, run_context: RunContext
 ) -> tuple[RaggedImages, np.ndarray, str]:
     """The patches of --data pair by pair, the track of each pair, and the hash of the files."""
-    files, tracks = find_patches(run_context)
+    files, tracks = find_patches(recipe, run_context)
+    side = recipe.side
+
+    def to_square(patch: np.ndarray) -> np.ndarray:
+        return np.array(Image.fromarray(patch).resize((side, side), Image.Resampling.BILINEAR))
+
     with progress("reading patches", "patches") as report:
-        patches = load_ragged(files, short_side=recipe.side, report=report)
+        patches = load_ragged(files, square=side, to_square=to_square, report=report)
     return patches, tracks, _fingerprint(files)
 
 

@@ -29,8 +29,10 @@ UNTRAINED = partial(Pretrained, model=None, images=0, data_fingerprint="none", s
 
 
 def inputs(recipe: RandomRecipe | RandomHeRecipe, given: DataOptions) -> Inputs:
-    """Nothing is read."""
-    return Inputs(files=(), count=0, bytes=0, fingerprint=lambda: "none")
+    """Nothing is read; InputError where the library is absent or has no such classifier."""
+    if isinstance(recipe, RandomRecipe) and is_foreign(recipe.network):
+        build_backbone(recipe.network)
+    return Inputs(files=(), count=0, learned_from=0, bytes=0, fingerprint=lambda: "none")
 
 
 def pretrain(recipe: RandomRecipe, run_context: RunContext) -> Pretrained:

@@ -1,7 +1,7 @@
 """One pretraining from request to weights file."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ class Method:
     pretrain: Callable[[Any, RunContext], Pretrained]
     inputs: Callable[[Any, DataOptions], Inputs] = inputs_of
     """Finds and checks what `pretrain` will read."""
+    listed_files: Callable[[DataOptions], Sequence[Path]] = lambda given: ()
+    """The files that --data names and does not hold."""
 
 
 METHODS = {
@@ -65,7 +67,7 @@ METHODS = {
     "denoising-autoencoder": Method(denoising.pretrain),
     "imagenet": Method(imagenet.pretrain, imagenet.inputs),
     "relative-context": Method(relative_context.pretrain),
-    "motion": Method(motion.pretrain, motion.inputs),
+    "motion": Method(motion.pretrain, motion.inputs, motion.listed_files),
     "egomotion": Method(egomotion.pretrain, egomotion.inputs),
     "kmeans-init": Method(kmeans_init.pretrain),
     "random": Method(random.pretrain, random.inputs),
@@ -100,7 +102,10 @@ def run_pretraining(request: Request) -> Path:
     recipe, recipe_name = request.resolve()
     device = choose_device(request.device)
     identity = identity_of(request, recipe, recipe_name, device)
-    read = [*request.data, *request.exclude]
+    method = METHODS[request.method]
+    read = [*request.data, *request.exclude, *method.listed_files(request)]
+    if not request.resume:  # A mistake in them must not cost the run that is there.
+        method.inputs(recipe, request)
     with (
         processes(device),
         RunDirectory(
@@ -112,7 +117,7 @@ def run_pretraining(request: Request) -> Path:
                 run,
                 read,
                 run.record().data.fingerprint,
-                lambda: METHODS[request.method].inputs(recipe, request).fingerprint(),
+                lambda: method.inputs(recipe, request).fingerprint(),
             )
             logger.info(f"{run.path}: finished before, nothing to do")
             return _weights_in(run.path)
@@ -135,7 +140,7 @@ def run_pretraining(request: Request) -> Path:
             device=device,
             keep=keep,
         )
-        pretrained = METHODS[request.method].pretrain(recipe, run_context)
+        pretrained = method.pretrain(recipe, run_context)
         if is_main_process():
             _save(pretrained, _sidecar(request, recipe, recipe_name, pretrained), run.path)
             run.finish(_record(request, recipe, recipe_name, pretrained, run, device))

@@ -32,6 +32,8 @@ class Inputs:
     count: int
     unit: str = "images"
     """What is counted."""
+    learned_from: int
+    """Images learned from: without those held out."""
     bytes: int
     excluded: int = 0
     """Images left out because --exclude shows them."""

@@ -20,6 +20,7 @@ from cebench.data.store.ragged import RaggedImages, join_ragged, load_ragged
 from cebench.errors import InputError
 from cebench.progress import progress
 
+from .crops import held_out_count
 from .first_checks import DATA_MISSING
 from .run_context import DataOptions, Inputs
 
@@ -35,7 +36,7 @@ class Source:
 
     images: RaggedImages
     fingerprint: str
-    """The same for image files and for a packed store made of them."""
+    """The same for image files and for a packed store made of them; see `load_source`."""
     labels: np.ndarray | None
     """(N,) int64, index into `classes`; None unless every image has a class."""
     classes: tuple[str, ...]
@@ -115,12 +116,15 @@ def load_source(
     short_side: int,
     more_short_sides: Sequence[int] = (),
     sample: Callable[[int], np.ndarray] | None = None,
+    *,
+    by_class: bool = False,
 ) -> Source:
     """The images of `find_images` with their shorter side at `short_side` pixels.
 
     Image files are decoded into memory; the pixels of a packed store stay on the disk and must
     have that size already. With `more_short_sides` all images follow once more in each size.
-    Given their number, `sample` says which ones are taken, in its order; the hash is of all.
+    Given their number, `sample` says which ones are taken, in its order; the hash is of all. It
+    knows the class of each image only `by_class`, for what learns the classes.
     """
     found, excluded = find_source(data, exclude, voc_image_set, short_side, more_short_sides)
     if excluded:
@@ -131,7 +135,7 @@ def load_source(
     else:
         images = join_ragged([_decoded(taken, side) for side in (short_side, *more_short_sides)])
     labels, classes = labels_of(taken.categories)
-    return Source(images, _fingerprint(found.names, found.contents_sha256), labels, classes)
+    return Source(images, _fingerprint(found, by_class), labels, classes)
 
 
 def _decoded(files: PhotoFiles, short_side: int) -> RaggedImages:
@@ -158,28 +162,37 @@ def find_source(
     return found, excluded
 
 
-def inputs_of(recipe: Any, given: DataOptions) -> Inputs:
-    """The images that a method reads whose recipe has `voc_image_set` and `short_side`."""
+def inputs_of(recipe: Any, given: DataOptions, *, by_class: bool = False) -> Inputs:
+    """The images that a method reads whose recipe has `voc_image_set` and `short_side`.
+
+    by_class: whether the fingerprint knows the class of each image.
+    """
     sides = (recipe.short_side, *getattr(recipe, "more_short_sides", ()))
     found, excluded = find_source(
         given.data, given.exclude, recipe.voc_image_set, sides[0], sides[1:]
     )
     in_store = isinstance(found, PackedStore)
+    held_out = held_out_count(getattr(recipe, "held_out_images", 0), len(found))
     return Inputs(
         files=[given.data[0] / IMAGES]
         if isinstance(found, PackedStore)
         else list(dict.fromkeys(photo.path for photo in found.photos)),
         count=len(found),
+        learned_from=len(found) - held_out,
         bytes=bytes_of(found),
         excluded=excluded,
         # Photographs are 4:3 more often than not.
         decoded_bytes=0 if in_store else len(found) * sum(4 * side * side for side in sides),
-        fingerprint=lambda: _fingerprint(found.names, found.contents_sha256),
+        fingerprint=lambda: _fingerprint(found, by_class),
     )
 
 
-def _fingerprint(names: Sequence[str], contents: Sequence[str]) -> str:
-    return fingerprint([PurePosixPath(name).name for name in names], contents)
+def _fingerprint(found: ImageSource, by_class: bool) -> str:
+    """Hash of the images' bare names and contents, `by_class` of each one's class too."""
+    names = [PurePosixPath(name).name for name in found.names]
+    if by_class:
+        names = [f"{c}/{name}" for c, name in zip(found.categories, names, strict=True)]
+    return fingerprint(names, found.contents_sha256)
 
 
 def _found(data: Sequence[Path], voc_image_set: str) -> ImageSource:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from cebench.plots.sheets import plot_curves
-from cebench.training.loop import Program, Schedule, seconds_so_far, train
+from cebench.training.loop import Program, Schedule, train
 from cebench.weights.rescaling import rescaled_trunk
 
 from .health import HealthCheck
@@ -60,11 +60,11 @@ def train_trunk(
             return _rescaled(made, images(IMAGES_TO_RESCALE_ON), run_context.seed)
         return made
 
-    def at_step(step: int) -> None:
+    def at_step(step: int, seconds: float) -> None:
         if measure and step in measured:
             measure(step)
         if step in recipe.weights_at:
-            run_context.keep(kept(step, seconds_so_far(run_context.run)))
+            run_context.keep(kept(step, seconds))
         if health:
             health.check(step)
 

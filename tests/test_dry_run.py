@@ -52,9 +52,9 @@ def test_words_come_first_and_a_handful_of_images_is_warned_about(
     assert lines[first] == "would pretrain: context-smoke (tier smoke), seed 0"
     said = [line.partition(":")[0] for line in lines[first + 1 : first + 6]]
     assert said == ["device", "data", "takes", "writes", "recipe"]
-    # 40 steps of 16 of 12 images: 640 / 12 = 53.3.
+    # 40 steps of 16; six of the 12 images are held out: 640 / 6 = 106.7.
     assert "12 images" in lines[first + 2]
-    assert "see each about 53.3 times" in lines[first + 2]
+    assert "see each of the 6 images learned from about 106.7 times" in lines[first + 2]
     assert "run (new): weights.safetensors" in lines[first + 4]
     assert "only 12 images; a network learns these by heart" in caplog.text
 
@@ -86,6 +86,22 @@ REFUSED = {
         "layout of KITTI",
     ),
     "no tracked pairs": (["--method", "motion"], "expected a list of tracked pairs"),
+    "excluded patches": (["--method", "motion", "--exclude", "photos"], "motion compares its"),
+    "no network of this name": (
+        ["--method", "random", "--set", "network=torchvision/nope"],
+        "torchvision has no classifier of this name",
+    ),
+    "nothing to measure on": (
+        ["--method", "egomotion", "--recipe", "smoke", "--set", "held_out_images=0"],
+        "held_out_images must be positive",
+    ),
+    "squares larger than the images": (
+        [
+            *("--method", "relative-context", "--recipe", "smoke", "--set", "short_side=32"),
+            *("--set", "rescale=true"),
+        ],
+        "short_side=32 is less",
+    ),
 }
 
 

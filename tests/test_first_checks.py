@@ -133,8 +133,10 @@ def test_the_data_of_a_finished_run_may_be_gone(folder: Path) -> None:
     }
     gone = {**given, "method": "context", "data": [folder / "gone"]}
     with pytest.raises(InputError, match="gone: no such folder"):
-        first_checks.check_start(**gone)
+        first_checks.check_start(**gone, resume=True)
     run = 'verb = "pretrain"\nmethod = "context"\nrecipe = "context-smoke"\nseed = 0\n'
     (out / "run.toml").write_text(f"[run]\n{run}")
     (out / "record.json").touch()
-    first_checks.check_start(**gone)
+    first_checks.check_start(**gone, resume=True)
+    with pytest.raises(InputError, match="gone: no such folder"):
+        first_checks.check_start(**gone, resume=False)

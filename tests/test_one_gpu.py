@@ -1,12 +1,22 @@
 """The script for one GPU, on a processor: every verb, a few steps."""
 
+import json
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from cebench.devices import choose_device, device_name
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "one_gpu.py"
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
+    """Run the script; it starts processes of its own, but is none here."""
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments), "--device", "cpu"])
+    runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
 @pytest.mark.slow
@@ -14,10 +24,7 @@ def test_speeds_are_measured_once_and_rungs_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def one_gpu(*arguments: str | Path) -> str:
-        """What the script prints; it starts processes of its own, but is none here."""
-        words = [str(SCRIPT), *map(str, arguments), "--device", "cpu"]
-        monkeypatch.setattr(sys, "argv", words)
-        runpy.run_path(str(SCRIPT), run_name="__main__")
+        call(monkeypatch, *arguments)
         return capfd.readouterr().out
 
     out = tmp_path / "gpu"
@@ -38,3 +45,44 @@ def test_speeds_are_measured_once_and_rungs_go_on(
     )
     assert rungs == "2 of 2 finished; run the same command for the rest\n"
     assert len(list(out.glob("autoencoder-small-p*/weights.safetensors"))) == 2
+
+
+def test_kept_speeds_are_of_the_same_device_and_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy").mkdir()
+    kept = tmp_path / "speed-0" / "speed.json"
+    kept.parent.mkdir()
+    device = device_name(choose_device("cpu"))
+    numbers = {"images_per_second": 5.0, "bytes": 0}
+    command = ("speed", "--out", tmp_path, "--only", "115 px, batch 64")
+    kept.write_text(json.dumps({"device": device, "steps": 4, **numbers}))
+    call(monkeypatch, *command, "--steps", "4")
+    for other in ({"device": "H100", "steps": 4}, {"device": device, "steps": 400}, {}):
+        kept.write_text(json.dumps({**other, **numbers}))
+        with pytest.raises(SystemExit, match=r"speed.json: has .*; choose another --out"):
+            call(monkeypatch, *command, "--steps", "4")
+
+
+@pytest.mark.parametrize(("code", "failed"), [(0, False), (143, False), (-15, False), (2, True)])
+def test_a_failed_rung_names_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, failed: bool
+) -> None:
+    class Ended(subprocess.Popen):
+        def __init__(self, *given: object, **more: object) -> None:
+            pass
+
+        def poll(self) -> int:
+            return code
+
+        def wait(self, timeout: float | None = None) -> int:
+            return code
+
+    monkeypatch.setattr(subprocess, "Popen", Ended)
+    command = ("ladder", "--data", "nowhere", "--out", tmp_path, "--methods", "autoencoder")
+    given = (*command, "--region-shapes", "nowhere", "--seeds", "0")
+    if not failed:
+        call(monkeypatch, *given)
+        return
+    with pytest.raises(SystemExit, match=r"1 failed: .*autoencoder-small-p0\.log"):
+        call(monkeypatch, *given)

@@ -71,7 +71,7 @@ def run_training(
     program: Tiny,
     log_every: int = 1,
     tensorboard: bool = False,
-    save_samples: Callable[[int], None] | None = None,
+    save_samples: Callable[[int, float], None] | None = None,
     **options: Any,
 ) -> str:
     with RunDirectory(folder, IDENTITY, tensorboard=tensorboard) as run:

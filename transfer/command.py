@@ -52,7 +52,7 @@ def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
     from .first_checks import check_start
 
     show_log()
-    check_start(**given)
+    check_start(**given, resume=not no_resume)
     from .run import Request, run_transfer
 
     request = Request(**given, resume=not no_resume)

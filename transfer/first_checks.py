@@ -25,6 +25,7 @@ def check_start(
     seed: int,
     data: Path,
     engine: str,
+    resume: bool,
     **others: Any,
 ) -> None:
     """InputError for a run that cannot start: its recipe, engine, --out, weights or data."""
@@ -36,7 +37,7 @@ def check_start(
         if not Path(weights).exists():
             raise InputError(f"{weights}: no such weights file; `cebench pretrain` writes one")
         check_is_finished(Path(weights))
-    if (out / "record.json").exists():
+    if resume and (out / "record.json").exists():
         return  # Finished: its data may be gone.
     _start_of(task).check_data(data, options)
 

@@ -106,6 +106,9 @@ def run_transfer(request: Request) -> Record:
     weights = request.load_weights()
     identity = identity_of(request, recipe, recipe_name, weights, device)
     read = [request.data, *files_named_in(recipe.model_dump())]
+    if not request.resume:  # A mistake in them must not cost the run that is there.
+        task.check_weights(recipe, weights)
+        task.find_images(recipe, request.data)
     with RunDirectory(
         request.out, identity, resume=request.resume, tensorboard=request.tensorboard
     ) as run:

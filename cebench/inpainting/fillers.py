@@ -58,6 +58,10 @@ def load_fillers(
     if gallery is not None:
         squares = load_squares(image_files(gallery), "reading the gallery")
     for method in methods:
+        if method in networks:
+            raise InputError(
+                f"--weights: {method} is also a --fill; give another name: --weights NAME=PATH"
+            )
         fillers[method] = _filler(method, next(iter(networks.values()), None), squares)
     return fillers
 

@@ -104,6 +104,8 @@ class PatchPairNetwork(nn.Module):
     def set_statistics(self, batches: Iterable[Tensor]) -> None:
         """Make the running statistics of conv1 to conv5 the means over `batches`.
 
+        One process may call it without the others.
+
         Args:
             batches: images (N, 3, H, W) of any size, as the trunk is going to see them.
         """
@@ -112,14 +114,15 @@ class PatchPairNetwork(nn.Module):
         self.train()
         for number, images in enumerate(batches, start=1):
             for norm in norms:
+                norm.alone = True
                 norm.momentum = 1 / number  # The mean so far, from 1 for the first batch.
             self.pool5(images)
         for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+            norm.alone, norm.momentum = False, momentum
         self.train(training)
 
-    def _norms(self) -> list[nn.BatchNorm2d]:
-        in_trunk = [m for m in self.trunk.modules() if isinstance(m, nn.BatchNorm2d)]
+    def _norms(self) -> list[BatchNorm2d]:
+        in_trunk = [m for m in self.trunk.modules() if isinstance(m, BatchNorm2d)]
         return [*in_trunk, self.norm3, self.norm4, self.norm5]
 
     def folded_trunk(self) -> dict[str, Tensor]:

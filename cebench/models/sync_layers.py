@@ -31,8 +31,11 @@ class BatchNorm2d(nn.BatchNorm2d):
     or not.
     """
 
+    alone: bool = False
+    """Whether the rows of this process are the whole batch, of which no other knows."""
+
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or process_count() == 1:
+        if self.alone or not self.training or process_count() == 1:
             return super().forward(input)
         dimensions = (0, 2, 3)
         own_count = input.numel() // input.shape[1]

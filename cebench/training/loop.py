@@ -76,7 +76,7 @@ def train(
     program: Program,
     run: RunDirectory,
     schedule: Schedule,
-    save_samples: Callable[[int], None] | None = None,
+    save_samples: Callable[[int, float], None] | None = None,
 ) -> float:
     """Take `program` from its newest checkpoint in `run` to the end of its schedule.
 
@@ -85,7 +85,8 @@ def train(
     raise Interrupted. Losses are looked at when a line is logged and before each checkpoint: one
     that is not finite stops the run.
 
-    `save_samples` is called with the number of finished steps, the modules in eval mode.
+    `save_samples` is called with the number of finished steps and the seconds of training so far,
+    the modules in eval mode.
 
     Returns:
         The seconds of training, those before an interruption included.
@@ -115,7 +116,9 @@ def train(
                 run.log_metrics(step, {**values, "seconds": round(time.monotonic() - began, 3)})
             report(step, steps)
             if save_samples and step in schedule.samples_at and is_main_process():
-                _save_samples(program, save_samples, step)
+                _set_training(program, False)
+                save_samples(step, round(time.monotonic() - began, 3))
+                _set_training(program, True)
             if saving:
                 unread.read()
                 if is_main_process():
@@ -168,12 +171,6 @@ def _batches(program: Program, steps: range, ahead: int) -> Iterator[Any]:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-
-
-def _save_samples(program: Program, save_samples: Callable[[int], None], step: int) -> None:
-    _set_training(program, False)
-    save_samples(step)
-    _set_training(program, True)
 
 
 def _set_training(program: Program, training: bool) -> None:

@@ -70,6 +70,8 @@ class RunDirectory:
         remove_temporaries(path)
         if not resume:
             self._clear()
+        elif self.finished:  # Its last process may have been stopped right after the record.
+            self._drop_checkpoints()
         started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         begun = to_toml({"started": started})
         write_atomically(path / "run.toml", f"{begun}\n{identity_toml(self._identity)}".encode())
@@ -162,13 +164,16 @@ class RunDirectory:
             )
 
     def finish(self, record: Record) -> None:
-        """Drop the checkpoints, which nothing needs any more, and write record.json last."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        """Write record.json last; the checkpoints, which nothing needs any more, go after it."""
         write_record(self.path / "record.json", record)
+        self._drop_checkpoints()
 
     def record(self) -> Record:
         """The record of a finished run."""
         return load_record(self.path / "record.json")
+
+    def _drop_checkpoints(self) -> None:
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     def _started(self) -> str:
         mark = self.path / "run.toml"

@@ -56,4 +56,14 @@ class ContextGanRecipe(PretrainingRecipe, RateSchedule):
                 raise ValueError(f"{name}={short_side} is less than side={self.side}")
         if self.region == "center" and (self.side, self.mask) != (128, "central"):
             raise ValueError("region=center needs side=128 and mask=central; set region=image")
+        if self.mask == "central" and self.hole_side <= 0:
+            raise ValueError(
+                f"overlap={self.overlap} leaves no central hole: less than {self.side // 4} does "
+                f"with side={self.side}"
+            )
         return self
+
+    @property
+    def hole_side(self) -> int:
+        """Pixels of the central hole."""
+        return self.side // 2 - 2 * self.overlap

@@ -59,6 +59,8 @@ class EgomotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
     def _options_agree(self) -> "EgomotionRecipe":
         if self.objective == "slowness" and self.source != "kitti":
             raise ValueError("objective=slowness needs source=kitti: single images have no time")
+        if self.source == "single-images" and not self.held_out_images:
+            raise ValueError("held_out_images must be positive: egomotion measures on them")
         if self.short_side < self.window:
             raise ValueError(
                 f"short_side={self.short_side} is less than the {self.window} pixels that "

@@ -32,8 +32,8 @@ class ImagenetRecipe(TrunkRecipe, SgdOptions, RateSchedule):
     input_divisor: PositiveFloat = 1
     """What conv1's input in 0..255 is divided by in training; folded into the weights."""
     held_out_images: PositiveInt
-    """Images kept out of training, on whose central crops top-1 and top-5 are measured: at the end
-    and at `samples_at`."""
+    """Images kept out of training, at most half of all, on whose central crops top-1 and top-5 are
+    measured: at the end and at `samples_at`."""
 
     @model_validator(mode="after")
     def _crops_fit(self) -> "ImagenetRecipe":

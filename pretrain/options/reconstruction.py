@@ -57,6 +57,8 @@ class ReconstructionRecipe(TrunkRecipe, RateSchedule):
             raise ValueError(f"short_side={self.short_side} is less than side={self.side}")
         if self.pooling == "none" and self.side != 227:
             raise ValueError(f"pooling=none needs side=227, got {self.side}")
+        if self.pooling == "none" and self.weights_at:
+            raise ValueError("weights_at must be [] with pooling=none, which has no trunk to keep")
         return self
 
 

@@ -68,6 +68,11 @@ class RelativeContextRecipe(TrunkRecipe, RateSchedule):
                 f"fewest_pixels={self.fewest_pixels} must lie between {least}, where every grid "
                 f"has a pair, and most_pixels={self.most_pixels}"
             )
+        if self.rescale and self.short_side < self.patch_side:
+            raise ValueError(
+                f"rescale=true looks at squares of patch_side={self.patch_side} pixels; "
+                f"short_side={self.short_side} is less"
+            )
         if self.compile:
             raise ValueError("compile=true would translate every batch anew: grids differ in size")
         return self

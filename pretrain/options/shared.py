@@ -27,7 +27,7 @@ class PretrainingRecipe(TrainingRecipe, ComputingOptions):
     voc_image_set: str = "train"
     """Image set taken from a VOC year folder given as --data."""
     held_out_images: NonNegativeInt = 6
-    """Images kept out of training, for the pictures in samples/."""
+    """Images kept out of training, for the pictures in samples/; at most half of all."""
     samples_at: tuple[PositiveInt, ...] = ()
     """Numbers of finished steps at which samples/ gets a picture; the last step always does."""
 

@@ -309,3 +309,11 @@ def test_a_method_that_cannot_fill_an_image_names_both(tmp_path: Path) -> None:
     tiny = save(tmp_path / "tiny.png", noise(5, 5))
     text = refusal(tiny, "--fill", "patch-match", "--out", tmp_path / "out")
     assert "tiny.png, patch-match: " in text
+
+
+def test_weights_by_the_name_of_a_method_are_refused(
+    pretraining: Path, photo: Path, tmp_path: Path
+) -> None:
+    options = ["--weights", f"telea={pretraining}", "--fill", "telea", "--out", tmp_path / "out"]
+    assert "--weights: telea is also a --fill; give another name" in refusal(photo, *options)
+    assert not (tmp_path / "out").exists()

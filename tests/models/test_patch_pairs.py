@@ -148,3 +148,26 @@ def test_statistics_are_the_means_over_the_images_that_are_given() -> None:
     assert network.norm5.running_mean.any()
     assert not network.norm6.running_mean.any()
     assert (network.training, conv1.norm.momentum) == (False, 0.1)
+
+
+def test_one_process_makes_the_statistics_without_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alone, among_others = (
+        PatchPairNetwork(48, 32, torch.Generator().manual_seed(0), batch_norm=True)
+        for _ in range(2)
+    )
+    images = [torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(6)) * 30]
+    alone.set_statistics(images)
+
+    def waits(value: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("waits for another process")
+
+    for name in ("all_reduce_sum", "all_reduce_sum_with_grad"):
+        monkeypatch.setattr(f"cebench.models.sync_layers.{name}", waits)
+    monkeypatch.setattr("cebench.models.sync_layers.process_count", lambda: 2)
+    among_others.set_statistics(images)
+    for name, buffer in alone.named_buffers():
+        assert torch.equal(among_others.get_buffer(name), buffer), name
+    with pytest.raises(AssertionError, match="waits"):
+        among_others.pool5(images[0])  # In training all processes count, as before.

@@ -300,6 +300,7 @@ def test_random_regions_need_silhouettes(photos: Path, tmp_path: Path) -> None:
         ({"side": 64}, "region=center needs side=128"),
         ({"mask": "noise"}, "set region=image"),
         ({"overlap": 32}, "overlap"),
+        ({"side": 64, "region": "image", "overlap": 16}, "overlap=16 leaves no central hole"),
     ],
 )
 def test_impossible_recipes_are_refused_in_one_line(

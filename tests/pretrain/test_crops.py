@@ -100,3 +100,15 @@ def test_pictures_of_a_smoke_run_say_so(tmp_path: Path) -> None:
     (height, width, _), (taller, *_) = pictures["short"].shape, pictures["smoke"].shape
     assert taller == height + 20
     np.testing.assert_array_equal(pictures["smoke"][:height, :width], pictures["short"])
+
+
+@pytest.mark.parametrize(("asked", "held_out"), [(200, 36), (36, 36), (35, 35), (0, 0)])
+def test_at_most_half_of_the_images_are_held_out(
+    asked: int, held_out: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = [np.full((SIDE, SIDE, 3), shade, np.uint8) for shade in range(72)]
+    caplog.set_level("INFO", "cebench")
+    crops = Crops(RaggedImages.from_arrays(images), SIDE, asked, 0, torch.device("cpu"))
+    assert (len(crops.held_out), len(crops.training)) == (held_out, 72 - held_out)
+    said = "36 of 72 images are held out, not held_out_images=200"
+    assert (said in caplog.text) == (asked == 200)

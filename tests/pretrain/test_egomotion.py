@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,16 @@ from PIL import Image
 from torch import Tensor
 
 from cebench.config import load_recipe
+from cebench.data.kitti import CameraClip
 from cebench.data.poses import relative_motion
+from cebench.data.store.ragged import RaggedImages
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.models.egomotion import EgomotionNetwork
-from cebench.pretrain.egomotion import Batch, Egomotion, load_pairs
-from cebench.pretrain.egomotion_pairs import FramePairs, ViewPairs
+from cebench.pretrain.dry_run import plan
+from cebench.pretrain.egomotion import Batch, Egomotion, _ordered_share, load_pairs
+from cebench.pretrain.egomotion_pairs import FramePairs, PairDraw, ViewPairs
 from cebench.pretrain.options.egomotion import EgomotionRecipe
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.pretrain.run_context import RunContext
@@ -148,15 +152,108 @@ def test_frames_are_of_one_camera_near_each_other_and_labelled_by_their_motion(
     assert one.shape == other.shape == (3, 3, 115, 115)
 
 
-def test_far_frames_of_slowness_are_at_least_seven_apart_where_there_is_room(kitti: Path) -> None:
-    pairs = pairs_of(kitti, *KITTI, "objective=slowness", "most_frames=3")
-    assert isinstance(pairs, FramePairs)
+@pytest.mark.parametrize("lengths", [(16, 9), (80, 3, 9), (801, 9)])
+def test_frames_are_labelled_near_if_and_only_if_up_to_seven_apart(
+    lengths: tuple[int, ...],
+) -> None:
+    """In clips where some frames, or all, have none farther; the last clip is held out."""
+    pairs = slow_pairs(lengths)
+    clips = np.repeat(np.arange(len(lengths)), lengths)
     rng = np.random.default_rng(0)
-    first = np.zeros(200, dtype=np.int64)
-    far = pairs._second(first, np.zeros(200, dtype=np.bool_), rng)
-    assert set(far.tolist()) <= {0, *range(3, 12)}
-    near = pairs._second(first, np.ones(200, dtype=np.bool_), rng)
-    assert set(near.tolist()) == {0, 1, 2, 3}
+    for held_out in (False, True):
+        drawn, (first, second) = drawn_frames(pairs, rng, 4000, held_out=held_out)
+        near = np.abs(second - first) <= 7
+        np.testing.assert_array_equal(drawn.labels[:, 0], near)
+        assert (clips[first] == clips[second]).all()
+        assert (clips[first] == len(lengths) - 1).all() == held_out
+        assert (~near).any()
+        alike = (first == second).mean()
+        assert alike < 0.2  # round(7 U) is 0 for a fourteenth; at a clip's end half are cut to it.
+
+
+def test_far_frames_reach_from_eight_to_the_end_of_the_clip() -> None:
+    pairs = slow_pairs((80, 9))
+    rng = np.random.default_rng(0)
+    far = pairs._second(np.full(3000, 30), np.zeros(3000, dtype=np.bool_), rng)
+    assert set(far.tolist()) == {*range(23), *range(38, 80)}
+    far = pairs._second(np.full(3000, 5), np.zeros(3000, dtype=np.bool_), rng)
+    assert set(far.tolist()) == {*range(13, 80)}  # Five frames before it are too few.
+
+
+def slow_pairs(lengths: tuple[int, ...]) -> FramePairs:
+    """Clips of black frames of 8 px, so many each; the last one is held out."""
+    clips = [
+        CameraClip("00", f"image_{n}", (Path(),) * length, np.tile(np.eye(3, 4), (length, 1, 1)))
+        for n, length in enumerate(lengths)
+    ]
+    frame = np.zeros((8, 8, 3), np.uint8)
+    return FramePairs(
+        RaggedImages.from_arrays([frame] * sum(lengths)),
+        clips[:-1],
+        clips[-1:],
+        side=8,
+        most_frames=7,
+        frame="camera",
+        slow=True,
+        device=torch.device("cpu"),
+    )
+
+
+def drawn_frames(
+    pairs: FramePairs, rng: np.random.Generator, count: int, *, held_out: bool
+) -> tuple[PairDraw, list[np.ndarray]]:
+    """`count` pairs and which frames they are."""
+    frames: list[np.ndarray] = []
+
+    def crops(index: np.ndarray, y0: np.ndarray, x0: np.ndarray) -> Tensor:
+        frames.append(index)
+        return torch.empty(0)
+
+    pairs._crops = crops  # type: ignore[method-assign]
+    drawn = pairs.draw(rng, count, held_out=held_out)
+    drawn.images(slice(None))
+    return drawn, frames
+
+
+def test_accuracy_is_of_the_held_out_pairs_asked_for(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All scores alike: class 0 is the answer. Pairs 0 to 4 have the labels 0 and 1 in turn."""
+    program = Egomotion(pairs_of(photos), recipe("held_out_pairs=5"), 0, torch.device("cpu"))
+
+    def batch(generator: object, count: int, own: slice, *, held_out: bool) -> Batch:
+        labels = torch.ones(count, 3, dtype=torch.int64)
+        labels[[0, 2, 4]] = 0
+        return Batch(torch.empty(count), torch.empty(count), labels)
+
+    monkeypatch.setattr(program, "_batch", batch)
+    monkeypatch.setattr(program, "_outputs", lambda one, other: [torch.zeros(len(one), 7)] * 3)
+    accuracy, _ = program.held_out_accuracy()
+    assert accuracy == {"x": 0.6, "y": 0.6, "turn": 0.6}
+
+
+def test_accuracy_of_slowness_is_chance_where_all_pairs_are_near() -> None:
+    distances = torch.tensor([1.0, 2.0, 3.0])
+    assert _ordered_share(distances, torch.tensor([True, True, False])) == 1
+    assert _ordered_share(distances, torch.tensor([True, False, True])) == 0.5
+    assert _ordered_share(distances, torch.ones(3, dtype=torch.bool)) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "exclude", "message"),
+    [
+        ((*KITTI, "objective=slowness", "most_frames=11"), (), "the longest has 12 frames.* 13"),
+        (KITTI, ("photos",), "--exclude: egomotion compares KITTI's frames with no photographs"),
+    ],
+)
+def test_what_kitti_cannot_give_is_one_line(
+    kitti: Path, tmp_path: Path, changes: tuple[str, ...], exclude: tuple[str, ...], message: str
+) -> None:
+    given = replace(request(kitti, tmp_path / "run", *changes), exclude=tuple(map(Path, exclude)))
+    for start in (run_pretraining, plan):
+        with pytest.raises(InputError, match=message) as caught:
+            start(given)
+        assert "\n" not in str(caught.value)
 
 
 def test_labels_of_views_are_their_shift_and_turn(photos: Path) -> None:

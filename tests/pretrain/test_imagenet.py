@@ -23,11 +23,14 @@ from cebench.pretrain.imagenet import (
     ImagenetClassification,
     _caffes_fc,
     central_crops,
+    inputs,
     top_k_accuracy,
 )
 from cebench.pretrain.options.imagenet import ImagenetRecipe
 from cebench.pretrain.run import Request, run_pretraining
+from cebench.pretrain.run_context import DataOptions
 from cebench.pretrain.sources import load_source
+from cebench.reporting.records import load_record
 from cebench.weights.files import FC_TENSORS, load_weights
 from cebench.weights.loading import load_trunk
 
@@ -190,6 +193,17 @@ def test_a_class_of_one_image_is_a_mistake(folders: Path, tmp_path: Path) -> Non
         run_pretraining(request(folders, tmp_path / "run"))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run" / "weights.safetensors").exists()
+
+
+def test_an_image_in_another_class_is_other_data(folders: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), (9, 9, 9)).save(folders / "red" / "grey.png")
+    small = ("steps=1", "side=115", "short_side=115")
+    run_pretraining(request(folders, tmp_path / "run", *small))
+    stored = load_record(tmp_path / "run" / "record.json").data.fingerprint
+    assert inputs(recipe(*small), DataOptions(data=(folders,))).fingerprint() == stored
+    (folders / "red" / "grey.png").rename(folders / "blue" / "grey.png")
+    with pytest.raises(InputError, match="finished on other data"):
+        run_pretraining(request(folders, tmp_path / "run", *small))
 
 
 def test_grey_images_are_learned_from_as_grey_colours(folders: Path, tmp_path: Path) -> None:

@@ -19,7 +19,10 @@ pytestmark = pytest.mark.slow
 CHANGES = {
     "context": ("mask=random-block", "batch_size=4"),
     "context-gan": ("batch_size=4", "bottleneck=8", "short_side=130"),
-    "relative-context": ("units=32", "optimizer=sgd", "learning_rate=1e-3"),
+    "relative-context": (
+        *("units=32", "optimizer=sgd", "learning_rate=1e-3", "batch_norm=true"),
+        *("statistics=images", "weights_at=[2]"),
+    ),
     "egomotion": ("batch_size=4", "batch_norm=false", "short_side=168"),
     "motion": ("units=32", "descriptor=16", "batch_size=8", "batch_norm=false", "optimizer=sgd"),
 }

@@ -1,6 +1,8 @@
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +18,10 @@ from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.pretrain.command import pretrain
-from cebench.pretrain.motion import Batch, Motion
+from cebench.pretrain.motion import Batch, Motion, load_patches
 from cebench.pretrain.options.motion import MotionRecipe
 from cebench.pretrain.run import Request, run_pretraining
+from cebench.pretrain.run_context import RunContext
 from cebench.reporting.records import load_record
 from cebench.weights.files import load_weights
 
@@ -126,12 +129,15 @@ def test_the_plan_counts_the_pairs(tracks: Path, tmp_path: Path) -> None:
     )
     plan = json.loads(result.stdout)
     assert (plan["pairs_found"], plan["images_seen"]) == (12, 40 * 8)
+    assert plan["images_learned_from"] == 2 * 6  # At most half of the pairs are held out.
 
 
 def test_data_without_pairs_or_with_one_track_is_one_line(tracks: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(InputError, match="expected a list of tracked pairs"):
         run_pretraining(request(tmp_path / "photos", tmp_path / "a"))
+    with pytest.raises(InputError, match=r"held out of 1; at least two .* held_out_pairs$"):
+        run_pretraining(request(tracks, tmp_path / "c", "held_out_pairs=1"))
     few = tracks / "few.txt"
     few.write_text("0-0.png 1\n0-1.png 1\n1-0.png 1\n1-1.png 1\n")
     with pytest.raises(InputError, match="2 pairs of 1 tracks"):
@@ -143,3 +149,42 @@ def test_the_paper_recipe_is_the_released_codes() -> None:
     assert (paper.steps, paper.batch_size, paper.tenth_every) == (400_000, 100, 100_000)
     assert (paper.margin, paper.negatives, paper.hard_share) == (1, 4, 0.5)
     assert (paper.units, paper.descriptor, paper.learning_rate) == (4096, 1024, 1e-3)
+
+
+def patches_of(data: Path) -> RaggedImages:
+    """The patches of --data as `motion` holds them, 115 px."""
+    values: dict[str, Any] = dict.fromkeys(("run", "keep"))
+    recipe, _ = load_recipe(MotionRecipe, "cebench.pretrain", "motion", "smoke")
+    context = RunContext(**values, data=(data,), seed=0, device=torch.device("cpu"))
+    return load_patches(recipe, context)[0]
+
+
+def test_patches_are_resized_to_squares_whatever_their_shape(tmp_path: Path) -> None:
+    """Left half black, right half white: so is the square, and nothing is cut off."""
+    for number in range(8):
+        shape = (60, 120) if number % 2 else (240, 120)
+        patch = np.zeros((*shape, 3), np.uint8)
+        patch[:, 60:] = 255
+        Image.fromarray(patch).save(tmp_path / f"{number}.png")
+    (tmp_path / "list.txt").write_text("".join(f"{n}.png {n // 2}\n" for n in range(8)))
+    patches = patches_of(tmp_path / "list.txt")
+    for number in range(8):
+        square = patches.image(number).numpy()
+        assert square.shape == (115, 115, 3)
+        assert (square[:, :56] == 0).all()
+        assert (square[:, 59:] == 255).all()
+
+
+def test_square_patches_are_resized_with_antialias(tracks: Path) -> None:
+    with Image.open(tracks / "3-1.png") as patch:
+        expected = np.asarray(patch.resize((115, 115), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(patches_of(tracks / "pairs.txt").image(7).numpy(), expected)
+
+
+def test_a_changed_patch_of_a_list_is_seen(tracks: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(tracks, tmp_path / "tracks")
+    given = request(data / "pairs.txt", tmp_path / "run", "steps=1")
+    run_pretraining(given)
+    Image.new("RGB", (120, 120)).save(data / "3-1.png")
+    with pytest.raises(InputError, match="finished on other data"):
+        run_pretraining(given)

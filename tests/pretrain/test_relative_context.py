@@ -153,11 +153,12 @@ def test_positions_are_learned_where_they_can_be_seen(skies: Path, tmp_path: Pat
         ("patch_side=20", "20 pixels are too small"),
         ("compile=true", "grids differ in size"),
         ("colours=grey", "colours"),
+        ("rescale=true short_side=32", "squares of patch_side=48 pixels; short_side=32 is less"),
     ],
 )
 def test_bad_options_are_one_line(skies: Path, tmp_path: Path, change: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        run_pretraining(request(skies, tmp_path / "run", change))
+        run_pretraining(request(skies, tmp_path / "run", *change.split()))
     assert "\n" not in str(caught.value)
 
 

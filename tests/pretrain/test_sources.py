@@ -138,3 +138,14 @@ def test_a_store_stands_alone_and_is_finished(photos: Path, store: Path) -> None
 def test_nothing_left_to_learn_is_a_mistake(photos: Path, store: Path) -> None:
     with pytest.raises(InputError, match="nothing is left to learn"):
         find_images([store], [photos], "train")
+
+
+def test_a_fingerprint_knows_classes_only_where_they_are_learned(photos: Path, store: Path) -> None:
+    def found(data: Path, by_class: bool) -> str:
+        return load_source([data], [], "train", SHORT_SIDE, by_class=by_class).fingerprint
+
+    before = {by_class: found(photos, by_class) for by_class in (False, True)}
+    assert found(store, True) == before[True] != before[False]
+    (photos / "cat" / "0.jpg").rename(photos / "dog" / "0.jpg")
+    assert found(photos, False) == before[False]
+    assert found(photos, True) != before[True]

@@ -144,6 +144,13 @@ def test_random_regions_need_shapes(
         asked("context", "small", without, monkeypatch)
 
 
+def test_a_pool_free_encoder_has_no_trunk_to_keep() -> None:
+    changes = ["pooling=none", "side=227", "short_side=256"]
+    with pytest.raises(InputError, match=r"weights_at must be \[\] with pooling=none"):
+        load_recipe(ContextRecipe, "cebench.pretrain", "context", "small", changes)
+    load_recipe(ContextRecipe, "cebench.pretrain", "context", "small", [*changes, "weights_at=[]"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

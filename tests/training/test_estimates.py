@@ -33,7 +33,7 @@ def gflop_of(network: nn.Module, images: torch.Tensor, *, backward: bool) -> flo
 
 def test_the_work_of_the_context_encoder_is_that_of_its_steps() -> None:
     recipe, _ = load_recipe(ContextRecipe, "cebench.pretrain", "context", "paper")
-    inputs = Inputs(files=[], count=10, bytes=0, fingerprint=str)
+    inputs = Inputs(files=[], count=10, learned_from=10, bytes=0, fingerprint=str)
     network = ContextEncoder(batch_norm="encoder-decoder")
     images = torch.zeros(2, 3, 227, 227)
     step = gflop_of(_Reconstructed(network), images, backward=True) / 2

@@ -132,12 +132,25 @@ def test_pictures_are_drawn_at_the_chosen_steps_in_evaluation_mode(tmp_path: Pat
     program = Tiny()
     drawn = []
 
-    def save(step: int) -> None:
+    def save(step: int, seconds: float) -> None:
         drawn.append((step, program.network.training))
 
     digest = run_training(tmp_path / "run", 5, program, samples_at=(2, 5), save_samples=save)
     assert drawn == [(2, False), (5, False)]
     assert digest == run_training(tmp_path / "straight", 5, Tiny())
+
+
+def test_pictures_are_given_the_seconds_so_far_logged_or_not(tmp_path: Path) -> None:
+    taken = []
+
+    def save(step: int, seconds: float) -> None:
+        taken.append(seconds)
+
+    program, options = Tiny(pause=0.05), {"samples_at": (2, 3), "save_samples": save}
+    run_training(tmp_path / "run", 4, program, log_every=4, **options)
+    (line,) = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    # A step pauses for 0.05 s at least.
+    assert 0.1 <= taken[0] <= taken[1] - 0.05 <= line["seconds"] - 0.1
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(

@@ -121,3 +121,30 @@ def test_a_killed_writers_file_is_gone_when_the_run_goes_on(tmp_path: Path) -> N
     (tmp_path / "a" / ".weights.safetensors.4711.tmp").write_text("half")
     with RunDirectory(tmp_path / "a", IDENTITY):
         assert not list((tmp_path / "a").glob(".*.tmp"))
+
+
+def test_a_run_that_cannot_write_its_record_keeps_its_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stops(path: Path, record: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("cebench.training.run_directory.write_record", stops)
+        with RunDirectory(tmp_path / "a", IDENTITY) as run:
+            (run.checkpoints / "newest").mkdir(parents=True)
+            with pytest.raises(KeyboardInterrupt):
+                run.finish(DETECTION)
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        assert (run.checkpoints / "newest").exists()
+        run.finish(DETECTION)
+        assert not run.checkpoints.exists()
+
+
+def test_checkpoints_that_a_stop_left_beside_the_record_are_dropped(tmp_path: Path) -> None:
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        run.finish(DETECTION)
+        (run.checkpoints / "newest").mkdir(parents=True)
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        assert run.finished
+        assert not run.checkpoints.exists()
