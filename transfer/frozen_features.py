@@ -19,10 +19,11 @@ from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import autocast
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone
+from cebench.models.backbone import Backbone, LibraryCrop
 from cebench.models.options import Averaging
 from cebench.progress import progress
-from cebench.weights.files import Preprocessing
+from cebench.weights.files import Preprocessing, Weights
+from cebench.weights.loading import load_backbone
 
 from .labelled_images import TrainAndTest, read_sets
 from .options import FrozenFeaturesRecipe
@@ -38,14 +39,9 @@ def read_images(recipe: FrozenFeaturesRecipe, run_context: RunContext) -> TrainA
 
     InputError where no crop of a library is known for the weights.
     """
-    preprocessing = run_context.weights.sidecar.preprocessing
-    side, crop = preprocessing.side, preprocessing.library_crop
+    side = run_context.weights.sidecar.preprocessing.side
     if recipe.geometry == "library":
-        if crop is None:
-            raise InputError(
-                f"{run_context.weights.name}: states no resizing and crop of a library; import it "
-                'again as timm/NAME or torchvision/NAME, or leave geometry="library" out'
-            )
+        crop = _library_crop(run_context.weights)
         logger.info(f"{run_context.weights.name}: as its library evaluates it: {crop}")
         to_square = partial(resized_and_cropped, side=side, **asdict(crop))
         sets = read_sets(recipe, run_context.data, square=side, to_square=to_square)
@@ -118,12 +114,25 @@ def features_of_sets(
     return train, test
 
 
-def check_layers(layers: Sequence[str], backbone: Backbone, name: str) -> None:
-    """InputError if the backbone has no such layer."""
+def check_features(recipe: FrozenFeaturesRecipe, layers: Sequence[str], weights: Weights) -> None:
+    """InputError where the weights have no such layers, tokens, or crop of a library."""
+    backbone, _ = load_backbone(weights, recipe.pooling)
     for layer in layers:
         if layer not in backbone.layer_names:
             known = ", ".join(backbone.layer_names)
-            raise InputError(f"{name}: has no layer {layer!r}; it has {known}")
+            raise InputError(f"{weights.name}: has no layer {layer!r}; it has {known}")
+    if recipe.geometry == "library":
+        _library_crop(weights)
+
+
+def _library_crop(weights: Weights) -> LibraryCrop:
+    crop = weights.sidecar.preprocessing.library_crop
+    if crop is None:
+        raise InputError(
+            f"{weights.name}: states no resizing and crop of a library; import it again as "
+            'timm/NAME or torchvision/NAME, or leave geometry="library" out'
+        )
+    return crop
 
 
 def predictions_file(folder: Path, name: str) -> Path:

@@ -23,6 +23,8 @@ class NetworkCost:
 
     side: int
     """Of the square images that the network takes."""
+    layers: int
+    """Layers of which frozen features can be taken."""
     gflop_per_pixel: float
     head_gflop: float
     """Of fc6 to fc8 for one image; 0 where there are none."""
@@ -35,6 +37,7 @@ class NetworkCost:
 
 CAFFENET = NetworkCost(
     side=227,
+    layers=6,
     gflop_per_pixel=1.33 / 227**2,
     head_gflop=0.117,
     region_gflop=lambda: 0.117,
@@ -58,6 +61,7 @@ def backbone_cost(backbone: Backbone) -> NetworkCost:
     head = FC_UNITS * (backbone.features + FC_UNITS) if backbone.fully_connected else 0
     return NetworkCost(
         side=side,
+        layers=len(backbone.layer_names),
         gflop_per_pixel=gflop / side**2,
         head_gflop=2e-9 * head,
         region_gflop=lambda: 2e-9 * head or _region_gflop(backbone),

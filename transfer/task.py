@@ -5,32 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from cebench.config import Recipe
-from cebench.models.backbones import is_foreign
 from cebench.training.estimates import Work
 from cebench.weights.files import Weights
-from cebench.weights.loading import load_backbone, load_fc6_and_fc7
 
-from .frozen_features import check_layers
 from .network_cost import NetworkCost
 from .run_context import Outcome, RunContext
 
 
 def _as_given(path: Path) -> Path:
     return path
-
-
-def check_backbone(recipe: Any, weights: Weights) -> None:
-    """InputError where a backbone, a layer of it, or fc6 and fc7 would be missing."""
-    backbone, _ = load_backbone(weights)
-    check_layers(getattr(recipe, "layers", ()), backbone, weights.name)
-    if getattr(recipe, "random_from", "") == "drop7" and not is_foreign(
-        weights.sidecar.architecture
-    ):
-        fc6, fc7 = (nn.Linear(count, 4096, device="meta") for count in (9216, 4096))
-        load_fc6_and_fc7(fc6, fc7, weights)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +28,9 @@ class Task:
     """(recipe, --data) to the images that it would read, by the part they play."""
     data_fingerprint: Callable[[Any, Path, str], str]
     """(recipe, --data, SHA-256 of the proposals) to what a run's record would call its data."""
+    check_weights: Callable[[Any, Weights], None]
+    """(recipe, weights): InputError where these cannot be measured by that recipe. Both a run and
+    its dry run ask before data are read; `measure` may rely on it."""
     measure: Callable[[Any, RunContext], Outcome]
     """Data, training, prediction, scores and report of one run."""
     work: Callable[[Any, Mapping[str, int], NetworkCost], Work]
@@ -53,8 +40,6 @@ class Task:
     protocol_version: int
     any_backbone: bool = False
     """Whether it takes other networks than CaffeNet."""
-    check_weights: Callable[[Any, Weights], None] = check_backbone
-    """(recipe, weights): InputError where the weights cannot be measured by that recipe."""
     weights_file: Callable[[Path], Path] = _as_given
     """--weights to the weights file that it reads, where a run directory holds several."""
 

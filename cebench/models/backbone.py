@@ -24,6 +24,9 @@ _REASON = 120
 LARGEST_STRIDE = 32
 """Images padded to a multiple of it have maps of whole strides, and fit the windows of a Swin."""
 
+_CELLS_OFF = 2
+"""Values by which a map may miss its stride: AlexNet and CaffeNet pad less than they cut off."""
+
 
 Interpolation = Literal["bilinear", "bicubic"]
 
@@ -120,17 +123,27 @@ class Backbone:
         """Stride -> channels of its map, by a black image of another size than the network's.
 
         Raises:
-            InputError: there are no maps that are known, or the network takes one size alone.
+            InputError: there are no maps that are known, or the network takes one size alone, or
+                makes maps of one size of every image.
         """
+        height, width = 3 * LARGEST_STRIDE, 4 * LARGEST_STRIDE
         try:
             with torch.no_grad():
-                maps = self.feature_maps(torch.zeros(1, 3, 3 * LARGEST_STRIDE, 4 * LARGEST_STRIDE))
+                maps = self.feature_maps(torch.zeros(1, 3, height, width))
         except (RuntimeError, ValueError, AssertionError) as error:
             reason = " ".join(str(error).split())
             raise InputError(
                 f"{self.architecture}: takes images of {self.side} px alone ({reason}); detection "
                 "and segmentation need a network for any size"
             ) from None
+        for stride, map_ in maps.items():
+            rows, columns = map_.shape[2:]
+            if max(abs(rows - height / stride), abs(columns - width / stride)) > _CELLS_OFF:
+                raise InputError(
+                    f"{self.architecture}: its map of stride {stride} has {rows} x {columns} "
+                    f"values for an image of {height} x {width} pixels; detection and segmentation "
+                    "need a network whose maps follow the image"
+                )
         return {stride: map_.shape[1] for stride, map_ in maps.items()}
 
     def centre(self, stride: int) -> float:
@@ -187,7 +200,8 @@ def count_features(architecture: str, network: nn.Module, side: int) -> int:
     """
     try:
         with torch.no_grad():
-            features: Tensor = network(torch.zeros(1, 3, side, side)).flatten(1)
+            # Two images: what mixes up images and features may take a single one.
+            features: Tensor = network(torch.zeros(2, 3, side, side)).flatten(1)
     except NotImplementedError as error:
         reason = " ".join(str(error).split())[:_REASON]
         raise InputError(

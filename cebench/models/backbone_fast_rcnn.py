@@ -56,7 +56,7 @@ class BackboneFastRCNN(RegionNetwork):
         self.backbone, self.trunk = backbone, backbone.trunk
         self.pooling, self.train_batch_norm = pooling, train_batch_norm
         channels = backbone.map_channels()
-        self.stride = _region_stride(backbone.architecture, channels)
+        self.stride = region_stride(backbone.architecture, channels)
         self.shift = backbone.centre(self.stride) - (self.stride - 1) / 2
         width = self._build_head(channels[self.stride], head_init, generator)
         self.cls_score = nn.Linear(width, num_classes + 1)
@@ -124,7 +124,11 @@ class BackboneFastRCNN(RegionNetwork):
         return torch.cat(scores), torch.cat(deltas)
 
 
-def _region_stride(architecture: str, channels: dict[int, int]) -> int:
+def region_stride(architecture: str, channels: dict[int, int]) -> int:
+    """Stride of the map that regions are pooled from, by `Backbone.map_channels`.
+
+    InputError where none is of 8 to 16 pixels.
+    """
     fitting = [stride for stride in channels if FINEST_STRIDE <= stride <= STRIDE]
     if not fitting:
         found = ", ".join(map(str, channels))

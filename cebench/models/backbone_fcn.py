@@ -51,7 +51,7 @@ class BackboneFCN(SegmentationNetwork):
         self.backbone, self.trunk = backbone, backbone.trunk
         self.train_batch_norm = train_batch_norm
         channels = backbone.map_channels()
-        self.strides = _score_strides(backbone.architecture, [*channels], stride)
+        self.strides = score_strides(backbone.architecture, [*channels], stride)
         self.head = MapScores(
             [channels[s] for s in self.strides],
             [(float(s), backbone.centre(s)) for s in self.strides],
@@ -168,8 +168,11 @@ def _weights(
     return (1 - distance.abs()).clamp(min=0)
 
 
-def _score_strides(architecture: str, known: list[int], stride: Stride) -> tuple[int, ...]:
-    """Strides of the maps that are scored, coarse to fine."""
+def score_strides(architecture: str, known: list[int], stride: Stride) -> tuple[int, ...]:
+    """Strides of the maps that are scored, coarse to fine, of those `known`.
+
+    InputError where none of them is as fine as `stride`.
+    """
     coarsest = max(known)
     if stride < coarsest and stride not in known:
         raise InputError(

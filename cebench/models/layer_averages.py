@@ -42,10 +42,13 @@ _NO_WINDOWS: Mapping[str, Window] = {}
 
 
 def windows_of(architecture: str) -> Mapping[str, Window]:
-    """Layer -> the benchmark's window; empty for a network that it does not measure."""
+    """Layer -> the benchmark's window; empty for a network that it does not measure.
+
+    A tag of timm, `timm/resnet50.a1_in1k`, says how a network was trained: its maps are the same.
+    """
     if architecture.startswith("caffenet-trunk") or architecture == "torchvision/alexnet":
         return _ALEXNET_WINDOWS
-    if architecture in ("torchvision/resnet50", "timm/resnet50"):
+    if architecture.partition(".")[0] in ("torchvision/resnet50", "timm/resnet50"):
         return _RESNET50_WINDOWS
     return _NO_WINDOWS
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from itertools import accumulate
+from math import inf
 from typing import Any, Literal
 
 import torch
@@ -72,8 +73,16 @@ def sgd_or_adamw(
 
 
 def normalises_layers(network: nn.Module) -> bool:
-    """Whether it has layer normalisation, as transformers and ConvNeXt do."""
-    return any(isinstance(module, nn.LayerNorm) for module in network.modules())
+    """Whether it has layer or RMS normalisation, as transformers and ConvNeXt do."""
+    return any(
+        isinstance(module, nn.LayerNorm | nn.RMSNorm)
+        or type(module).__name__.startswith(_NORMS_OF_TIMM)
+        for module in network.modules()
+    )
+
+
+_NORMS_OF_TIMM = ("RmsNorm", "SimpleNorm")
+"""How names of its own normalisations over the channels begin, which may be of no class above."""
 
 
 def layer_decay_groups(
@@ -86,7 +95,7 @@ def layer_decay_groups(
     """Groups for AdamW: the rate times `layer_decay` for each layer between it and the head.
 
     Source: BEiT (Bao et al., arXiv:2106.08254) and MAE (facebookresearch/mae, util/lr_decay.py).
-    Biases, scales of normalisations and embeddings do not decay.
+    Biases, scales and embeddings do not decay.
 
     Args:
         network: what is trained; frozen parameters are left out.
@@ -104,7 +113,7 @@ def layer_decay_groups(
             continue
         name = of_trunk.get(parameter)
         above = 0 if name is None else deepest - depths[name]
-        decays = parameter.dim() > 1 and not (name or "").endswith(_EMBEDDINGS)
+        decays = parameter.dim() > 1 and not (name or "").endswith(_UNDECAYED)
         new = {
             "params": [],
             "lr": learning_rate * layer_decay**above,
@@ -114,24 +123,67 @@ def layer_decay_groups(
     return list(groups.values())
 
 
-_EMBEDDINGS = ("pos_embed", "pos_embedding", "cls_token", "class_token", "reg_token", "bias_table")
+_UNDECAYED = (
+    "pos_embed",
+    "pos_embedding",
+    "cls_token",
+    "class_token",
+    "dist_token",
+    "reg_token",
+    "bias_table",
+    "layer_scale",
+)
+"""How names of embeddings and scales end that have two axes or more."""
 
 
 def _depths(trunk: nn.Module) -> Mapping[str, int]:
     """Name of each parameter -> the number of its layer, from the input upwards.
 
-    timm's networks say it; elsewhere it is the first number in the name, `features.3.0.weight`, or
-    that of the layers before: of a ViT's patches -1, of a last normalisation its last block's.
+    A layer is a block, as BEiT counts them. timm's networks say it themselves; torchvision's are
+    counted alike.
     """
-    names = [name for name, _ in trunk.named_parameters()]
     matcher: Any = getattr(trunk, "group_matcher", None)
     if matcher is None:
-        numbers = [int(found[0]) if (found := re.search(r"\d+", name)) else -1 for name in names]
-        return dict(zip(names, accumulate(numbers, max), strict=True))
+        return _depths_by_name(trunk)
     from timm.models import group_parameters
 
     depths: dict[str, int] = group_parameters(trunk, matcher(coarse=False), reverse=True)
     return depths
+
+
+def _depths_by_name(trunk: nn.Module) -> Mapping[str, int]:
+    """`_depths` by the numbers in torchvision's names, `features.3.0.block.0.weight`.
+
+    What lies between two stages belongs to the block behind it; what has no number to the block
+    before it, or in front of all blocks to the stem; what the classifier keeps is the last layer.
+    """
+    names = [name for name, _ in trunk.named_parameters()]
+    places = [_stage_and_block(trunk, name) for name in names]
+    blocks = sorted((stage, block) for stage, block in places if block is not None)
+
+    def layer(stage: float, block: int | None) -> tuple[float, int]:
+        if block is not None or not blocks or stage < blocks[0][0] or stage == inf:
+            return stage, block or 0
+        return next((place for place in blocks if place[0] > stage), blocks[-1])
+
+    layers = [*accumulate((layer(*place) for place in places), max)]
+    number = {place: depth for depth, place in enumerate(sorted(set(layers)))}
+    return {name: number[place] for name, place in zip(names, layers, strict=True)}
+
+
+def _stage_and_block(trunk: nn.Module, name: str) -> tuple[float, int | None]:
+    """Numbers of a parameter's stage and of its block there, if it lies in one.
+
+    -1 in a stem or without a number, infinity in the classifier.
+    """
+    if name.startswith("classifier."):
+        return inf, None
+    if found := re.match(r"((?:features\.|layer)(\d+)\.(\d+))\.", name):
+        is_block = any(trunk.get_submodule(found[1]).children())
+        return int(found[2]), int(found[3]) if is_block else None
+    stem = re.match(r"(conv|bn)1\.", name)
+    number = re.search(r"\d+", name)
+    return (int(number[0]) if number and not stem else -1), None
 
 
 def scale_rates(optimizer: Optimizer, factor: float) -> None:

@@ -42,7 +42,11 @@ class TimmBackbone(Backbone):
         # Of equal strides, a ViT's blocks, the last one stays.
         last = {stride: index for index, stride in enumerate(self.strides)}
         wanted = {s: index for s, index in last.items() if not strides or s in strides}
-        maps = self._intermediates(images, [*wanted.values()], norm=True, intermediates_only=True)
+        indices = [*wanted.values()]
+        try:
+            maps = self._intermediates(images, indices, norm=True, intermediates_only=True)
+        except AssertionError:  # Hiera's are not normed; another reason comes once more.
+            maps = self._intermediates(images, indices, norm=False, intermediates_only=True)
         return dict(zip(wanted, maps, strict=True))
 
     def layer_maps(
@@ -94,14 +98,13 @@ def timm_backbone(
     """The network `name` of timm with weights from torch's generator, see `build_backbone`.
 
     Raises:
-        InputError: timm is absent or has no such network, or it has no tokens to pool.
+        InputError: timm is absent or has no such network or tag, or it has no tokens to pool.
     """
     try:
         import timm
     except ImportError:
         raise InputError(f"{architecture}: needs timm: pip install 'cebench[timm]'") from None
-    if not timm.is_model(name.partition(".")[0]):
-        raise InputError(f"{architecture}: timm has no classifier of this name")
+    _check_name(timm, architecture, name)
     network = _for_any_size(timm, name)
     usual = network.default_cfg
     own_side = int(usual.get("input_size", (3, 224, 224))[-1])
@@ -126,6 +129,20 @@ def timm_backbone(
     )
 
 
+def _check_name(timm: Any, architecture: str, name: str) -> None:
+    """InputError where timm has no network `name`, or knows no weights of the tag behind it."""
+    network, _, tag = name.partition(".")
+    if not timm.is_model(network):
+        raise InputError(f"{architecture}: timm has no classifier of this name")
+    try:
+        timm.models.get_pretrained_cfg(name)
+    except RuntimeError:
+        raise InputError(
+            f"{architecture}: timm has no weights tagged {tag!r} of {network}; name one of "
+            f"timm.list_pretrained({network + '*'!r}), or leave the tag out"
+        ) from None
+
+
 def _pixels(usual: Mapping[str, Any], side: int) -> Pixels:
     """As timm's evaluation (`timm.data.create_transform`) makes images of `side` pixels."""
     crop, mode = None, usual.get("crop_mode") or "center"
@@ -137,13 +154,16 @@ def _pixels(usual: Mapping[str, Any], side: int) -> Pixels:
 
 
 def _side_of_positions(network: Any, positions: int | None) -> int | None:
-    """Side of the square images that have so many positions; None if it is the network's own."""
-    embedding = getattr(network, "pos_embed", None)
-    if positions is None or embedding is None or embedding.shape[1] == positions:
+    """Side of the square images that have so many positions; None if it is the network's own.
+
+    None too where the positions are not one for each patch, as Hiera's.
+    """
+    embedding, patches = (getattr(network, name, None) for name in ("pos_embed", "patch_embed"))
+    count = getattr(patches, "num_patches", None)
+    if positions is None or embedding is None or count is None or embedding.shape[1] == positions:
         return None
-    patches = network.patch_embed
-    grid = math.isqrt(positions - (embedding.shape[1] - patches.num_patches))
-    return int(grid * patches.patch_size[0])
+    grid = math.isqrt(positions - (embedding.shape[1] - count))
+    return int(grid * network.patch_embed.patch_size[0])
 
 
 def _for_any_size(timm: Any, name: str, **size: int) -> Any:
@@ -176,7 +196,15 @@ def _stages(strides: tuple[int, ...]) -> dict[str, str]:
 def _pool_tokens(
     network: Any, architecture: str, pooling: Literal["token", "mean", "both"]
 ) -> None:
-    """Let the network's features be those tokens, normed; its tensors keep their names."""
+    """Let the network's features be those tokens, normed; its tensors keep their names.
+
+    InputError where its head does not take all tokens: it has none, or two heads take one each.
+    """
+    if hasattr(network, "head_dist"):
+        raise InputError(
+            f"{architecture}: its features are the mean of two tokens, those of class and "
+            f"distillation; pooling={pooling} would need a head of its own: leave it out"
+        )
     prefix = getattr(network, "num_prefix_tokens", None)
     own = getattr(network, "global_pool", None)
     if prefix is None or own not in ("token", "avg") or (prefix == 0 and pooling != "mean"):

@@ -116,7 +116,7 @@ def torchvision_backbone(
             f"{architecture}: pooling={pooling} chooses between the tokens of timm's transformers; "
             "leave it out"
         )
-    options = _without_branches(name)
+    options = _inception_options(name)
     if positions and name.startswith("vit_"):
         own = math.isqrt(positions - 1) * int(name.rpartition("_")[2])
         side, options = side or own, {"image_size": own}
@@ -172,10 +172,14 @@ def _take_classifier_off(network: Any, architecture: str, name: str) -> tuple[st
     return tuple(last[:-1])
 
 
-def _without_branches(name: str) -> dict[str, Any]:
-    """GoogLeNet and Inception train with side branches, and warn about their slow fillers."""
+def _inception_options(name: str) -> dict[str, Any]:
+    """GoogLeNet and Inception: no side branches, no slow fillers, their own normalisation.
+
+    torchvision gives both networks `transform_input` with its published weights: they undo the
+    ImageNet normalisation of its transforms and see pixels of -1 to 1.
+    """
     if name in ("googlenet", "inception_v3"):
-        return {"aux_logits": False, "init_weights": False}
+        return {"aux_logits": False, "init_weights": False, "transform_input": True}
     return {}
 
 

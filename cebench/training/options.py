@@ -63,8 +63,8 @@ class FineTuningOptions(SgdOptions, RateSchedule):
 
     optimizer: Literal["sgd", "adamw", "by-network"] = "sgd"
     """`sgd`: with the options above; `adamw`: Adam (0.9, 0.999) with decoupled weight decay;
-    `by-network`: `adamw` for a network with layer normalisation (ViT, Swin, ConvNeXt), else
-    `sgd`."""
+    `by-network`: `adamw` for a network with layer or RMS normalisation (ViT, Swin, ConvNeXt),
+    else `sgd`."""
     adamw_learning_rate: PositiveFloat = 1e-4
     """Learning rate of AdamW at the first step, of the head and the last layers."""
     adamw_weight_decay: NonNegativeFloat = 0.05

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cebench.errors import InputError
 from cebench.models.backbone import Backbone, position_count
 from cebench.models.backbones import build_backbone, is_foreign
-from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.caffenet import FC_UNITS, CaffeNetTrunk
 from cebench.models.options import Pooling, RandomFrom
 from cebench.randomness import torch_seed
 from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
@@ -106,6 +106,13 @@ def take_fc6_and_fc7(
         load_fc6_and_fc7(fc6, fc7, weights)
     elif has_fc6_and_fc7(weights):
         logger.info("fc6 and fc7 of the weights are not used: random_from=pool5 draws them anew")
+
+
+def check_fc6_and_fc7(backbone: Backbone, weights: Weights) -> None:
+    """InputError where `random_from=drop7` cannot take fc6 and fc7 of the backbone's `weights`."""
+    widths = (backbone.features, FC_UNITS) if backbone.fully_connected else ()
+    layers = [nn.Linear(width, FC_UNITS, device="meta") for width in widths]
+    take_fc6_and_fc7(layers, "drop7", weights)
 
 
 def load_fc6_and_fc7(

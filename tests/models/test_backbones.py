@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.models.backbone import Backbone, count_features
@@ -43,6 +43,21 @@ def test_the_trunk_is_the_network_before_its_classifier() -> None:
     images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         assert torch.equal(network.fc(backbone.trunk.eval()(images)), network(images))
+
+
+def test_googlenets_features_are_those_that_torchvisions_weights_make(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """torchvision gives GoogLeNet (and Inception) another normalisation with its weights."""
+    kinds = torchvision.models.GoogLeNet_Weights
+    state = torchvision.models.googlenet(init_weights=False).state_dict()
+    monkeypatch.setattr(kinds, "get_state_dict", lambda *_, **__: state)
+    network = torchvision.models.googlenet(weights=kinds.IMAGENET1K_V1).eval()
+    backbone = build_backbone("torchvision/googlenet", side=64)
+    backbone.trunk.load_state_dict({k: state[k] for k in backbone.trunk.state_dict()})
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.equal(network.fc(backbone.trunk(images)), network(images))
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 7), (13, 20), (4, 30), (1, 1)])
@@ -246,3 +261,30 @@ def test_a_network_without_known_maps_is_refused_in_one_line() -> None:
     assert isinstance(backbone, TorchvisionBackbone)
     with pytest.raises(InputError, match="shufflenet_v2_x0_5: has no feature maps that are known"):
         backbone.feature_maps(torch.zeros(1, 3, 64, 64))
+
+
+def test_maps_that_do_not_follow_the_image_are_refused() -> None:
+    class Fixed(Backbone):
+        def feature_maps(self, images: Tensor, strides: object = ()) -> dict[int, Tensor]:
+            return {16: torch.zeros(len(images), 3, 14, 14)}
+
+    fixed = Fixed(
+        architecture="timm/fixed",
+        trunk=nn.Identity(),
+        side=224,
+        features=3,
+        layers={},
+        fully_connected=(),
+    )
+    with pytest.raises(InputError, match="stride 16 has 14 x 14 values for an image of 96 x 128"):
+        fixed.map_channels()
+
+
+def test_a_network_that_takes_a_single_image_alone_is_refused() -> None:
+    class Mixed(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            features = images.mean((2, 3))
+            return features + features[:, 0]  # of one image (1, 3) + (1,), of two a mistake
+
+    with pytest.raises(InputError, match="timm/mixed: does not take 8 px images"):
+        count_features("timm/mixed", Mixed(), 8)

@@ -55,3 +55,9 @@ def test_the_windows_leave_what_the_benchmark_counts(
 def test_other_networks_have_no_windows() -> None:
     assert not windows_of("torchvision/resnet18")
     assert not windows_of("timm/vit_small_patch16_224")
+
+
+def test_a_tag_of_timm_leaves_the_windows_as_they_are() -> None:
+    assert windows_of("timm/resnet50.a1_in1k") == windows_of("timm/resnet50")
+    assert windows_of("timm/resnet50.a1_in1k")
+    assert not windows_of("timm/resnet50d.a1_in1k")

@@ -1,14 +1,19 @@
+from collections import Counter, OrderedDict
+
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from cebench.models.backbones import build_backbone
 from cebench.models.parameter_groups import (
+    _depths,
     caffe_parameter_groups,
     layer_decay_groups,
     normalises_layers,
     scale_rates,
 )
+from cebench.models.torchvision_backbones import _take_classifier_off
 
 
 def test_biases_have_twice_the_rate_and_the_same_decay_by_default() -> None:
@@ -68,14 +73,64 @@ def test_rates_fall_from_the_head_to_the_input_of_a_vit() -> None:
     assert len(rate) == sum(p.requires_grad for p in network.parameters())
 
 
-def test_rates_of_torchvisions_networks_follow_the_numbers_of_their_stages() -> None:
+def test_rates_of_torchvisions_networks_fall_from_block_to_block() -> None:
     trunk = build_backbone("torchvision/resnet18").trunk
     trunk.conv1.requires_grad_(False)
     groups = layer_decay_groups(trunk, trunk, 1.0, 0.0, 0.5)
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
     named = dict(trunk.named_parameters())
-    assert [rate[id(named[f"layer{n}.0.conv1.weight"])] for n in (1, 4)] == [0.125, 1]
+    # Eight blocks, the last of which has the head's rate, and the stem.
+    places = ("bn1", "layer1.0.conv1", "layer1.1.conv1", "layer4.0.conv1", "layer4.1.conv2")
+    powers = [0.5**n for n in (8, 7, 6, 1, 0)]
+    assert [rate[id(named[f"{place}.weight"])] for place in places] == powers
     assert id(named["conv1.weight"]) not in rate
+
+
+@pytest.mark.parametrize(
+    ("theirs", "timms"),
+    [
+        ("convnext_tiny", "convnext_tiny"),
+        ("swin_t", "swin_tiny_patch4_window7_224"),
+        ("vit_b_16", "vit_base_patch16_224"),
+        ("resnet18", "resnet18"),
+        ("efficientnet_b0", "efficientnet_b0"),
+    ],
+)
+def test_both_libraries_count_the_layers_of_a_network_alike(theirs: str, timms: str) -> None:
+    """As many numbers at each depth."""
+    timm = pytest.importorskip("timm")
+    with torch.device("meta"):
+        networks = torchvision.models.get_model(theirs), timm.create_model(timms, num_classes=0)
+    _take_classifier_off(networks[0], theirs, theirs)
+    counts = []
+    for network in networks:
+        found: Counter[int] = Counter()
+        for name, depth in _depths(network).items():
+            found[depth] += network.get_parameter(name).numel()
+        counts.append(found)
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("architecture", ["torchvision/alexnet", "torchvision/vgg11"])
+def test_plain_networks_fall_from_layer_to_layer(architecture: str) -> None:
+    with torch.device("meta"):
+        trunk = torchvision.models.get_model(architecture.partition("/")[2]).features
+    network = nn.Sequential(OrderedDict(features=trunk))
+    depths = [_depths(network)[name] for name, _ in network.named_parameters()]
+    layers = sum(isinstance(module, nn.Conv2d) for module in trunk)
+    assert depths == [depth for depth in range(layers) for _ in ("weight", "bias")]
+
+
+def test_scales_of_blocks_and_tokens_of_distillation_do_not_decay() -> None:
+    with torch.device("meta"):
+        network = torchvision.models.convnext_tiny()
+        network.dist_token = nn.Parameter(torch.empty(1, 1, 8))  # type: ignore[assignment]
+    groups = layer_decay_groups(network, network, 1.0, 0.05, 1.0)
+    decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    named = dict(network.named_parameters())
+    assert decay[id(named["features.1.0.block.0.weight"])] == 0.05
+    for name in ("features.1.0.layer_scale", "dist_token"):
+        assert decay[id(named[name])] == 0, name
 
 
 def test_layer_normalisation_tells_transformers_and_convnext_from_the_others() -> None:
@@ -84,3 +139,11 @@ def test_layer_normalisation_tells_transformers_and_convnext_from_the_others() -
         for name in ("resnet18", "alexnet", "convnext_tiny", "swin_t")
     ]
     assert found == [False, False, True, True]
+
+
+def test_rms_normalisation_counts_as_layer_normalisation() -> None:
+    layers = pytest.importorskip("timm.layers")
+    for norm in (nn.RMSNorm, layers.RmsNorm, layers.RmsNormFp32, layers.RmsNorm2d):
+        assert normalises_layers(nn.Sequential(nn.Linear(2, 2), norm(2))), norm
+    assert normalises_layers(nn.Sequential(layers.SimpleNorm2d(2)))
+    assert not normalises_layers(nn.Sequential(layers.BatchNormAct2d(2), nn.GroupNorm(1, 2)))

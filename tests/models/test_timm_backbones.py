@@ -8,6 +8,7 @@ from cebench.errors import InputError
 from cebench.models.backbone import first_convolution
 from cebench.models.backbones import build_backbone
 from cebench.models.options import Pooling
+from cebench.models.timm_backbones import _side_of_positions
 from cebench.weights.files import load_weights
 from cebench.weights.importing import import_weights
 from cebench.weights.loading import load_backbone
@@ -41,6 +42,13 @@ def test_features_are_normed_tokens(pooling: Pooling) -> None:
 def test_networks_without_tokens_refuse_to_pool_them(architecture: str, pooling: Pooling) -> None:
     with pytest.raises(InputError, match=f"pooling={pooling}"):
         build_backbone(architecture, pooling=pooling)
+
+
+@pytest.mark.parametrize("pooling", ["token", "mean", "both"])
+def test_two_heads_of_one_token_each_refuse_to_pool_them(pooling: Pooling) -> None:
+    name = "timm/deit_tiny_distilled_patch16_224"
+    with pytest.raises(InputError, match=f"{name}: .*class and distillation; pooling={pooling}"):
+        build_backbone(name, side=32, pooling=pooling)
 
 
 def test_dinov2_takes_images_of_224() -> None:
@@ -125,3 +133,24 @@ def test_weights_of_another_size_of_image_bring_their_own_positions(tmp_path: Pa
     with torch.no_grad():
         expected = network.eval().forward_features(images)[:, 0]
         torch.testing.assert_close(backbone.trunk(images), expected)
+
+
+def test_a_tag_that_timm_does_not_know_is_named() -> None:
+    with pytest.raises(InputError, match="timm has no weights tagged 'nosuchtag' of test_resnet"):
+        build_backbone("timm/test_resnet.nosuchtag")
+    assert build_backbone("timm/test_resnet.r160_in1k").features == 96
+
+
+def test_positions_of_hiera_tell_no_side() -> None:
+    """They are not one for each patch: weights of another size meet the refusal of any shape."""
+    sizes = {"embed_dim": 8, "num_heads": 1, "stages": (1, 1, 1, 1)}
+    network = timm.models.hiera.Hiera(img_size=(64, 64), num_classes=0, **sizes)
+    positions = network.pos_embed.shape[1]
+    assert _side_of_positions(network, positions) is None
+    assert _side_of_positions(network, 4 * positions) is None
+
+
+def test_maps_without_a_normalisation_behind_them_are_taken_as_they_are() -> None:
+    """SAM 2's trunk norms none of its maps, and takes images of any size."""
+    backbone = build_backbone("timm/sam2_hiera_tiny", side=64)
+    assert backbone.map_channels() == {4: 96, 8: 192, 16: 384, 32: 768}

@@ -21,7 +21,7 @@ from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training.loop import Schedule, train
 from cebench.weights.files import Preprocessing, Weights
-from cebench.weights.loading import load_backbone, load_fc6_and_fc7
+from cebench.weights.loading import check_fc6_and_fc7, load_backbone, load_fc6_and_fc7
 
 from ..fine_tuning import build_optimizer
 from ..labelled_images import LabelledImages, data_fingerprint, find_images, read_sets
@@ -95,17 +95,7 @@ def build_classifier(
     fc6 and fc7 stand in it where the backbone's own network has them (AlexNet and VGG) and the
     classifier is not cut at pool5. InputError if the weights should bring them and do not.
     """
-    if recipe.random_from == "drop7" and not backbone.fully_connected:
-        raise InputError(
-            f"{weights.name}: a {weights.sidecar.architecture} has no fc6 and fc7 that "
-            "random_from=drop7 could take; leave random_from out"
-        )
-    between = bool(backbone.fully_connected) and recipe.train_from != "pool5"
-    if recipe.head_init == "data" and not between:
-        raise InputError(
-            f"{weights.name}: no fc6 and fc7 that head_init=data could scale stand between the "
-            f"{weights.sidecar.architecture} and fc8; leave head_init out"
-        )
+    between = _has_fc6_and_fc7(backbone, recipe)
     network = Classifier(
         backbone.trunk,
         backbone.features,
@@ -121,6 +111,23 @@ def build_classifier(
     network.train_only(recipe.train_from)
     network.to(memory_format=torch.channels_last)
     return network
+
+
+def check_weights(recipe: ClassificationRecipe, weights: Weights) -> None:
+    """InputError where the weights have no tokens, fc6 or fc7 that the recipe asks for."""
+    backbone, _ = load_backbone(weights, recipe.pooling)
+    if recipe.random_from == "drop7":
+        check_fc6_and_fc7(backbone, weights)
+    if recipe.head_init == "data" and not _has_fc6_and_fc7(backbone, recipe):
+        raise InputError(
+            f"{weights.name}: no fc6 and fc7 that head_init=data could scale stand between the "
+            f"{weights.sidecar.architecture} and fc8; leave head_init out"
+        )
+
+
+def _has_fc6_and_fc7(backbone: Backbone, recipe: ClassificationRecipe) -> bool:
+    """Whether they stand between the features and fc8."""
+    return bool(backbone.fully_connected) and recipe.train_from != "pool5"
 
 
 def build(
@@ -165,6 +172,7 @@ def measure(recipe: ClassificationRecipe, run_context: RunContext) -> Outcome:
 TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
+    check_weights=check_weights,
     measure=measure,
     work=classification_work,
     table="2",

@@ -16,6 +16,7 @@ from cebench.models.dense_probe import DenseProbe, patch_loss
 from cebench.models.parameter_groups import scale_rates
 from cebench.randomness import EpochOrder
 from cebench.training.loop import Schedule, train
+from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone
 
 from ..run_context import Outcome, RunContext
@@ -72,6 +73,11 @@ def build(run_context: RunContext) -> DenseProbe:
     return DenseProbe(backbone, NUM_CLASSES).to(run_context.device)
 
 
+def check_weights(recipe: DenseProbeRecipe, weights: Weights) -> None:
+    """InputError where the weights' network has no maps that are known."""
+    DenseProbe(load_backbone(weights)[0], NUM_CLASSES)
+
+
 def measure(recipe: DenseProbeRecipe, run_context: RunContext) -> Outcome:
     """Train the layer on the train set's patches, label every pixel of the test images, score."""
     run, seed = run_context.run, run_context.seed
@@ -96,6 +102,7 @@ def measure(recipe: DenseProbeRecipe, run_context: RunContext) -> Outcome:
 TASK = Task(
     find_images=find_labelled,
     data_fingerprint=data_fingerprint,
+    check_weights=check_weights,
     measure=measure,
     work=dense_probe_work,
     table="dense-probe",

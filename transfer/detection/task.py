@@ -20,7 +20,7 @@ from cebench.devices import autocast
 from cebench.errors import InputError
 from cebench.metrics.detection import detection_scores
 from cebench.models.backbone import first_convolution
-from cebench.models.backbone_fast_rcnn import BackboneFastRCNN
+from cebench.models.backbone_fast_rcnn import BackboneFastRCNN, region_stride
 from cebench.models.backbones import is_foreign, trunk_architecture
 from cebench.models.box_coding import box_target_statistics
 from cebench.models.fast_rcnn import FastRCNN, RegionNetwork, detection_losses
@@ -29,8 +29,13 @@ from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, 
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training.loop import Schedule, train
-from cebench.weights.files import Preprocessing
-from cebench.weights.loading import load_backbone, load_trunk, take_fc6_and_fc7
+from cebench.weights.files import Preprocessing, Weights
+from cebench.weights.loading import (
+    check_fc6_and_fc7,
+    load_backbone,
+    load_trunk,
+    take_fc6_and_fc7,
+)
 
 from ..fine_tuning import build_optimizer
 from ..run_context import Outcome, RunContext
@@ -175,6 +180,14 @@ def target_statistics(
     return torch.from_numpy(mean), torch.from_numpy(std)
 
 
+def check_weights(recipe: DetectionRecipe, weights: Weights) -> None:
+    """InputError where the weights have no map for regions, or no fc6 and fc7 to be taken."""
+    backbone, _ = load_backbone(weights)
+    region_stride(backbone.architecture, backbone.map_channels())
+    if recipe.random_from == "drop7":
+        check_fc6_and_fc7(backbone, weights)
+
+
 def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, detect on the test set, score by both definitions of AP."""
     run = run_context.run
@@ -286,6 +299,7 @@ def build_network(recipe: DetectionRecipe, run_context: RunContext) -> FastRCNN 
 TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
+    check_weights=check_weights,
     measure=measure,
     work=detection_work,
     table="2",

@@ -99,11 +99,11 @@ def check_weights(recipe: InpaintingRecipe, weights: Weights) -> None:
 TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
+    check_weights=check_weights,
     measure=measure,
     work=inpainting_work,
     table="1",
     protocol="central-hole-56-of-128",
     protocol_version=2,
-    check_weights=check_weights,
     weights_file=model_file,
 )

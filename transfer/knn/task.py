@@ -11,14 +11,15 @@ import numpy as np
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.errors import InputError
 from cebench.metrics.classification import classification_summary
+from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone
 
-from ..frozen_features import check_layers, read_images
+from ..frozen_features import check_features, read_images
 from ..labelled_images import data_fingerprint, find_images
 from ..linear_svm.report import scored_from
 from ..run_context import Outcome, RunContext
 from ..task import Task
-from ..work import frozen_features_work
+from ..work import knn_work
 from .data import cosines_of_layer
 from .prediction import predict, store
 from .recipe import KnnRecipe
@@ -28,12 +29,16 @@ from .votes import Choice, best_choice, leave_one_out
 logger = logging.getLogger("cebench")
 
 
+def check_weights(recipe: KnnRecipe, weights: Weights) -> None:
+    """InputError where the weights have no such layer, tokens, or crop of a library."""
+    check_features(recipe, (recipe.layer,), weights)
+
+
 def measure(recipe: KnnRecipe, run_context: RunContext) -> Outcome:
     """Votes for each test image; they stand in predictions/<layer>.csv."""
     weights, folder = run_context.weights, run_context.run.path
     backbone, proof = load_backbone(weights, recipe.pooling)
     logger.info(f"{weights.name}: {proof}")
-    check_layers([recipe.layer], backbone, weights.name)
     sets = read_images(recipe, run_context)
     if len(sets.train.ids) < 2:
         raise InputError(f"{recipe.train_set}: leave-one-out needs two images; there is one")
@@ -61,8 +66,9 @@ def train(cosines: np.ndarray, labels: np.ndarray, recipe: KnnRecipe) -> dict[Ch
 TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
+    check_weights=check_weights,
     measure=measure,
-    work=frozen_features_work,
+    work=knn_work,
     table="knn",
     protocol="voc-knn",
     protocol_version=1,

@@ -11,15 +11,16 @@ import numpy as np
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.metrics.classification import classification_summary
 from cebench.progress import progress
+from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone
 
-from ..frozen_features import check_layers, learnable, predictions_file, read_images
+from ..frozen_features import check_features, learnable, predictions_file, read_images
 from ..kernel_svm import TrainSpan
 from ..labelled_images import data_fingerprint, find_images
 from ..run_context import Outcome, RunContext
 from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
-from ..work import frozen_features_work
+from ..work import linear_svm_work
 from .data import layers_of_sets
 from .prediction import predict, store, stored
 from .recipe import LinearSvmRecipe
@@ -28,13 +29,17 @@ from .report import measurements, scored_from, write_report
 logger = logging.getLogger("cebench")
 
 
+def check_weights(recipe: LinearSvmRecipe, weights: Weights) -> None:
+    """InputError where the weights have no such layer, tokens, or crop of a library."""
+    check_features(recipe, recipe.layers, weights)
+
+
 def measure(recipe: LinearSvmRecipe, run_context: RunContext) -> Outcome:
     """An SVM per class and layer; a finished layer stands in predictions/<layer>.csv."""
     weights, folder = run_context.weights, run_context.run.path
     backbone, proof = load_backbone(weights, recipe.pooling)
     logger.info(f"{weights.name}: {proof}")
     layers = recipe.layers or backbone.layer_names
-    check_layers(layers, backbone, weights.name)
     sets = read_images(recipe, run_context)
     missing = [layer for layer in layers if not predictions_file(folder, layer).exists()]
     of_layers = layers_of_sets(backbone, sets, missing, recipe, run_context)
@@ -82,8 +87,9 @@ def train(
 TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
+    check_weights=check_weights,
     measure=measure,
-    work=frozen_features_work,
+    work=linear_svm_work,
     table="linear",
     protocol="voc-linear-svm",
     protocol_version=3,

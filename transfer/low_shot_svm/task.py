@@ -12,15 +12,16 @@ from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.metrics.average_precision import multilabel_scores
 from cebench.metrics.weighted_average_precision import DEFINITIONS
 from cebench.progress import progress
+from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone
 
-from ..frozen_features import check_layers, read_images
+from ..frozen_features import check_features, read_images
 from ..kernel_svm import TrainSpan
 from ..labelled_images import data_fingerprint, find_images
 from ..run_context import Outcome, RunContext
 from ..support_vectors import Svms, best_cost, cross_validated_scores
 from ..task import Task
-from ..work import frozen_features_work
+from ..work import low_shot_svm_work
 from .data import Drawn, products_of_layer, sample_draws
 from .prediction import DrawnSvms, finished, predict, store, stored
 from .recipe import LowShotSvmRecipe
@@ -29,12 +30,16 @@ from .report import measurements, scored_from, write_draws
 logger = logging.getLogger("cebench")
 
 
+def check_weights(recipe: LowShotSvmRecipe, weights: Weights) -> None:
+    """InputError where the weights have no such layer, tokens, or crop of a library."""
+    check_features(recipe, (recipe.layer,), weights)
+
+
 def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
     """SVMs from few images; finished ones stand in predictions/<shots>-shot-draw-<draw>.csv."""
     weights, folder = run_context.weights, run_context.run.path
     backbone, proof = load_backbone(weights, recipe.pooling)
     logger.info(f"{weights.name}: {proof}")
-    check_layers([recipe.layer], backbone, weights.name)
     sets = read_images(recipe, run_context)
     _warn_of_few_positives(recipe, sets.train.labels)
     missing = [shots for shots in recipe.shots if not finished(folder, shots, recipe.draws)]
@@ -125,8 +130,9 @@ def _warn_of_few_positives(recipe: LowShotSvmRecipe, labels: np.ndarray) -> None
 TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
+    check_weights=check_weights,
     measure=measure,
-    work=frozen_features_work,
+    work=low_shot_svm_work,
     table="low-shot",
     protocol="voc-low-shot-svm",
     protocol_version=3,

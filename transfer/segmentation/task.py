@@ -19,15 +19,20 @@ from torch.optim import Optimizer
 from cebench.data.voc.devkit import VOID_LABEL
 from cebench.devices import autocast, compiled
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
-from cebench.models.backbone_fcn import BackboneFCN
+from cebench.models.backbone_fcn import BackboneFCN, score_strides
 from cebench.models.backbones import is_foreign, trunk_architecture
 from cebench.models.fcn import FCN, SegmentationNetwork, segmentation_cross_entropy
 from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training.loop import Schedule, train
-from cebench.weights.files import Preprocessing
-from cebench.weights.loading import load_backbone, load_trunk, take_fc6_and_fc7
+from cebench.weights.files import Preprocessing, Weights
+from cebench.weights.loading import (
+    check_fc6_and_fc7,
+    load_backbone,
+    load_trunk,
+    take_fc6_and_fc7,
+)
 
 from ..fine_tuning import build_optimizer
 from ..run_context import Measurement, Outcome, RunContext
@@ -124,6 +129,14 @@ class Segmentation:
             for parameter in self.network.parameters():
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
+
+
+def check_weights(recipe: SegmentationRecipe, weights: Weights) -> None:
+    """InputError where the weights have no map of the stride, or no fc6 and fc7 to be taken."""
+    backbone, _ = load_backbone(weights)
+    score_strides(backbone.architecture, [*backbone.map_channels()], recipe.stride)
+    if recipe.random_from == "drop7":
+        check_fc6_and_fc7(backbone, weights)
 
 
 def measure(recipe: SegmentationRecipe, run_context: RunContext) -> Outcome:
@@ -227,6 +240,7 @@ def _network(recipe: SegmentationRecipe, run_context: RunContext) -> Segmentatio
 TASK = Task(
     find_images=find_images,
     data_fingerprint=data_fingerprint,
+    check_weights=check_weights,
     measure=measure,
     work=segmentation_work,
     table="2",

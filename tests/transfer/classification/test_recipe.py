@@ -1,15 +1,10 @@
-from dataclasses import replace
-
 import pytest
 from classification_scenes import recipe
 
 from cebench.config import load_recipe
 from cebench.errors import InputError
-from cebench.models.backbones import build_backbone
 from cebench.transfer.classification.recipe import ClassificationRecipe
-from cebench.transfer.classification.task import build_classifier
 from cebench.transfer.run import TASKS
-from cebench.weights.files import random_weights
 
 
 def test_options_that_do_not_agree_are_refused() -> None:
@@ -21,12 +16,6 @@ def test_options_that_do_not_agree_are_refused() -> None:
             load_recipe(
                 ClassificationRecipe, "cebench.transfer", "classification", "smoke", changes
             )
-    drawn = random_weights(0)
-    sidecar = replace(drawn.sidecar, architecture="torchvision/resnet18")
-    backbone = build_backbone("torchvision/resnet18")
-    chosen = recipe(train_from="all", random_from="drop7")
-    with pytest.raises(InputError, match="a torchvision/resnet18 has no fc6 and fc7 that random_"):
-        build_classifier(backbone, chosen, replace(drawn, sidecar=sidecar), 0)
 
 
 def test_the_protocols_name_tells_other_years_and_scales() -> None:
