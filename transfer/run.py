@@ -105,12 +105,11 @@ def run_transfer(request: Request) -> Record:
     device = choose_device(request.device)
     weights = request.load_weights()
     identity = identity_of(request, recipe, recipe_name, weights, device)
-    if not (request.out / "record.json").exists():
+    if not (request.resume and (request.out / "record.json").exists()):
         task.check_weights(recipe, weights)
-    read = [request.data, *files_named_in(recipe.model_dump())]
-    if not request.resume:  # A mistake in them must not cost the run that is there.
-        task.check_weights(recipe, weights)
+    if not request.resume:  # A mistake in the data must not cost the run that is there.
         task.find_images(recipe, request.data)
+    read = [request.data, *files_named_in(recipe.model_dump())]
     with RunDirectory(
         request.out, identity, resume=request.resume, tensorboard=request.tensorboard
     ) as run:

@@ -147,7 +147,12 @@ class Backbone:
         return {stride: map_.shape[1] for stride, map_ in maps.items()}
 
     def centre(self, stride: int) -> float:
-        """The image pixel that value 0 of the map of `stride` looks at; value i is i strides on."""
+        """The image pixel that value 0 of the map of `stride` stands for; value i is i strides on.
+
+        The middle of its stride x stride pixels, as RoIAlign and resizing without aligned corners
+        take it. It is what the value looks at in networks of patches (ViT, ConvNeXt, Swin); values
+        of networks that pad (ResNet, EfficientNet) look up to half a stride further up and left.
+        """
         return (stride - 1) / 2
 
 
