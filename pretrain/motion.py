@@ -216,7 +216,7 @@ def inputs(recipe: MotionRecipe, given: DataOptions) -> Inputs:
         learned_from=2 * learned_count(recipe, len(tracks)),
         bytes=sum(file.stat().st_size for file in files),
         decoded_bytes=len(files) * 3 * recipe.side**2,
-        fingerprint=lambda: _fingerprint(files),
+        fingerprint=lambda: _fingerprint(files, tracks),
     )
 
 
@@ -226,8 +226,11 @@ def listed_files(given: DataOptions) -> list[Path]:
     return [file for place in lists for pair in read_pairs(place)[0] for file in pair]
 
 
-def _fingerprint(files: Sequence[Path]) -> str:
-    return fingerprint([file.name for file in files], [Photo(file).sha256() for file in files])
+def _fingerprint(files: Sequence[Path], tracks: np.ndarray) -> str:
+    """Of the patches with their pair and its track: other pairs of the same are other data."""
+    places = enumerate(zip(tracks.repeat(2), files, strict=True))
+    names = [f"{number // 2} {track}/{file.name}" for number, (track, file) in places]
+    return fingerprint(names, [Photo(file).sha256() for file in files])
 
 
 def load_patches(
@@ -242,7 +245,7 @@ def load_patches(
 
     with progress("reading patches", "patches") as report:
         patches = load_ragged(files, square=side, to_square=to_square, report=report)
-    return patches, tracks, _fingerprint(files)
+    return patches, tracks, _fingerprint(files, tracks)
 
 
 def pretrain(recipe: MotionRecipe, run_context: RunContext) -> Pretrained:

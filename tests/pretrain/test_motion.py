@@ -181,6 +181,17 @@ def test_square_patches_are_resized_with_antialias(tracks: Path) -> None:
     np.testing.assert_array_equal(patches_of(tracks / "pairs.txt").image(7).numpy(), expected)
 
 
+def test_other_pairs_of_the_same_patches_are_other_data(tracks: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(tracks, tmp_path / "tracks")
+    given = request(data / "pairs.txt", tmp_path / "run", "steps=1")
+    run_pretraining(given)
+    lines = [line.split() for line in (data / "pairs.txt").read_text().splitlines()]
+    lines[1][0], lines[3][0] = lines[3][0], lines[1][0]
+    (data / "pairs.txt").write_text("".join(f"{name} {track}\n" for name, track in lines))
+    with pytest.raises(InputError, match="finished on other data"):
+        run_pretraining(given)
+
+
 def test_a_changed_patch_of_a_list_is_seen(tracks: Path, tmp_path: Path) -> None:
     data = shutil.copytree(tracks, tmp_path / "tracks")
     given = request(data / "pairs.txt", tmp_path / "run", "steps=1")
