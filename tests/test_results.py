@@ -1,10 +1,12 @@
-"""The committed tables are made of the committed records and of nothing else."""
+"""Committed tables are made of the committed records alone, and bundles hold these records."""
 
 from pathlib import Path
 
 import pytest
 
+from cebench.reporting.bundles import open_bundle
 from cebench.reporting.formats import FORMATS
+from cebench.reporting.packing import verify_bundle
 from cebench.reporting.records import RecordFile, load_record, read_records, record_name
 from cebench.reporting.tables import build_tables
 
@@ -35,3 +37,21 @@ def test_every_record_stands_under_its_address_and_names_its_commit(place: Path)
     for path, record in found:
         assert path.stem == record_name(record)
         assert record.git_commit
+
+
+BUNDLES = sorted((RESULTS / "bundles").glob("*.zip"))
+
+
+@pytest.mark.parametrize("path", BUNDLES, ids=lambda path: path.stem)
+def test_a_bundle_holds_records_of_the_tables(path: Path) -> None:
+    bundle = open_bundle(path)
+    bundle.check_digest()
+    for stem in bundle.records:
+        assert bundle.record(stem) == load_record(RESULTS / "records" / f"{stem}.json")
+
+
+@pytest.mark.parametrize("path", BUNDLES, ids=lambda path: path.stem)
+def test_the_numbers_of_a_bundle_are_scored_again(path: Path) -> None:
+    found = verify_bundle(path, intervals=False)
+    assert found.problems == found.without_outcome == []
+    assert found.numbers > 20
