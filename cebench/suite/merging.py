@@ -178,7 +178,8 @@ def _other_origin(
 ) -> str:
     """Whether weights or data of a record are not the cell's, as far as ours are there to tell."""
     weights = Path(str(cell.request["weights"]).replace("{out}", str(folder.path), 1))
-    if weights.exists() and sidecar_of(weights).sha256 != record.weights.sha256:
+    described = weights / "weights.json" if weights.is_dir() else weights.with_suffix(".json")
+    if described.is_file() and sidecar_of(weights).sha256 != record.weights.sha256:
         return "the weights"
     for other in transfers:
         alike = other.measured_by == cell.measured_by

@@ -131,7 +131,9 @@ def test_a_bundle_with_weights_or_data_that_are_not_ours_is_a_conflict(tmp_path:
 
     bare = suite_folder(tmp_path / "b")
     tensors = {"conv1.weight": torch.zeros(1)}
-    (bare.path / PRETRAINED.folder).mkdir(parents=True)
+    (bare.path / PRETRAINED.folder).mkdir(parents=True)  # Of a pretraining that is under way.
+    (taken,) = merge_into(PLAN, bare, [tmp_path / "runs.zip"], copy=False).taken
+    assert taken == "context-p0-detection-s1"
     save_weights(bare.path / PRETRAINED.folder / "weights.safetensors", tensors, SIDECAR)
     (conflict,) = merge_into(PLAN, bare, [tmp_path / "runs.zip"]).conflicts
     assert conflict.endswith("differ in the weights")
