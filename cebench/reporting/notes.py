@@ -177,7 +177,8 @@ def _no_interval_notes(columns: Sequence[tuple[Column, Sequence[Number]]]) -> li
     return notes
 
 
-_QUANTITY = re.compile(r"\d+(?:\.\d+)?")
+_QUANTITY = re.compile(r"\d+\.\d+")
+"""What was measured: counts are rules, of which "100 to 700" would say another one."""
 
 
 def _wording(reason: str) -> str:

@@ -139,6 +139,20 @@ def test_reasons_that_differ_in_quantities_alone_are_one() -> None:
     assert f"conv1: {reason.format('0.7')}: random." in notes
 
 
+def test_counts_are_not_run_together() -> None:
+    few = "24 images; intervals are known to hold from {} images"
+    records = [
+        changed(column=column, metric=metric, no_interval=few.format(least))
+        for column, metric, least in (
+            ("classification", "mean_ap_sklearn", 100),
+            ("segmentation", "mean_iou", 700),
+        )
+    ]
+    notes = notes_of(*records)
+    assert f"Classification: no interval ({few.format(100)}): context." in notes
+    assert f"Segmentation: no interval ({few.format(700)}): context." in notes
+
+
 def test_columns_alike_share_their_notes() -> None:
     notes = notes_of(layers_of("context", conv1="0.9", conv2="1.0"))
     (origin,) = [note for note in notes if "protocol" in note]
