@@ -95,21 +95,21 @@ def run_suite(request: SuiteRequest, options: RunOptions) -> str:
 def compute(plan: Plan, request: SuiteRequest, options: RunOptions, shares: Shares) -> SuiteRun:
     """Compute the cells of `plan`, on this machine or as jobs of SLURM."""
     executor = _executor(request.out, options, shares)
-    planned = _text_sha256(request)
+    planned = made_from(request)
     estimates = Estimates(plan.cells, SuiteFolder(request.out), shares.threads)
     with watch(Forecast(estimates, executor.workers)) as show:
         run = SuiteRun(
             plan.cells,
             SuiteFolder(request.out),
             executor,
-            has_changed=lambda: _text_sha256(request) != planned,
+            has_changed=lambda: made_from(request) != planned,
             show=show,
         )
         run.run()
     return run
 
 
-def _text_sha256(request: SuiteRequest) -> tuple[str, ...]:
+def made_from(request: SuiteRequest) -> tuple[str, ...]:
     """Hashes of the suite's file, and of the recipes that its plan was made from."""
     plan = SuiteFolder(request.out).read_plan() or {"inputs": {}}
     recipes = (path for path in plan["inputs"].get("listings", ()) if path.endswith(".toml"))

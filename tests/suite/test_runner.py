@@ -200,6 +200,24 @@ def test_a_job_taken_out_of_the_queue_is_no_failure(folder: SuiteFolder) -> None
     assert {status.state for status in folder.statuses(CELLS)} == {"waiting"}
 
 
+def test_what_fails_while_others_are_stopped_has_failed(folder: SuiteFolder) -> None:
+    class Failing(Ended):
+        def terminate(self) -> None:
+            ending = replace(began_here(), state="failed", problem="it went wrong")
+            folder.write_ending(CELLS[0], ending)
+            self.exitcode = 1
+
+    class Queue(FakeExecutor):
+        def _start(self, cell: Cell) -> Ended:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return Failing(None)
+
+    run = SuiteRun(CELLS, folder, Queue(folder))
+    with pytest.raises(Interrupted):
+        run.run()
+    assert run.failed == {"toy": "it went wrong"}
+
+
 def test_a_file_that_changes_while_it_runs_stops_it(folder: SuiteFolder) -> None:
     changed = False
 

@@ -20,6 +20,12 @@ def test_every_layer_has_its_svms_all_six_of_caffenet_if_none_is_named() -> None
     assert few == pytest.approx(one * 2 / 26 * 6 / 3)
 
 
+def test_fewer_images_take_what_was_measured_of_them() -> None:
+    """13.7 s of 2,000 images, 37 of 3,120."""
+    assert fitting("linear-svm", 2000, 'layers=["pool5"]') == pytest.approx(13.7, rel=0.02)
+    assert fitting("linear-svm", 3120, 'layers=["pool5"]') == pytest.approx(37.0, rel=0.02)
+
+
 def test_neighbours_fit_nothing() -> None:
     assert fitting("knn", 5011) == 0
 

@@ -17,6 +17,7 @@ from samples import SIDECAR
 from cebench.commands.score import score
 from cebench.errors import InputError
 from cebench.inpainting.squares import load_squares
+from cebench.metrics.inpainting import inpainting_sums
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.inpainting_gan import InpaintingGenerator
 from cebench.training.run_directory import RunDirectory
@@ -28,6 +29,7 @@ from cebench.transfer.inpainting.prediction import (
     paste_nearest,
     prediction_row,
 )
+from cebench.transfer.inpainting.report import errors_by_texture
 from cebench.transfer.inpainting.task import InpaintingRecipe, measure
 from cebench.transfer.run_context import Outcome, RunContext
 from cebench.weights.files import Weights, random_weights, save_weights
@@ -196,6 +198,16 @@ def test_numbers_are_those_that_score_finds_in_the_stored_images(
         ("psnr_pooled_db", "psnr", "db", True),
         ("ssim", "ssim", "fraction", True),
     }
+
+
+def test_errors_stand_beside_the_texture_in_four_groups() -> None:
+    one = inpainting_sums(
+        np.full((1, 3, 8, 8), 0.5), np.zeros((1, 3, 8, 8)), np.ones((1, 8, 8), bool)
+    )
+    groups = errors_by_texture(np.linspace(0.9, 0.1, 9), {"network": [one] * 9})
+    assert [group.images for group in groups] == [3, 2, 2, 2]
+    assert [group.least for group in groups] == pytest.approx([0.1, 0.4, 0.6, 0.8])
+    assert groups[0].mean_l1 == {"network": pytest.approx(0.5)}
 
 
 def test_run_leaves_a_table_a_summary_and_pictures(data: Path, tmp_path: Path) -> None:
