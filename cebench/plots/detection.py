@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cebench.files import replace_atomically
+from cebench.plots.figures import save_figure
 
 
 def plot_coverage(
@@ -57,10 +56,3 @@ def plot_shares(shares: Mapping[str, Mapping[str, int]], kinds: Sequence[str], p
     axes.set(ylabel="% of the top detections", ylim=(0, 100))
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     save_figure(figure, path)
-
-
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a chart as PNG, atomically."""
-    FigureCanvasAgg(figure)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))

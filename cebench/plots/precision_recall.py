@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from cebench.files import replace_atomically
 from cebench.metrics.average_precision import curve_steps
+from cebench.plots.figures import save_figure
 
 Curve = tuple[np.ndarray, np.ndarray]
 """Precision and recall, each (T,)."""
@@ -32,7 +31,6 @@ def plot_precision_recall(
     rows = -(-len(curves) // columns)
     width, height = 2.4 * columns, 2.25 * rows
     figure = Figure(figsize=(width, height))
-    FigureCanvasAgg(figure)
     # Margins in inches: constrained layout would measure every label of every panel, and take
     # several times as long.
     edges = {"left": 0.7 / width, "right": 1 - 0.1 / width}
@@ -57,5 +55,4 @@ def plot_precision_recall(
                 panel.axhline(chance[name], color="grey", linewidth=0.8, linestyle=":")
     figure.supxlabel("recall" + ("" if chance is None else " (dotted: precision of chance)"))
     figure.supylabel("precision", x=0.1 / width)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    save_figure(figure, path)

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from cebench.files import replace_atomically
+from cebench.plots.figures import save_figure
 
 _GAP, _TITLE = 6, 20
 
@@ -156,7 +156,6 @@ def best_median_worst(values: np.ndarray, count: int) -> list[tuple[str, int]]:
 def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
     """Write a PNG with all logged losses, the lines of metrics.jsonl, over the finished steps."""
     figure = Figure(figsize=(6, 3.6), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     for name in (key for key in metrics[-1] if key not in ("step", "seconds")):
         points = [(line["step"], line[name]) for line in metrics if name in line]
@@ -168,4 +167,4 @@ def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path, title: str) ->
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
-    replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    save_figure(figure, path)

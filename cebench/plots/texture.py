@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from cebench.metrics.texture import TextureGroup
-from cebench.plots.detection import save_figure
+from cebench.plots.figures import save_figure
 
 
 def plot_error_by_texture(groups: Sequence[TextureGroup], path: Path) -> None:
