@@ -15,10 +15,10 @@ NETWORKS = (
     "timm/test_resnet",
     "timm/test_efficientnet",
     # The smallest Swin of the library has 28 million parameters.
-    pytest.param("timm/swin_tiny_patch4_window7_224", marks=pytest.mark.slow),
+    pytest.param("timm/swin_tiny_patch4_window7_224", marks=pytest.mark.long),
     "torchvision/resnet18",
     # No smaller ViT: 86 million parameters.
-    pytest.param("torchvision/vit_b_16", marks=pytest.mark.slow),
+    pytest.param("torchvision/vit_b_16", marks=pytest.mark.long),
 )
 """One of each kind, for `parametrize`."""
 

@@ -43,7 +43,7 @@ def test_a_run_starts_in_the_root(tmp_path: Path) -> None:
     assert shown == f"{tmp_path / 'run' / 'weights.safetensors'}\n"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_torchrun_starts_in_the_root(tmp_path: Path) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     run([*launcher, "-m", "cebench", *RUN, str(tmp_path / "run")])

@@ -32,7 +32,7 @@ def losses(run: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in lines]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_take_the_steps_of_one_and_their_checkpoints_serve_either(
     tmp_path: Path,
 ) -> None:

@@ -19,7 +19,7 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
     runpy.run_path(str(SCRIPT), run_name="__main__")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_speeds_are_measured_once_and_rungs_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

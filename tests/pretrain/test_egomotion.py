@@ -271,7 +271,7 @@ def test_views_with_no_shift_and_turn_are_equal(photos: Path) -> None:
     torch.testing.assert_close(one, other, atol=0.1, rtol=0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_shift_is_learned_where_it_can_be_seen(tmp_path: Path) -> None:
     """A bright square in the middle: a constant answer to left, right, up, down costs 2 ln 2."""
     picture = np.full((158, 158, 3), 40, np.uint8)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from cebench.cli import cli
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 
 CHANGES = {
     "context": ("mask=random-block", "batch_size=4"),

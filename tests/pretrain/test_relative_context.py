@@ -136,7 +136,7 @@ def test_a_broken_off_run_ends_with_the_same_bytes(
     assert sha256_of(resumed) == sha256_of(straight)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_positions_are_learned_where_they_can_be_seen(skies: Path, tmp_path: Path) -> None:
     changes = ("steps=60", "learning_rate=1e-3", "batch_size=6", "units=64", "log_every=10")
     run_pretraining(request(skies, tmp_path / "run", *changes))

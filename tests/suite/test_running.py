@@ -47,7 +47,7 @@ def test_every_cell_is_computed_once_and_the_report_is_written(
     assert attempts(undisturbed) == dict.fromkeys(attempts(undisturbed), 1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.alone
 def test_killed_at_random_it_ends_with_the_same_weights(
     file: Path, undisturbed: Path, tmp_path: Path
@@ -64,7 +64,7 @@ def test_killed_at_random_it_ends_with_the_same_weights(
     assert weights(tmp_path / "out") == weights(undisturbed)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_runs_share_the_cells(file: Path, undisturbed: Path, tmp_path: Path) -> None:
     runs = [start(file, tmp_path / "out", "--workers", "1") for _ in range(2)]
     for run in runs:

@@ -65,7 +65,7 @@ def test_a_cluster_that_takes_no_job_is_one_line(
         executor.start({0: cell})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_submitits_local_executor_computes_a_suite(request_of: SuiteRequest) -> None:
     plan = make_plan(request_of)
     folder = SuiteFolder(request_of.out)
@@ -79,7 +79,7 @@ def test_submitits_local_executor_computes_a_suite(request_of: SuiteRequest) -> 
     assert run.finished == names
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_job_that_is_preempted_saves_and_is_queued_again(request_of: SuiteRequest) -> None:
     plan = make_plan(request_of)
     folder = SuiteFolder(request_of.out)
@@ -120,7 +120,7 @@ def _longer(cell: Cell) -> Cell:
     return replace(cell, request={**cell.request, "changes": [*changes, "steps=2000"]})
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_suite_on_a_cluster_that_kills_jobs_ends_with_the_same_weights(
     request_of: SuiteRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

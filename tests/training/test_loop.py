@@ -60,7 +60,7 @@ def wait_for_training(process: subprocess.Popen[str], metrics: Path, before: int
         time.sleep(0.002)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.alone
 def test_killed_at_random_moments_it_ends_with_the_same_bits(
     tmp_path: Path, uninterrupted: str

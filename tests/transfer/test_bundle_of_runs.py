@@ -17,7 +17,7 @@ def call(*arguments: str | Path) -> Result:
     return result
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_toy_runs_are_packed_verified_reported_and_scored(toy: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     common = ["--data", toy, "--recipe", "smoke", "--device", "cpu"]

@@ -226,7 +226,7 @@ def test_stopping_and_continuing_changes_no_bit(
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("architecture", "changes", "steps"),
     [

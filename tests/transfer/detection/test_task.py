@@ -178,7 +178,7 @@ def test_target_statistics_count_the_mirrored_set_too(rng: np.random.Generator) 
     assert std[4, 0] != 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_images_are_learned_by_heart(devkit: Path) -> None:
     """Average precision 1: nothing between the pixels and the number is out of place.
 

@@ -59,7 +59,7 @@ def test_stopping_after_a_step_and_continuing_changes_no_bit(
         assert torch.equal(tensor, theirs[name]), name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("architecture", "changes"),
     [("timm/test_resnet", {"train_batch_norm": True, "stride": 8}), ("timm/test_vit", {})],

@@ -140,7 +140,7 @@ def test_a_loss_that_is_no_number_stops_the_run(devkit: Path, tmp_path: Path) ->
         train_to(1, subject, tmp_path / "run")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_images_are_learned_by_heart_from_a_random_trunk() -> None:
     """FCN-32s at full width and dropout left out: 25 steps of all three, 0.4 s each."""
     images, labels = three_scenes()
