@@ -56,6 +56,22 @@ def test_a_clip_of_one_frame_is_one_line(tmp_path: Path, count: int) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_frames_of_two_sizes_are_one_line(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "a", 4)
+    Image.new("RGB", (41, 30)).save(folder / "00002.png")
+    with pytest.raises(InputError, match="a: frames of different sizes are no clip"):
+        list(segments(Clip(folder, "a"), 2, 60))
+
+
+def test_linked_clips_are_found_and_hidden_ones_left_out(tmp_path: Path) -> None:
+    write_frames(tmp_path / "elsewhere" / "bear", 2)
+    write_frames(tmp_path / "clips" / ".trash" / "car", 2)
+    (tmp_path / "clips" / "linked").symlink_to(tmp_path / "elsewhere")
+    (clip,) = find_clips([tmp_path / "clips"])
+    assert clip.name == "clips/linked/bear"
+    assert len(list(clip.frames())) == 2
+
+
 def test_what_is_no_clip_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such video"):
         find_clips([tmp_path / "absent"])
