@@ -223,6 +223,35 @@ def test_changed_sources_are_not_mixed_with_what_was_packed(photos: Path, tmp_pa
         prepare_store([photos], out, short_side=20)
 
 
+def test_a_finished_store_is_not_taken_for_one_of_changed_sources(
+    photos: Path, tmp_path: Path
+) -> None:
+    out, cat = tmp_path / "store", photos / "cat" / "0.png"
+    manifest = prepare_store([photos], out, short_side=20)
+    whole = cat.read_bytes()
+    Image.fromarray(noise(7, 40, 60)).save(cat)
+    with pytest.raises(InputError, match=r"its sources changed since it was made .*cat/0\.png"):
+        prepare_store([photos], out, short_side=20)
+    cat.write_bytes(whole)  # touched, but the same again
+    assert prepare_store([photos], out, short_side=20) == manifest
+    (photos / "new.png").write_bytes(whole)
+    with pytest.raises(InputError, match=r"its sources changed since it was made \(other names\)"):
+        prepare_store([photos], out, short_side=20)
+    photos.rename(tmp_path / "gone")
+    assert prepare_store([photos], out, short_side=20) == manifest
+
+
+def test_a_list_of_another_program_is_no_store(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for content in ("", '{"name": "a"}\n', "a b\n"):
+        (out / "images.jsonl").write_text(content)
+        with pytest.raises(InputError, match=r"images\.jsonl: of no store; choose") as caught:
+            prepare_store([photos], out, short_side=20)
+        assert "\n" not in str(caught.value)
+        assert (out / "images.jsonl").read_text() == content
+
+
 def test_a_damaged_store_is_refused_or_found_out(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "store"
     prepare_store([photos], out, short_side=20)
