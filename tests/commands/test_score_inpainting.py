@@ -8,8 +8,9 @@ from scoring import mistake_of, scores_of
 from skimage.metrics import peak_signal_noise_ratio
 
 from cebench.commands.score import score
+from cebench.errors import InputError
 from cebench.reporting.outcomes import rescored
-from cebench.reporting.records import load_record, read_records
+from cebench.reporting.records import Record, load_record, read_records
 from cebench.reporting.results import find_outcome
 from cebench.reporting.tables import build_tables
 from cebench.transfer.run import Request, run_transfer
@@ -189,33 +190,52 @@ def test_inpaintings_of_another_program_stand_in_table_1(runner: CliRunner, tmp_
     assert len(values) == len(record.measurements) == 10
 
 
-def test_a_record_takes_the_data_of_the_run_whose_targets_were_filled(
-    runner: CliRunner, tmp_path: Path
-) -> None:
-    _, target = _write_pair(tmp_path, size=128)
-    data = tmp_path / "data"
-    for folder, seed in (("train", 5), ("test", None)):
-        (data / folder).mkdir(parents=True)
-        rng = np.random.default_rng(seed)
-        image = target if seed is None else rng.integers(0, 256, target.shape, dtype=np.uint8)
-        Image.fromarray(image).save(data / folder / "a.png")
-    ours = run_transfer(
+def _run_of_two(tmp_path: Path) -> Record:
+    """A run in runs/t1 that scores the images b and a in this order, and found/ as LaMa fills them.
+
+    found/ holds b_mask001.png and a_mask001.png.
+    """
+    rng = np.random.default_rng(0)
+    for name in ("train/0", "test/1/b", "test/2/a"):
+        path = tmp_path / "data" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
+        Image.fromarray(image).save(path)
+        if name != "train/0":
+            (tmp_path / "found").mkdir(exist_ok=True)
+            filled = tmp_path / "found" / f"{path.stem}_mask001.png"
+            Image.fromarray(image // 2).save(filled)
+    return run_transfer(
         Request(
             task="inpainting",
             weights="random",
-            data=data,
+            data=tmp_path / "data",
             out=tmp_path / "runs" / "t1",
             recipe="smoke",
             changes=('rows=["mean-of-context"]',),
         )
     )
-    given = ["inpainting", "--predictions", tmp_path / "found", "--targets"]
-    given += [tmp_path / "runs" / "t1" / "targets", "--hole", "center:56", "--size", 128]
-    scores_of(runner, *given, "--record", tmp_path / "runs" / "lama", "--row", "lama")
+
+
+def test_a_record_takes_data_and_images_of_the_run_whose_targets_were_filled(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    ours = _run_of_two(tmp_path)
+    targets = tmp_path / "runs" / "t1" / "targets"
+    given = ["inpainting", "--predictions", tmp_path / "found", "--targets", targets]
+    given += ["--hole", "center:56", "--size", 128, "--row", "lama", "--record"]
+    scores_of(runner, *given, tmp_path / "runs" / "lama")
     theirs = load_record(tmp_path / "runs" / "lama" / "record.json")
     assert theirs.data == ours.data
     (table,) = build_tables(read_records(tmp_path / "runs"))  # Else refused: other data.
     assert {"mean-of-context", "lama (scored-files)"} <= set(table.cells["row"])
+    ids = [find_outcome(*stored).ids for stored in read_records(tmp_path / "runs")]  # type: ignore[union-attr]
+    assert ids == [("b", "a")] * 2  # Else neither compared nor packed.
+    for folder, name in ((targets, "a.png"), (tmp_path / "found", "a_mask001.png")):
+        (folder / name).unlink()
+    with pytest.raises(InputError, match="holds 1 images, its run scored 2"):
+        scores_of(runner, *given, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_record_is_of_table_1_alone(runner: CliRunner, tmp_path: Path) -> None:
