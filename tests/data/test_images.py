@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from cebench.data import images
 from cebench.data.images import (
     image_files,
     image_size,
@@ -168,6 +170,36 @@ def test_upright_is_what_a_viewer_shows(tmp_path: Path, orientation: int) -> Non
     assert image_size(path, 8) == (12, 8)
     assert open_resized(path, 8).size == (12, 8)
     np.testing.assert_array_equal(read_image(path, upright=False), raster)
+
+
+def chunks(png: bytes) -> list[bytes]:
+    """The chunks of a PNG, signature first."""
+    parts, place = [png[:8]], 8
+    while place < len(png):
+        end = place + 12 + int.from_bytes(png[place : place + 4])
+        parts.append(png[place:end])
+        place = end
+    return parts
+
+
+def test_a_png_may_say_its_orientation_behind_its_pixels_and_is_decoded_for_no_other_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif, path = Image.Exif(), tmp_path / "a.png"
+    exif[0x0112] = 6
+    image, words = Image.fromarray(noise(20, 30, 3)), PngInfo()
+    words.add_itxt("XML:com.adobe.xmp", 'tiff:Orientation="8"')
+    image.save(path, pnginfo=words)
+    assert image_size(path) == (20, 30)
+    image.save(path, exif=exif)
+    parts = sorted(chunks(path.read_bytes()), key=lambda chunk: chunk[4:8] == b"eXIf")
+    path.write_bytes(b"".join([*parts[:-2], parts[-1], parts[-2]]))
+    assert [chunk[4:8] for chunk in chunks(path.read_bytes())[-2:]] == [b"eXIf", b"IEND"]
+    assert image_size(path) == (20, 30)
+    assert read_image(path).shape == (30, 20, 3)
+    image.save(path)
+    monkeypatch.setattr(images, "_load", None)
+    assert image_size(path) == (30, 20)
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
