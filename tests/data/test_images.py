@@ -15,6 +15,7 @@ from cebench.data.images import (
     open_resized,
     open_rgb,
     read_image,
+    resized_size,
     write_png,
 )
 from cebench.errors import InputError
@@ -257,6 +258,25 @@ def test_reduced_decoding_keeps_enough_pixels(tmp_path: Path) -> None:
     assert open_rgb(path).size == (480, 320)
     assert open_rgb(path, at_least=80).size == (120, 80)
     assert open_rgb(path, at_least=81).size == (240, 160)
+
+
+def test_a_jpeg_resized_while_it_is_decoded_looks_as_if_it_were_decoded_whole(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.jpg"
+    blobs = Image.fromarray(noise(30, 40, 3)).resize((640, 480), Image.Resampling.BICUBIC)
+    blobs.save(path, quality=95)
+    whole = open_rgb(path).resize((80, 60), Image.Resampling.BILINEAR)
+    fast = open_resized(path, 60)
+    assert fast.size == (80, 60)
+    difference = np.abs(np.asarray(fast).astype(float) - np.asarray(whole))
+    assert 0 < difference.mean() < 2  # decoded at 1/8, no larger than asked for, it is 3.7
+
+
+def test_the_longer_side_is_rounded_to_the_nearest_pixel() -> None:
+    assert resized_size((31, 17), 8) == (15, 8)  # 14.6
+    assert resized_size((30, 17), 8) == (14, 8)  # 14.1
+    assert resized_size((17, 31), 34) == (34, 62)
 
 
 def test_image_files_are_found_below_sorted_and_not_hidden(tmp_path: Path) -> None:
