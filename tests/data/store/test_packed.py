@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from cebench.data.overlap import identify
@@ -84,6 +85,17 @@ def test_a_finished_store_is_returned_and_another_origin_refused(
     with pytest.raises(InputError, match="a store with sources"):
         prepare_store([photos / "cat"], out, short_side=20)
     assert contents(out) == written
+
+
+def test_one_process_writes_a_store_at_a_time(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    out.mkdir()
+    with (
+        FileLock(out / "store.lock"),
+        pytest.raises(InputError, match="another process is writing this store"),
+    ):
+        prepare_store([photos], out, short_side=20)
+    assert prepare_store([photos], out, short_side=20).images == 3
 
 
 def test_a_folder_with_other_files_is_left_alone(photos: Path, tmp_path: Path) -> None:
