@@ -83,6 +83,20 @@ def test_mask_of_the_same_square_gives_the_same_numbers(runner: CliRunner, tmp_p
     assert part == {"above": 0.1, "up_to": 0.2, **by_mask}
 
 
+def test_soft_masks_are_cut_at_the_threshold(runner: CliRunner, tmp_path: Path) -> None:
+    # All of 100 pixels are off by 51 of 255, and where the mask is 100 bright by 102.
+    for name in ("true", "found", "masks"):
+        (tmp_path / name).mkdir()
+    mask = np.zeros((10, 10), np.uint8)
+    mask[:2], mask[2:4] = 255, 100
+    for name, image in (("true", mask * 0), ("found", 51 + 51 * (mask == 100)), ("masks", mask)):
+        Image.fromarray(image.astype(np.uint8)).save(tmp_path / name / "a.png")
+    given = (*_inpainting(tmp_path), "--masks", tmp_path / "masks", "--mask-threshold")
+    for threshold, mean in ((100, 0.3), (101, 0.2)):
+        found = scores_of(runner, *given, threshold)
+        assert found["hole"]["mean_l1"] == pytest.approx(mean)
+
+
 def test_errors_are_binned_by_the_share_that_is_missing(runner: CliRunner, tmp_path: Path) -> None:
     # Of 100 pixels 10, 11 and 12 are missing, and off by 51, 102 and 153 of 255.
     for folder in ("true", "found", "masks"):
@@ -104,11 +118,11 @@ def test_errors_are_binned_by_the_share_that_is_missing(runner: CliRunner, tmp_p
 
 
 def test_size_averages_areas_of_what_is_larger(runner: CliRunner, tmp_path: Path) -> None:
-    # The target is 2 x 2 blocks of values 0 and 2: averaged by area they are 1 everywhere.
+    # The target is 2 x 2 blocks whose average, 1.75, is rounded to 2 everywhere.
     _write_pair(tmp_path, size=10)
-    blocks = np.tile(np.array([[0, 2], [2, 0]], np.uint8), (10, 10))
+    blocks = np.tile(np.array([[0, 3], [4, 0]], np.uint8), (10, 10))
     Image.fromarray(blocks).save(tmp_path / "true" / "a.png")
-    Image.fromarray(np.ones((10, 10), np.uint8)).save(tmp_path / "found" / "a.png")
+    Image.fromarray(np.full((10, 10), 2, np.uint8)).save(tmp_path / "found" / "a.png")
     found = scores_of(runner, *_inpainting(tmp_path), "--hole", "center:4", "--size", 10)
     assert found["image"]["mean_l1"] == 0.0
 
