@@ -61,7 +61,7 @@ def _hole_options(command: Command) -> Command:
             type=click.Choice(("block", "region", "noise")),
             help="Paper, section 3.3.",
         ),
-        click.option("--region-shapes", type=_EXISTING, help="VOC year folder: --random region."),
+        click.option("--region-shapes", type=_EXISTING, help="VOCdevkit: --random region."),
         click.option(
             "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --random."
         ),

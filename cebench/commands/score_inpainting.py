@@ -93,9 +93,9 @@ def inpainting(
     files: dict[str, Path] = {}
     for pair in read_inpainting_pairs(predictions, targets, region, size, mask_threshold):
         _warn_of_no_difference(pair)
-        stem = pair.path.stem
-        files[stem], by_stem[stem] = pair.path, _pair_sums(pair, ssim_window)
-        by_tenth[_tenth(pair.hole)] += by_stem[stem]
+        files[pair.stem] = pair.path
+        by_stem[pair.stem] = _pair_sums(pair, ssim_window)
+        by_tenth[_tenth(pair.hole)] += by_stem[pair.stem]
     result = asdict(inpainting_scores(sum(by_tenth.values(), InpaintingSums())))
     if masks is not None:
         result["by_missing_share"] = [

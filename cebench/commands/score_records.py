@@ -52,8 +52,8 @@ def write_scores(
     Args:
         folder: is made if need be.
         row: the line of the table.
-        sums: of each image, by stem.
-        files: the predictions by stem.
+        sums: of each image, by the true image's stem.
+        files: the predictions, likewise.
         targets: folder of the true images; that of a finished `cebench transfer --task inpainting`
             (RUN/targets) gives the record that run's data and recipe, so that both share a table.
     """
@@ -69,6 +69,13 @@ def write_scores(
     from cebench.transfer.inpainting.report import measurements, parts_of
     from cebench.transfer.inpainting.task import TASK
 
+    recipe, data, ids = _run_of(targets)
+    if ids and set(ids) != set(sums):
+        raise InputError(
+            f"--record: {targets} holds {len(sums)} images, its run scored {len(ids)}, or others; "
+            "score the run's targets as it left them"
+        )
+    sums = {image_id: sums[image_id] for image_id in ids or sums}
     scores = inpainting_scores(sum(sums.values(), InpaintingSums()))
     outcome = RunOutcome(tuple(sums), tuple(parts_of(row, list(sums.values()))))
     numbers = [
@@ -76,7 +83,6 @@ def write_scores(
     ]
     if not all(math.isfinite(number.value) for number in numbers):
         raise InputError("--record: a prediction without any error has no finite PSNR; no record")
-    recipe, data = _recipe_and_data(targets)
     record = Record(
         table=TASK.table,
         task="inpainting",
@@ -97,24 +103,26 @@ def write_scores(
     return write_record(folder / "record.json", replace(record, outcome_sha256=digest))
 
 
-def _recipe_and_data(targets: Path) -> "tuple[ResolvedRecipe, DataSource]":
-    """Those of the run that stored `targets`, or of the targets alone."""
+def _run_of(targets: Path) -> "tuple[ResolvedRecipe, DataSource, tuple[str, ...]]":
+    """Recipe, data and images' ids of the run that stored `targets`; of others no ids."""
     from cebench.config import load_recipe
     from cebench.data.fingerprint import fingerprint_files
     from cebench.data.images import image_files
     from cebench.files import readable
     from cebench.reporting.records import DataSource, ResolvedRecipe, load_record
+    from cebench.reporting.results import find_outcome
     from cebench.transfer.inpainting.recipe import InpaintingRecipe
 
     beside = targets.resolve().parent / "record.json"
     if targets.resolve().name == "targets" and beside.is_file():
         run: Record = load_record(beside)
         if run.task == "inpainting":
-            return run.recipe, run.data
+            outcome = find_outcome(beside, run)
+            return run.recipe, run.data, outcome.ids if outcome else ()
     recipe, _ = load_recipe(InpaintingRecipe, "cebench.transfer", "inpainting", "short")
     name = readable("/".join(targets.resolve().parts[-2:]))
     found = DataSource(name=name, fingerprint=fingerprint_files(image_files(targets), targets))
-    return ResolvedRecipe.of("scored-files", recipe), found
+    return ResolvedRecipe.of("scored-files", recipe), found, ()
 
 
 def _origin(row: str, files: "Iterable[Path]") -> "WeightsOrigin":

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cebench.data.images import IMAGE_SUFFIXES, image_files, is_hidden, read_image
+from cebench.data.images import IMAGE_SUFFIXES, image_files, read_image
+from cebench.data.listing import files_below
 from cebench.errors import InputError
 
 VIDEO_SUFFIXES = (".avi", ".mkv", ".mov", ".mp4", ".mpg", ".webm")
@@ -27,11 +28,17 @@ class Clip:
     name: str
     """Relative to its source, with /."""
 
+    @property
+    def files(self) -> list[Path]:
+        """The video, or the frames in their order."""
+        if self.path.is_dir():
+            return [path for path in image_files(self.path) if path.parent == self.path]
+        return [self.path]
+
     def frames(self) -> Iterator[Frame]:
         """Every frame in turn; InputError if one cannot be read."""
         if self.path.is_dir():
-            files = (path for path in image_files(self.path) if path.parent == self.path)
-            yield from map(read_image, files)
+            yield from map(read_image, self.files)
             return
         video = cv2.VideoCapture(str(self.path))
         try:
@@ -47,10 +54,11 @@ class Clip:
 def find_clips(sources: Sequence[Path]) -> list[Clip]:
     """Every video and every folder of frames below the sources, sorted by name.
 
-    Of a folder in DAVIS's layout only JPEGImages counts; hidden folders are left out.
+    Of a folder in DAVIS's layout only JPEGImages counts; links are followed, hidden folders left
+    out.
 
     Raises:
-        InputError: a source does not exist or holds no clip.
+        InputError: a source does not exist or holds no clip; a link leads nowhere or in a circle.
     """
     clips = []
     for source in sources:
@@ -72,12 +80,14 @@ def segments(clip: Clip, length: int, short_side: int) -> Iterator[list[Frame]]:
     One part is in memory at a time; frames that do not fill a part are left out.
 
     Raises:
-        InputError: the clip has a single frame, or a frame cannot be read.
+        InputError: the clip has a single frame or frames of two sizes, or one cannot be read.
     """
     part: list[Frame] = []
-    count = 0
+    count, shape = 0, None
     for frame in clip.frames():
-        count += 1
+        if shape not in (None, frame.shape):
+            raise InputError(f"{clip.path}: frames of different sizes are no clip; leave it out")
+        count, shape = count + 1, frame.shape
         part.append(_resized(frame, short_side))
         if len(part) == length:
             yield part
@@ -90,9 +100,7 @@ def _below(source: Path) -> list[Path]:
     if source.is_file():
         return [source] if source.suffix.lower() in VIDEO_SUFFIXES else []
     folders, videos = set(), set()
-    for path in source.rglob("*"):
-        if is_hidden(path.relative_to(source)) or not path.is_file():
-            continue
+    for path in files_below(source):
         if path.suffix.lower() in IMAGE_SUFFIXES:
             folders.add(path.parent)
         elif path.suffix.lower() in VIDEO_SUFFIXES:

@@ -31,6 +31,9 @@ _FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
+_ORIENTED = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
+"""Without one of these words a PNG has no EXIF orientation."""
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -212,7 +215,11 @@ def _orientation(image: Image.Image, path: Path) -> int:
     """The EXIF orientation, 1 (as stored) where there is none or none that can be read."""
     # Pillow decodes a PNG to look for its EXIF block, which may stand behind the pixels, and would
     # keep a black image if that failed inside getexif.
-    if image.format == "PNG":
+    file = getattr(image, "fp", None)
+    if image.format == "PNG" and isinstance(file, BytesIO):  # else it is decoded already
+        content = file.getvalue()
+        if not any(word in content for word in _ORIENTED):
+            return 1
         _load(image, path)
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)

@@ -68,8 +68,12 @@ def images_and_masks(folder: Path) -> tuple[list[Path], list[Path]]:
     """
     files = image_files(folder)
     stems = {path.stem for path in files}
-    masks = [path for path in files if stem_of_image(path) in stems - {path.stem}]
-    return [path for path in files if path not in masks], masks
+    images: list[Path] = []
+    masks: list[Path] = []
+    for path in files:
+        stem = stem_of_image(path)
+        (masks if stem != path.stem and stem in stems else images).append(path)
+    return images, masks
 
 
 def masks_by_stem(folder: Path) -> dict[str, Path]:

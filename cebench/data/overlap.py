@@ -48,14 +48,15 @@ class PhotoIdentities:
 
 
 def same_photos(candidates: Sequence[Path], held_out: Sequence[Path]) -> dict[Path, Path]:
-    """The candidates that show a held-out photo, each with the photo it shows.
+    """The candidates that show a held-out photo, each with the photo it shows, all turned upright.
 
     See `same_identities`.
 
     Raises:
         InputError: a file is no readable image.
     """
-    identities = [identify([Photo(path) for path in paths]) for paths in (candidates, held_out)]
+    sides = ([Photo(path, upright=True) for path in paths] for paths in (candidates, held_out))
+    identities = [identify(photos) for photos in sides]
     same = same_identities(*identities)
     return {candidates[i]: held_out[same[i]] for i in sorted(same)}
 

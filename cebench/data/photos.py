@@ -5,6 +5,7 @@ Nothing is unpacked: a photo in an archive is read from where its bytes stand in
 
 import hashlib
 import logging
+import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -100,11 +101,11 @@ def find_photos(sources: Sequence[Path], voc_image_set: str) -> list[Photo]:
     Raises:
         InputError: a source is none of these, or damaged.
     """
-    found: dict[tuple[Path, int], Photo] = {}
+    found: dict[tuple[str, int], Photo] = {}
     for source in sources:
         for photo in _photos_of(source, voc_image_set):
-            found.setdefault((photo.path, photo.offset), photo)
-    return [found[place] for place in sorted(found)]
+            found.setdefault((os.path.abspath(photo.path), photo.offset), photo)
+    return sorted(found.values(), key=lambda photo: (photo.path, photo.offset))
 
 
 def voc_year(root: Path, option: str) -> VocYear:

@@ -3,7 +3,7 @@
 OUT/patches/0000/00000-first.jpg   the patch, and -last.jpg, where it is some frames later
 OUT/clips/0000.txt                 the pairs of one clip; where it stands the clip is done
 OUT/pairs.txt                      all pairs, written last: two lines a pair, `FILE TRACK`
-OUT/motion.json                    how they were mined, and which clips
+OUT/motion.json                    how they were mined, which clips, and the bytes of each
 """
 
 import json
@@ -82,6 +82,7 @@ def _manifest(
         "short_side": short_side,
         **asdict(search),
         "clips": [clip.name for clip in clips],
+        "bytes": [sum(file.stat().st_size for file in clip.files) for clip in clips],
     }
 
 
@@ -144,9 +145,9 @@ def _check_out(out: Path, manifest: dict[str, object]) -> None:
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise InputError(f"{path}: damaged; remove {out} and begin anew") from None
     for key, value in manifest.items():
-        if found.get(key) != value:
+        if found.get(key, value) != value:  # older folders know no bytes
             raise InputError(
-                f"{out}: was mined with another {key}; choose another --out or remove it"
+                f"{out}: was mined with other {key}; choose another --out or remove it"
             )
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from cebench.data.images import IMAGE_SUFFIXES, image_files, read_image
+from cebench.data.listing import files_below
 from cebench.data.photos import Photo, find_photos, shards_in
 from cebench.data.store.manifest import damaged_files, is_store, read_manifest
 from cebench.data.voc.devkit import (
@@ -144,7 +145,8 @@ def _folders_beside(path: Path) -> list[Path]:
 
 
 def _holds_images(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in folder.rglob("*"))
+    files = files_below(folder, lenient=True)
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in files)
 
 
 def _verify_store(path: Path, report: Report) -> Findings:

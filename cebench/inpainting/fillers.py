@@ -71,11 +71,14 @@ class NearestNeighbour:
 
     A context is compared at 128 px, as in Table 1; the gallery's features are kept until another
     hole comes.
+
+    cosine: compare directions instead of Euclidean distances.
     """
 
-    def __init__(self, gallery: Images, features: Features) -> None:
+    def __init__(self, gallery: Images, features: Features, *, cosine: bool) -> None:
         self.gallery = gallery
         self.features = features
+        self.cosine = cosine
         self.hole: Hole | None = None
         self.described = torch.empty(0)
 
@@ -84,16 +87,17 @@ class NearestNeighbour:
         context, missing = visible_context(images, hole, SIDE)
         if self.hole is None or not np.array_equal(self.hole, missing):
             starts = range(0, len(self.gallery), _AT_ONCE)
-            parts = [self._unit(self.gallery[i : i + _AT_ONCE], missing) for i in starts]
+            parts = [self._describe(self.gallery[i : i + _AT_ONCE], missing) for i in starts]
             self.hole, self.described = missing, torch.cat(parts)
-        queries = self._unit(np.rint(context).astype(np.uint8), missing)
+        queries = self._describe(np.rint(context).astype(np.uint8), missing)
         nearest, _ = nearest_neighbours(queries, self.described)
         context[:, missing] = self.gallery[nearest[:, 0].numpy()][:, missing]
         return composite(images, hole, context)
 
-    def _unit(self, images: Images, hole: Hole) -> torch.Tensor:
-        """Between unit vectors the Euclidean distance orders neighbours as the cosine does."""
-        return F.normalize(torch.from_numpy(self.features(images, hole)))
+    def _describe(self, images: Images, hole: Hole) -> torch.Tensor:
+        rows = torch.from_numpy(self.features(images, hole))
+        # Between unit vectors the Euclidean distance orders neighbours as the cosine does.
+        return F.normalize(rows) if self.cosine else rows
 
 
 def _load_networks(weights: Sequence[str], device: torch.device) -> dict[str, Inpainter]:
@@ -120,9 +124,9 @@ def _filler(method: str, network: Inpainter | None, gallery: Images | None) -> F
     assert gallery is not None
     if method == "nn-features":
         assert network is not None
-        neighbour = NearestNeighbour(gallery, network.features)
+        neighbour = NearestNeighbour(gallery, network.features, cosine=True)
         return Filler(neighbour.fill, network.side, network.window_share)
-    return Filler(NearestNeighbour(gallery, _hog).fill, SIDE)
+    return Filler(NearestNeighbour(gallery, _hog, cosine=False).fill, SIDE)
 
 
 def _hog(images: Images, hole: Hole) -> NDArray[np.float32]:

@@ -18,6 +18,8 @@ class InpaintingPair(NamedTuple):
 
     path: Path
     """The predicted image's file."""
+    stem: str
+    """Of the true image's file."""
     prediction: np.ndarray
     """(H, W, 3) uint8."""
     target: np.ndarray
@@ -65,7 +67,7 @@ def read_inpainting_pairs(
         else:
             hole = read_mask(masks[stem], size, mask_threshold)
             _check_size(hole, masks[stem], target)
-        yield InpaintingPair(guessed_files[stem], prediction, target, hole)
+        yield InpaintingPair(guessed_files[stem], stem, prediction, target, hole)
 
 
 def _by_stem(folder: Path, known: Collection[str] | None = None) -> dict[str, Path]:

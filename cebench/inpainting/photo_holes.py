@@ -39,7 +39,7 @@ def central_hole(height: int, width: int) -> Hole:
 def central_hole_of(file: Path, height: int, width: int) -> Hole:
     """`central_hole` of an image file; InputError where the image is too small for one."""
     hole = central_hole(height, width)
-    return _checked(hole, f"{file}: the image is too small for a central hole")
+    return _checked(hole, f"{file}: the central hole")
 
 
 def rectangular_holes(rectangles: Sequence[tuple[int, int, int, int]]) -> HoleOf:
@@ -90,7 +90,7 @@ def random_holes(kind: str, seed: int, region_shapes: Path | None) -> HoleOf:
     Blocks and regions cover up to a quarter of each image, noise 20 to 30 %. A function of the seed
     and the file's name, made at 227 px and stretched to the image.
 
-    region_shapes: VOC year folder whose objects shape the regions.
+    region_shapes: VOCdevkit whose objects of VOC2012 train shape the regions.
     """
     holes: Holes = NoisePattern(RANDOM_SIDE) if kind == "noise" else RandomBlocks(RANDOM_SIDE)
     if kind == "region":
@@ -109,7 +109,7 @@ def random_holes(kind: str, seed: int, region_shapes: Path | None) -> HoleOf:
 
 def _checked(hole: Hole, what: str) -> Hole:
     if not hole.any():
-        raise InputError(f"{what} leaves no pixel missing; white marks what to fill")
+        raise InputError(f"{what} has no pixel; the image is too small for one")
     if hole.all():
         raise InputError(f"{what} covers the whole image; something must be left to fill from")
     return hole

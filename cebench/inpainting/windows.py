@@ -197,7 +197,8 @@ def _mirrored(start: int, count: int, size: int) -> NDArray[np.int64]:
 def _fill_reduced(image: Image, hole: Hole, filler: Filler) -> Image:
     """What the filler makes of an image, reduced to the size that it is given at most.
 
-    A reduced pixel is the average of its visible pixels, and missing if these are less than half.
+    A reduced pixel is the average of its visible pixels, and missing if these are less than half
+    (or, where all would be, less than elsewhere).
     """
     height, width = hole.shape
     factor = filler.largest / max(height, width)
@@ -209,7 +210,7 @@ def _fill_reduced(image: Image, hole: Hole, filler: Filler) -> Image:
     sums = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
     average = sums / np.maximum(share, 1e-6)[..., None]
     small = np.rint(average).clip(0, 255).astype(np.uint8)
-    missing = share < 0.5
+    missing = share < min(0.5, share.max())
     if missing.any():
         small = filler.fill(small[None], missing)[0]
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))

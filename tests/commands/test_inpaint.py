@@ -88,6 +88,18 @@ def test_the_hole_of_table_1_is_filled_and_nothing_else(
     assert not different.any()
 
 
+def test_the_blend_is_what_is_written_and_measured(photo: Path, tmp_path: Path) -> None:
+    blended = set()
+    for blend in ("paste", "feather", "poisson"):
+        options = ["--fill", "mean-of-context", "--blend", blend, "--out", tmp_path / blend]
+        (image,) = report(photo, *options)["images"]
+        filled = pixels(tmp_path / blend / "photo.png").astype(float)
+        error = np.abs(filled - pixels(photo))[12:28, 17:43].mean() / 255
+        assert image["fillings"]["mean-of-context"]["mean_l1"] == pytest.approx(error)
+        blended.add(filled.tobytes())
+    assert len(blended) == 3
+
+
 @pytest.mark.parametrize("size", [(3, 3), (8, 8), (3, 400), (500, 3), (1200, 900)])
 def test_any_size_works(pretraining: Path, tmp_path: Path, size: tuple[int, int]) -> None:
     image = save(tmp_path / "odd.png", noise(*size))

@@ -8,8 +8,9 @@ from scoring import mistake_of, scores_of
 from skimage.metrics import peak_signal_noise_ratio
 
 from cebench.commands.score import score
+from cebench.errors import InputError
 from cebench.reporting.outcomes import rescored
-from cebench.reporting.records import load_record, read_records
+from cebench.reporting.records import Record, load_record, read_records
 from cebench.reporting.results import find_outcome
 from cebench.reporting.tables import build_tables
 from cebench.transfer.run import Request, run_transfer
@@ -82,6 +83,20 @@ def test_mask_of_the_same_square_gives_the_same_numbers(runner: CliRunner, tmp_p
     assert part == {"above": 0.1, "up_to": 0.2, **by_mask}
 
 
+def test_soft_masks_are_cut_at_the_threshold(runner: CliRunner, tmp_path: Path) -> None:
+    # All of 100 pixels are off by 51 of 255, and where the mask is 100 bright by 102.
+    for name in ("true", "found", "masks"):
+        (tmp_path / name).mkdir()
+    mask = np.zeros((10, 10), np.uint8)
+    mask[:2], mask[2:4] = 255, 100
+    for name, image in (("true", mask * 0), ("found", 51 + 51 * (mask == 100)), ("masks", mask)):
+        Image.fromarray(image.astype(np.uint8)).save(tmp_path / name / "a.png")
+    given = (*_inpainting(tmp_path), "--masks", tmp_path / "masks", "--mask-threshold")
+    for threshold, mean in ((100, 0.3), (101, 0.2)):
+        found = scores_of(runner, *given, threshold)
+        assert found["hole"]["mean_l1"] == pytest.approx(mean)
+
+
 def test_errors_are_binned_by_the_share_that_is_missing(runner: CliRunner, tmp_path: Path) -> None:
     # Of 100 pixels 10, 11 and 12 are missing, and off by 51, 102 and 153 of 255.
     for folder in ("true", "found", "masks"):
@@ -103,11 +118,11 @@ def test_errors_are_binned_by_the_share_that_is_missing(runner: CliRunner, tmp_p
 
 
 def test_size_averages_areas_of_what_is_larger(runner: CliRunner, tmp_path: Path) -> None:
-    # The target is 2 x 2 blocks of values 0 and 2: averaged by area they are 1 everywhere.
+    # The target is 2 x 2 blocks whose average, 1.75, is rounded to 2 everywhere.
     _write_pair(tmp_path, size=10)
-    blocks = np.tile(np.array([[0, 2], [2, 0]], np.uint8), (10, 10))
+    blocks = np.tile(np.array([[0, 3], [4, 0]], np.uint8), (10, 10))
     Image.fromarray(blocks).save(tmp_path / "true" / "a.png")
-    Image.fromarray(np.ones((10, 10), np.uint8)).save(tmp_path / "found" / "a.png")
+    Image.fromarray(np.full((10, 10), 2, np.uint8)).save(tmp_path / "found" / "a.png")
     found = scores_of(runner, *_inpainting(tmp_path), "--hole", "center:4", "--size", 10)
     assert found["image"]["mean_l1"] == 0.0
 
@@ -189,33 +204,52 @@ def test_inpaintings_of_another_program_stand_in_table_1(runner: CliRunner, tmp_
     assert len(values) == len(record.measurements) == 10
 
 
-def test_a_record_takes_the_data_of_the_run_whose_targets_were_filled(
-    runner: CliRunner, tmp_path: Path
-) -> None:
-    _, target = _write_pair(tmp_path, size=128)
-    data = tmp_path / "data"
-    for folder, seed in (("train", 5), ("test", None)):
-        (data / folder).mkdir(parents=True)
-        rng = np.random.default_rng(seed)
-        image = target if seed is None else rng.integers(0, 256, target.shape, dtype=np.uint8)
-        Image.fromarray(image).save(data / folder / "a.png")
-    ours = run_transfer(
+def _run_of_two(tmp_path: Path) -> Record:
+    """A run in runs/t1 that scores the images b and a in this order, and found/ as LaMa fills them.
+
+    found/ holds b_mask001.png and a_mask001.png.
+    """
+    rng = np.random.default_rng(0)
+    for name in ("train/0", "test/1/b", "test/2/a"):
+        path = tmp_path / "data" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)
+        Image.fromarray(image).save(path)
+        if name != "train/0":
+            (tmp_path / "found").mkdir(exist_ok=True)
+            filled = tmp_path / "found" / f"{path.stem}_mask001.png"
+            Image.fromarray(image // 2).save(filled)
+    return run_transfer(
         Request(
             task="inpainting",
             weights="random",
-            data=data,
+            data=tmp_path / "data",
             out=tmp_path / "runs" / "t1",
             recipe="smoke",
             changes=('rows=["mean-of-context"]',),
         )
     )
-    given = ["inpainting", "--predictions", tmp_path / "found", "--targets"]
-    given += [tmp_path / "runs" / "t1" / "targets", "--hole", "center:56", "--size", 128]
-    scores_of(runner, *given, "--record", tmp_path / "runs" / "lama", "--row", "lama")
+
+
+def test_a_record_takes_data_and_images_of_the_run_whose_targets_were_filled(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    ours = _run_of_two(tmp_path)
+    targets = tmp_path / "runs" / "t1" / "targets"
+    given = ["inpainting", "--predictions", tmp_path / "found", "--targets", targets]
+    given += ["--hole", "center:56", "--size", 128, "--row", "lama", "--record"]
+    scores_of(runner, *given, tmp_path / "runs" / "lama")
     theirs = load_record(tmp_path / "runs" / "lama" / "record.json")
     assert theirs.data == ours.data
     (table,) = build_tables(read_records(tmp_path / "runs"))  # Else refused: other data.
     assert {"mean-of-context", "lama (scored-files)"} <= set(table.cells["row"])
+    ids = [find_outcome(*stored).ids for stored in read_records(tmp_path / "runs")]  # type: ignore[union-attr]
+    assert ids == [("b", "a")] * 2  # Else neither compared nor packed.
+    for folder, name in ((targets, "a.png"), (tmp_path / "found", "a_mask001.png")):
+        (folder / name).unlink()
+    with pytest.raises(InputError, match="holds 1 images, its run scored 2"):
+        scores_of(runner, *given, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_a_record_is_of_table_1_alone(runner: CliRunner, tmp_path: Path) -> None:

@@ -48,12 +48,41 @@ def test_segments_are_whole_and_resized(tmp_path: Path) -> None:
     assert [int(frame[0, 0, 0]) for part in parts for frame in part] == [0, 1, 2, 3, 4, 5]
 
 
+def test_frames_shrink_by_averaging(tmp_path: Path) -> None:
+    """Else what is thin would flicker, and flicker counts as motion."""
+    folder = tmp_path / "a"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    frame = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    for number in range(2):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+    ((shrunk, _),) = segments(Clip(folder, "a"), 2, 15)
+    averages = frame.reshape(15, 2, 20, 2, 3).mean(axis=(1, 3))
+    assert np.abs(shrunk - averages).max() <= 0.5
+
+
 @pytest.mark.parametrize("count", [1])
 def test_a_clip_of_one_frame_is_one_line(tmp_path: Path, count: int) -> None:
     clip = Clip(write_frames(tmp_path / "a", count), "a")
     with pytest.raises(InputError, match="a clip of 1 frames shows no motion") as caught:
         list(segments(clip, 3, 60))
     assert "\n" not in str(caught.value)
+
+
+def test_frames_of_two_sizes_are_one_line(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "a", 4)
+    Image.new("RGB", (41, 30)).save(folder / "00002.png")
+    with pytest.raises(InputError, match="a: frames of different sizes are no clip"):
+        list(segments(Clip(folder, "a"), 2, 60))
+
+
+def test_linked_clips_are_found_and_hidden_ones_left_out(tmp_path: Path) -> None:
+    write_frames(tmp_path / "elsewhere" / "bear", 2)
+    write_frames(tmp_path / "clips" / ".trash" / "car", 2)
+    (tmp_path / "clips" / "linked").symlink_to(tmp_path / "elsewhere")
+    (clip,) = find_clips([tmp_path / "clips"])
+    assert clip.name == "clips/linked/bear"
+    assert len(list(clip.frames())) == 2
 
 
 def test_what_is_no_clip_is_one_line(tmp_path: Path) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from cebench.data import images
 from cebench.data.images import (
     image_files,
     image_size,
     open_resized,
     open_rgb,
     read_image,
+    resized_size,
     write_png,
 )
 from cebench.errors import InputError
@@ -170,6 +173,36 @@ def test_upright_is_what_a_viewer_shows(tmp_path: Path, orientation: int) -> Non
     np.testing.assert_array_equal(read_image(path, upright=False), raster)
 
 
+def chunks(png: bytes) -> list[bytes]:
+    """The chunks of a PNG, signature first."""
+    parts, place = [png[:8]], 8
+    while place < len(png):
+        end = place + 12 + int.from_bytes(png[place : place + 4])
+        parts.append(png[place:end])
+        place = end
+    return parts
+
+
+def test_a_png_may_say_its_orientation_behind_its_pixels_and_is_decoded_for_no_other_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exif, path = Image.Exif(), tmp_path / "a.png"
+    exif[0x0112] = 6
+    image, words = Image.fromarray(noise(20, 30, 3)), PngInfo()
+    words.add_itxt("XML:com.adobe.xmp", 'tiff:Orientation="8"')
+    image.save(path, pnginfo=words)
+    assert image_size(path) == (20, 30)
+    image.save(path, exif=exif)
+    parts = sorted(chunks(path.read_bytes()), key=lambda chunk: chunk[4:8] == b"eXIf")
+    path.write_bytes(b"".join([*parts[:-2], parts[-1], parts[-2]]))
+    assert [chunk[4:8] for chunk in chunks(path.read_bytes())[-2:]] == [b"eXIf", b"IEND"]
+    assert image_size(path) == (20, 30)
+    assert read_image(path).shape == (30, 20, 3)
+    image.save(path)
+    monkeypatch.setattr(images, "_load", None)
+    assert image_size(path) == (30, 20)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_a_broken_orientation_is_none(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
@@ -225,6 +258,25 @@ def test_reduced_decoding_keeps_enough_pixels(tmp_path: Path) -> None:
     assert open_rgb(path).size == (480, 320)
     assert open_rgb(path, at_least=80).size == (120, 80)
     assert open_rgb(path, at_least=81).size == (240, 160)
+
+
+def test_a_jpeg_resized_while_it_is_decoded_looks_as_if_it_were_decoded_whole(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.jpg"
+    blobs = Image.fromarray(noise(30, 40, 3)).resize((640, 480), Image.Resampling.BICUBIC)
+    blobs.save(path, quality=95)
+    whole = open_rgb(path).resize((80, 60), Image.Resampling.BILINEAR)
+    fast = open_resized(path, 60)
+    assert fast.size == (80, 60)
+    difference = np.abs(np.asarray(fast).astype(float) - np.asarray(whole))
+    assert 0 < difference.mean() < 2  # decoded at 1/8, no larger than asked for, it is 3.7
+
+
+def test_the_longer_side_is_rounded_to_the_nearest_pixel() -> None:
+    assert resized_size((31, 17), 8) == (15, 8)  # 14.6
+    assert resized_size((30, 17), 8) == (14, 8)  # 14.1
+    assert resized_size((17, 31), 34) == (34, 62)
 
 
 def test_image_files_are_found_below_sorted_and_not_hidden(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cebench.data.masks import read_mask
+from cebench.data import masks
+from cebench.data.masks import images_and_masks, read_mask
 from cebench.errors import InputError
 
 
@@ -85,3 +86,14 @@ def test_a_mask_that_says_nothing_is_refused(tmp_path: Path) -> None:
     _palette(np.eye(4, dtype=np.uint8), [0, 0, 0, 0, 0, 0]).save(tmp_path / "b.png")
     with pytest.raises(InputError, match="palette shows all its values black: save it as grey"):
         read_mask(tmp_path / "b.png")
+
+
+def test_masks_beside_many_images_are_told_apart_in_one_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Compared with each other, so many names would take hours."""
+    images = [Path(f"{number:06d}.png") for number in range(20_000)]
+    beside = [Path(f"{number:06d}_mask001.png") for number in range(20_000)]
+    alone = Path("x_mask.png")  # of no image: one itself
+    monkeypatch.setattr(masks, "image_files", lambda folder: sorted([*images, *beside, alone]))
+    assert images_and_masks(Path()) == ([*images, alone], beside)

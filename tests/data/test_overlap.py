@@ -64,6 +64,15 @@ def test_copies_are_found_under_any_name_size_and_quality(
     }
 
 
+def test_a_copy_whose_turn_is_in_its_pixels_is_found(tmp_path: Path) -> None:
+    """A telephone stores photos turned; most programs that shrink them turn the pixels."""
+    exif, paths = Image.Exif(), [tmp_path / "telephone.jpg", tmp_path / "album.jpg"]
+    exif[0x0112] = 6
+    photo(1).transpose(Image.Transpose.ROTATE_90).save(paths[0], exif=exif)
+    photo(1).resize((80, 60)).save(paths[1])
+    assert same_photos(paths[:1], paths[1:]) == {paths[0]: paths[1]}
+
+
 def test_order_of_the_answer_is_that_of_the_candidates(held_out: list[Path]) -> None:
     assert list(same_photos(held_out[::-1], held_out)) == held_out[::-1]
 

@@ -1,4 +1,5 @@
 import io
+import os
 import tarfile
 from pathlib import Path
 
@@ -51,6 +52,19 @@ def test_a_folder_gives_names_and_classes_in_order(tmp_path: Path) -> None:
     assert all(photo.upright for photo in found)
     assert find_photos([tmp_path / "b", tmp_path], "train")[2].category == "x"
     assert len(find_photos([tmp_path, tmp_path / "b"], "train")) == 3
+    assert len(find_photos([tmp_path, Path(os.path.relpath(tmp_path / "b"))], "train")) == 3
+
+
+def test_a_photo_is_turned_alike_in_a_folder_and_in_an_archive(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "folder").mkdir()
+    path = tmp_path / "folder" / "a.png"
+    Image.new("RGB", (4, 3)).save(path, exif=exif)
+    archive = write_tar(tmp_path / "a.tar", {"a.png": path.read_bytes()})
+    for source in (tmp_path / "folder", archive):
+        (found,) = find_photos([source], "train")
+        assert found.dimensions() == found.resized(None).size == (3, 4)
 
 
 def test_a_voc_year_gives_its_image_set_as_stored(tiny_voc: Path) -> None:

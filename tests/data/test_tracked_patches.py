@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,8 +122,22 @@ def test_a_finished_mining_returns_at_once_and_another_is_refused(
     mine(davis, tmp_path / "out")
     monkeypatch.setattr(tracked_patches, "tracked_pair", None)
     assert mine(davis, tmp_path / "out") == 4
-    with pytest.raises(InputError, match="mined with another frames"):
+    with pytest.raises(InputError, match="mined with other frames"):
         mine_pairs([davis], tmp_path / "out", SEARCH, frames=9, short_side=120)
+
+
+def test_clips_that_changed_under_their_names_are_not_the_ones_that_were_mined(
+    davis: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "copy" / davis.name
+    shutil.copytree(davis, source)
+    assert mine(source, tmp_path / "out") == 4
+    assert mine(davis, tmp_path / "out") == 4  # the same clips elsewhere
+    frame = min(source.rglob("*.jpg"))
+    with Image.open(frame) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(frame, quality=50)
+    with pytest.raises(InputError, match="mined with other bytes"):
+        mine(source, tmp_path / "out")
 
 
 def test_no_motion_is_one_line(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cebench.data.verify import ClassCount, verify_tree
+from cebench.data.verify import ClassCount, data_sets_at, verify_tree
 from cebench.errors import InputError
 
 
@@ -80,6 +80,15 @@ def test_a_devkit_beside_a_folder_of_images_gives_both(tiny_voc: Path) -> None:
     assert (devkit.kind, images.kind, images.images) == ("VOC2007", "images", 1)
     assert len(images.problems) == 1
     assert "b.jpg is not an image" in images.problems[0]
+
+
+def test_beside_a_devkit_linked_folders_count_and_hidden_files_do_not(tiny_voc: Path) -> None:
+    elsewhere = tiny_voc / "VOC2007" / "JPEGImages"
+    for name in ("photos", "notes/.cache"):
+        (tiny_voc.parent / name).mkdir(parents=True)
+    (tiny_voc.parent / "photos" / "linked").symlink_to(elsewhere)
+    shutil.copy(elsewhere / "000001.jpg", tiny_voc.parent / "notes" / ".cache")
+    assert list(data_sets_at(tiny_voc.parent)) == ["VOC2007", "photos"]
 
 
 def test_a_year_without_a_readable_image_is_a_problem(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_the_central_hole_is_that_of_table_1(side: int, rows: tuple[int, int]) -
 
 
 def test_an_image_too_small_for_a_central_hole_is_refused() -> None:
-    with pytest.raises(InputError, match=r"photo\.png: the image is too small"):
+    with pytest.raises(InputError, match=r"photo\.png: the central hole has no pixel"):
         central_hole_of(FILE, 2, 2)
 
 

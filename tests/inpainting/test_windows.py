@@ -162,3 +162,11 @@ def test_a_large_window_is_averaged_over_visible_pixels_before_it_is_shown() -> 
     assert np.unique(shown[:, :256]).tolist() == [50]
     # Column 1536 is missing but 1537, in the same average, is visible: its colour alone counts.
     assert np.unique(shown[:, 512:][~missing[:, 512:]]).tolist() == [40]
+
+
+def test_a_sliver_that_is_seen_survives_being_averaged() -> None:
+    """One row of 400, reduced to 100, is a quarter of a pixel high."""
+    image, hole = np.full((400, 400, 3), 9, np.uint8), hole_of(400, 400, (0, 0, 399, 400))
+    image[-1] = 200
+    filled = fill_image(image, hole, Filler(MeanOfContext(), 100, 1, largest=100))
+    assert (filled == 200).all()

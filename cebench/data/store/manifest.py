@@ -10,13 +10,15 @@ A store is a folder of images that were decoded once:
 """
 
 import hashlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from cebench.data.photos import Photo
 from cebench.errors import InputError
 
 PIXELS, SIGNATURES, IMAGES = "pixels.bin", "signatures.bin", "images.jsonl"
@@ -99,6 +101,35 @@ def read_manifest(path: Path) -> Manifest:
                 f"{file} {found}, the manifest says {facts.bytes}; remove {path} and prepare anew"
             )
     return manifest
+
+
+def names_sha256(photos: Sequence[Photo]) -> str:
+    """SHA-256 of the names of photos, as hexadecimal."""
+    names = "\n".join(photo.name for photo in photos)
+    return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
+
+
+def check_same_photos(path: Path, manifest: Manifest, photos: Sequence[Photo]) -> None:
+    """InputError where the sources of the finished store `path` now hold other photos.
+
+    Only files that were touched since it was finished are read.
+    """
+    names_changed = names_sha256(photos) != manifest.listing.names_sha256
+    changed = "other names" if names_changed else next(_changed_photos(path, photos), None)
+    if changed:
+        raise InputError(
+            f"{path}: its sources changed since it was made ({changed}); remove it and prepare anew"
+        )
+
+
+def _changed_photos(path: Path, photos: Sequence[Photo]) -> Iterator[Path]:
+    finished = (path / MANIFEST).stat().st_mtime
+    lines = (path / IMAGES).read_bytes().splitlines()[1:]
+    for photo, line in zip(photos, lines, strict=True):
+        if photo.path.stat().st_ctime >= finished:
+            sha256 = json.loads(line).get("sha256")  # None: it was skipped
+            if sha256 and sha256 != photo.sha256():
+                yield photo.shown
 
 
 def damaged_files(path: Path, report: Callable[[int, int], None]) -> list[str]:

@@ -4,7 +4,6 @@ Killed at any moment and repeated, it ends with the same bytes: pixels reach the
 lines of images.jsonl that speak of them, and what no line speaks of is cut off and done again.
 """
 
-import hashlib
 import json
 import logging
 import multiprocessing
@@ -24,7 +23,7 @@ from typing import Any, BinaryIO
 
 import PIL
 from filelock import FileLock, Timeout
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from cebench.data.images import image_size, open_resized
 from cebench.data.overlap import SIGNATURE_VALUES, identity
@@ -40,6 +39,8 @@ from cebench.data.store.manifest import (
     Listing,
     Manifest,
     Origin,
+    check_same_photos,
+    names_sha256,
     read_manifest,
 )
 from cebench.errors import CebenchError, InputError
@@ -80,7 +81,8 @@ def prepare_store(
 
     Args:
         sources: see `find_photos`.
-        out: new, empty, or a store of the same origin; a finished one is returned as it is.
+        out: new, empty, or a store of the same origin; a finished one is returned as it is, unless
+            its sources are there and changed.
         short_side: see `open_resized`; None keeps the sizes.
         voc_image_set: see `find_photos`.
         skip_bad: list unreadable photos in skipped.csv; otherwise the first one ends the work.
@@ -96,6 +98,8 @@ def prepare_store(
     if (out / MANIFEST).is_file():
         manifest = read_manifest(out)
         _require_same(out, asdict(manifest.listing.origin), asdict(origin))
+        if all(source.exists() for source in sources):
+            check_same_photos(out, manifest, find_photos(sources, voc_image_set))
     else:
         photos = find_photos(sources, voc_image_set)
         manifest = _locked(out, partial(_pack, out, origin, photos, skip_bad, workers, report))
@@ -134,12 +138,11 @@ def _locked(out: Path, work: Callable[[], Manifest]) -> Manifest:
 def _pack(
     out: Path, origin: Origin, photos: list[Photo], skip_bad: bool, workers: int, report: Report
 ) -> Manifest:
-    names = "\n".join(photo.name for photo in photos)
     listing = Listing(
         origin=origin,
         decoder=f"Pillow {PIL.__version__}",
         photos=len(photos),
-        names_sha256=hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest(),
+        names_sha256=names_sha256(photos),
     )
     done = _resume(out, listing)
     report(done, len(photos))
@@ -153,8 +156,11 @@ def _resume(out: Path, listing: Listing) -> int:
     """Cut the files of an interrupted call to what is certain; how many photos that is."""
     if not (out / IMAGES).exists():
         write_atomically(out / IMAGES, _line(asdict(listing)))
-    first, *lines = (out / IMAGES).read_bytes().splitlines(keepends=True)
-    theirs = TypeAdapter(Listing).validate_json(first)
+    first, *lines = (out / IMAGES).read_bytes().splitlines(keepends=True) or [b""]
+    try:
+        theirs = TypeAdapter(Listing).validate_json(first)
+    except ValidationError:
+        raise InputError(f"{out / IMAGES}: of no store; choose an empty or new --out") from None
     _require_same(out, asdict(theirs.origin), asdict(listing.origin))
     if theirs != listing:
         raise InputError(

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import scipy.io
@@ -57,14 +58,33 @@ def test_an_image_without_large_enough_segments_has_no_boxes() -> None:
     assert boxes.shape == (0, 4)
 
 
-def test_channels_are_rgb() -> None:
-    """Hue differs between RGB and BGR readings of the same array, and so do the boxes."""
+def test_channels_are_rgb(tmp_path: Path) -> None:
+    """Boxes are those that OpenCV finds in a file that it read by itself."""
     image = np.zeros((64, 64, 3), np.uint8)
     ramp = np.linspace(0, 255, 64).astype(np.uint8)
     image[:, :, 0], image[:, :, 2] = ramp, ramp[:, None]
     image[20:50, 20:50, 1] = 120
-    rgb, bgr = SEARCH(image), SEARCH(image[:, :, ::-1])
-    assert rgb.shape != bgr.shape or (rgb != bgr).any()
+    write_png(tmp_path / "a.png", image)
+    segmentation = cv2.ximgproc.segmentation
+    search = segmentation.createSelectiveSearchSegmentation()
+    search.setBaseImage(cv2.imread(str(tmp_path / "a.png")))
+    search.switchToSelectiveSearchFast()
+    search.clearGraphSegmentations()
+    for k in (50, 100):
+        search.addGraphSegmentation(segmentation.createGraphSegmentation(0.8, k, k))
+    expected = {(x, y, x + w, y + h) for x, y, w, h in search.process().tolist() if min(w, h) >= 20}
+    assert set(map(tuple, SEARCH(image).tolist())) == expected
+    assert set(map(tuple, SEARCH(image[:, :, ::-1]).tolist())) != expected
+
+
+def test_a_box_of_just_the_smallest_side_is_kept_and_that_of_a_reduced_image_fits_it() -> None:
+    boxes = SEARCH(picture())
+    smallest = int((boxes[:, 2:] - boxes[:, :2]).min())
+    np.testing.assert_array_equal(SelectiveSearch(min_side=smallest)(picture()), boxes)
+    assert len(SelectiveSearch(min_side=smallest + 1)(picture())) < len(boxes)
+    # 120 x 80 become 50 x 33: the factors of the two axes differ.
+    reduced = SelectiveSearch(max_side=50)(picture())
+    np.testing.assert_allclose(reduced[0], [0, 0, 120, 80], rtol=1e-6)
 
 
 @pytest.fixture

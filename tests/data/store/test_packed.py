@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from cebench.data.overlap import identify
@@ -84,6 +85,17 @@ def test_a_finished_store_is_returned_and_another_origin_refused(
     with pytest.raises(InputError, match="a store with sources"):
         prepare_store([photos / "cat"], out, short_side=20)
     assert contents(out) == written
+
+
+def test_one_process_writes_a_store_at_a_time(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "store"
+    out.mkdir()
+    with (
+        FileLock(out / "store.lock"),
+        pytest.raises(InputError, match="another process is writing this store"),
+    ):
+        prepare_store([photos], out, short_side=20)
+    assert prepare_store([photos], out, short_side=20).images == 3
 
 
 def test_a_folder_with_other_files_is_left_alone(photos: Path, tmp_path: Path) -> None:
@@ -221,6 +233,35 @@ def test_changed_sources_are_not_mixed_with_what_was_packed(photos: Path, tmp_pa
     Image.fromarray(noise(7, 9, 9)).save(photos / "new.png")
     with pytest.raises(InputError, match="its sources or Pillow changed"):
         prepare_store([photos], out, short_side=20)
+
+
+def test_a_finished_store_is_not_taken_for_one_of_changed_sources(
+    photos: Path, tmp_path: Path
+) -> None:
+    out, cat = tmp_path / "store", photos / "cat" / "0.png"
+    manifest = prepare_store([photos], out, short_side=20)
+    whole = cat.read_bytes()
+    Image.fromarray(noise(7, 40, 60)).save(cat)
+    with pytest.raises(InputError, match=r"its sources changed since it was made .*cat/0\.png"):
+        prepare_store([photos], out, short_side=20)
+    cat.write_bytes(whole)  # touched, but the same again
+    assert prepare_store([photos], out, short_side=20) == manifest
+    (photos / "new.png").write_bytes(whole)
+    with pytest.raises(InputError, match=r"its sources changed since it was made \(other names\)"):
+        prepare_store([photos], out, short_side=20)
+    photos.rename(tmp_path / "gone")
+    assert prepare_store([photos], out, short_side=20) == manifest
+
+
+def test_a_list_of_another_program_is_no_store(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    for content in ("", '{"name": "a"}\n', "a b\n"):
+        (out / "images.jsonl").write_text(content)
+        with pytest.raises(InputError, match=r"images\.jsonl: of no store; choose") as caught:
+            prepare_store([photos], out, short_side=20)
+        assert "\n" not in str(caught.value)
+        assert (out / "images.jsonl").read_text() == content
 
 
 def test_a_damaged_store_is_refused_or_found_out(photos: Path, tmp_path: Path) -> None:
