@@ -232,6 +232,21 @@ def test_accuracy_is_of_the_held_out_pairs_asked_for(
     assert accuracy == {"x": 0.6, "y": 0.6, "turn": 0.6}
 
 
+def test_rates_are_halved_and_biases_learn_twice_as_fast(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ("optimizer=sgd", "learning_rate=0.01", "warmup_steps=0", "halve_every=2")
+    program = Egomotion(pairs_of(photos), recipe(*changes), 0, torch.device("cpu"))
+    losses = torch.zeros(3, requires_grad=True)
+    monkeypatch.setattr(program, "losses", lambda *batch: losses)
+    weights, biases = program.optimizer.param_groups
+    rates = []
+    for step in range(4):
+        program.update(step, Batch(*[torch.empty(0)] * 3))
+        rates.append((weights["lr"], biases["lr"]))
+    np.testing.assert_allclose(rates, [(0.01, 0.02)] * 2 + [(0.005, 0.01)] * 2)
+
+
 def test_accuracy_of_slowness_is_chance_where_all_pairs_are_near() -> None:
     distances = torch.tensor([1.0, 2.0, 3.0])
     assert _ordered_share(distances, torch.tensor([True, True, False])) == 1
