@@ -319,6 +319,7 @@ def test_a_shift_is_learned_where_it_can_be_seen(tmp_path: Path) -> None:
         (("objective=slowness",), "objective=slowness needs source=kitti"),
         (("short_side=130",), "short_side=130 is less than the 168 pixels"),
         (("held_out_images=0",), "held_out_images must be positive"),
+        (("batch_size=1",), "batch_norm=true needs two pairs in a batch at side=115"),
     ],
 )
 def test_bad_input_is_one_line(
