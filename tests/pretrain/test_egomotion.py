@@ -181,7 +181,7 @@ def test_far_frames_reach_from_eight_to_the_end_of_the_clip() -> None:
 
 
 def slow_pairs(lengths: tuple[int, ...]) -> FramePairs:
-    """Clips of black frames of 8 px, so many each; the last one is held out."""
+    """Clips of black frames of 8 px, so many each, for crops of 6; the last one is held out."""
     clips = [
         CameraClip("00", f"image_{n}", (Path(),) * length, np.tile(np.eye(3, 4), (length, 1, 1)))
         for n, length in enumerate(lengths)
@@ -191,7 +191,7 @@ def slow_pairs(lengths: tuple[int, ...]) -> FramePairs:
         RaggedImages.from_arrays([frame] * sum(lengths)),
         clips[:-1],
         clips[-1:],
-        side=8,
+        side=6,
         most_frames=7,
         frame="camera",
         slow=True,
@@ -202,16 +202,20 @@ def slow_pairs(lengths: tuple[int, ...]) -> FramePairs:
 def drawn_frames(
     pairs: FramePairs, rng: np.random.Generator, count: int, *, held_out: bool
 ) -> tuple[PairDraw, list[np.ndarray]]:
-    """`count` pairs and which frames they are."""
+    """`count` pairs and which frames they are; both of a pair are cropped at one place."""
     frames: list[np.ndarray] = []
+    places: list[tuple[np.ndarray, np.ndarray]] = []
 
     def crops(index: np.ndarray, y0: np.ndarray, x0: np.ndarray) -> Tensor:
         frames.append(index)
+        places.append((y0, x0))
         return torch.empty(0)
 
     pairs._crops = crops  # type: ignore[method-assign]
     drawn = pairs.draw(rng, count, held_out=held_out)
     drawn.images(slice(None))
+    np.testing.assert_array_equal(*places)
+    assert {*places[0][0], *places[0][1]} == {0, 1, 2}
     return drawn, frames
 
 
