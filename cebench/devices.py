@@ -31,6 +31,12 @@ def choose_device(name: str) -> torch.device:
         raise InputError("--device cuda: PyTorch sees no CUDA device; use --device cpu or auto")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    rank = int(os.environ.get("LOCAL_RANK", "0"))
+    if name == "cuda" and rank >= torch.cuda.device_count():
+        raise InputError(
+            f"process {rank} on this machine has no GPU: PyTorch sees {torch.cuda.device_count()}; "
+            "start no more processes than GPUs"
+        )
     if name == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
@@ -38,7 +44,7 @@ def choose_device(name: str) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if name == "cpu":
         return torch.device("cpu")
-    torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    torch.cuda.set_device(rank)
     return torch.device("cuda", torch.cuda.current_device())
 
 

@@ -3,7 +3,17 @@ from functools import partial
 import pytest
 import torch
 
-from cebench.devices import compiled
+from cebench.devices import choose_device, compiled
+from cebench.errors import InputError
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    for name in ("auto", "cuda"):
+        with pytest.raises(InputError, match=r"process 2 on this machine has no GPU: .* sees 2;"):
+            choose_device(name)
 
 
 def test_more_shapes_than_pytorchs_limit_are_all_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

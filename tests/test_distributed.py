@@ -66,3 +66,21 @@ def test_batch_norm_alone_is_torchs() -> None:
     images = torch.randn(3, 4, 5, 5)
     assert torch.equal(ours(images), theirs(images))
     assert torch.equal(ours.running_var, theirs.running_var)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_batch_norm_of_one_of_two_ranks_is_torchs_over_the_rows_of_both(
+    dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other rank has the same rows, so that every sum over both is twice the own one."""
+    layers = "cebench.models.sync_layers"
+    monkeypatch.setattr(f"{layers}.process_count", lambda: 2)
+    for name in ("all_reduce_sum", "all_reduce_sum_with_grad"):
+        monkeypatch.setattr(f"{layers}.{name}", lambda value: 2 * value)
+    ours, theirs = BatchNorm2d(4), torch.nn.BatchNorm2d(4)
+    images = (3 * torch.randn(3, 4, 5, 5) + 5).to(dtype)
+    output, expected = ours(images), theirs(torch.cat([images, images]))[:3]
+    assert output.dtype == dtype
+    torch.testing.assert_close(output, expected)
+    torch.testing.assert_close(ours.running_mean, theirs.running_mean)
+    torch.testing.assert_close(ours.running_var, theirs.running_var)

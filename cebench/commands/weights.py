@@ -164,7 +164,14 @@ def export(file: Path, to: str, out: Path, dry_run: bool, as_json: bool) -> None
     help="Folder of images, VOC year folder or tar file (may be given several times).",
 )
 @click.option("--out", type=_PATH, required=True, help="Folder for weights.safetensors and .json.")
-@click.option("--images", "count", default=16, show_default=True, help="How many images to use.")
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="How many images to use.",
+)
 @click.option("--seed", default=0, show_default=True, help="Of the images' choice.")
 @dry_run_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")

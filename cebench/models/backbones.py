@@ -28,6 +28,8 @@ CAFFENET: TrunkArchitecture = "caffenet-trunk"
 CAFFENET_POOL_FREE: TrunkArchitecture = "caffenet-trunk-pool-free"
 CAFFENET_WITHOUT_GROUPS: TrunkArchitecture = "caffenet-trunk-nogroups"
 """CaffeNet whose conv2, conv4 and conv5 see all channels, as Doersch et al. train it."""
+OWN_TRUNKS = (CAFFENET, CAFFENET_WITHOUT_GROUPS)
+"""Our own networks that weights files of trunks hold."""
 LIBRARIES = ("torchvision", "timm")
 _CAFFENET_LAYERS = {f"conv{n}": f"conv{n}" for n in range(1, 6)}
 

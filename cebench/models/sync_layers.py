@@ -40,14 +40,16 @@ class BatchNorm2d(nn.BatchNorm2d):
         dimensions = (0, 2, 3)
         own_count = input.numel() // input.shape[1]
         count = all_reduce_sum(torch.tensor(own_count, device=input.device))
-        mean = all_reduce_sum_with_grad(input.sum(dimensions)) / count
-        centred = input - mean[:, None, None]
+        # bfloat16 has too few bits for sums.
+        values = input.to(torch.promote_types(input.dtype, torch.float32))
+        mean = all_reduce_sum_with_grad(values.sum(dimensions)) / count
+        centred = values - mean[:, None, None]
         variance = all_reduce_sum_with_grad(centred.square().sum(dimensions)) / count
         self._follow(mean, variance * count / (count - 1))
         normalised = centred * (variance + self.eps).rsqrt()[:, None, None]
-        if not self.affine:
-            return normalised
-        return normalised * self.weight[:, None, None] + self.bias[:, None, None]
+        if self.affine:
+            normalised = normalised * self.weight[:, None, None] + self.bias[:, None, None]
+        return normalised.to(input.dtype)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:

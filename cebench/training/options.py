@@ -11,7 +11,8 @@ class PrecisionOptions(Options):
     """In what arithmetic a network is computed."""
 
     precision: Precision = "fp32"
-    """`bf16`: convolutions and matrix products in bfloat16, weights and sums in float32."""
+    """`bf16`: convolutions and matrix products in bfloat16, weights and sums in float32; `fp32`:
+    float32, but on a GPU cuDNN's convolutions round their inputs to TF32, PyTorch's default."""
 
 
 class ComputingOptions(PrecisionOptions):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.files import remove_leftovers, write_atomically
-from cebench.models.backbones import build_backbone, is_foreign
+from cebench.models.backbones import OWN_TRUNKS, build_backbone
 from cebench.models.caffenet import TRUNK_TENSORS, CaffeNetTrunk
 from cebench.weights.caffe_writing import LayerToWrite, caffemodel_bytes
 from cebench.weights.files import FC_TENSORS, Weights, load_weights
@@ -132,7 +132,7 @@ def _torchvision_names(weights: Weights) -> tuple[dict[str, str], dict[str, str]
 def _caffenet(weights: Weights, to: str) -> CaffeNetTrunk:
     """The trunk that the weights are of; InputError for another network."""
     architecture = weights.sidecar.architecture
-    if is_foreign(architecture) or not architecture.startswith("caffenet"):
+    if architecture not in OWN_TRUNKS:
         raise InputError(
             f"{weights.name}: holds a {architecture}; --to {to} takes a CaffeNet trunk, "
             "--to safetensors any network"

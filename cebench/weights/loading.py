@@ -3,14 +3,14 @@
 import copy
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
 from cebench.models.backbone import Backbone, position_count
-from cebench.models.backbones import build_backbone, is_foreign
+from cebench.models.backbones import OWN_TRUNKS, build_backbone, is_foreign
 from cebench.models.caffenet import FC_UNITS, CaffeNetTrunk
 from cebench.models.options import Pooling, RandomFrom
 from cebench.randomness import torch_seed
@@ -63,21 +63,26 @@ def load_backbone(weights: Weights, pooling: Pooling = "network") -> tuple[Backb
 
     pooling: which tokens a transformer makes its features of.
 
-    InputError below full coverage of its trunk, or where it has no such tokens.
+    InputError below full coverage of its trunk, where it has no such tokens, or for the whole
+    network of a pretraining.
     """
     architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
-    theirs = {name.removeprefix("trunk."): tensor for name, tensor in weights.tensors.items()}
-    positions = position_count(theirs)
+    if not is_foreign(architecture) and architecture not in OWN_TRUNKS:
+        raise InputError(
+            f"{weights.name}: holds a {architecture}, needed is a trunk; pretraining keeps it in "
+            "weights.safetensors beside model.safetensors"
+        )
+    positions = position_count(weights.tensors)
     backbone = build_backbone(
         architecture, side=preprocessing.side, pooling=pooling, positions=positions
     )
     # The same initial weights: only what the file brings tells them apart.
     random = copy.deepcopy(backbone.trunk)
-    _load_all(backbone.trunk, replace(weights, tensors=theirs))
+    _load_all(backbone.trunk, weights)
     own = backbone.trunk.state_dict()
     return backbone, LoadProof(
         matched=tuple(own),
-        unexpected=tuple(name for name in theirs if name not in {*own, *FC_TENSORS}),
+        unexpected=tuple(name for name in weights.tensors if name not in {*own, *FC_TENSORS}),
         relative_response_change=_response_change(
             backbone.trunk, random, preprocessing, weights.name
         ),

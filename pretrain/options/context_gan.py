@@ -17,6 +17,8 @@ class ContextGanRecipe(PretrainingRecipe, RateSchedule):
     `learning_rate` is the discriminator's; both networks' rates rise and fall together.
     """
 
+    batch_size: int = Field(ge=2)
+    """Images per step, those of all processes together; the bottleneck is normalised over them."""
     objective: Literal["joint", "l2", "adversarial"] = "joint"
     """Reconstruction and adversary together, or one of them alone (figure 6)."""
     generator_rate_factor: PositiveFloat = 10

@@ -61,6 +61,8 @@ class EgomotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
             raise ValueError("objective=slowness needs source=kitti: single images have no time")
         if self.source == "single-images" and not self.held_out_images:
             raise ValueError("held_out_images must be positive: egomotion measures on them")
+        if self.batch_norm and self.side == 115 and self.batch_size == 1:
+            raise ValueError("batch_norm=true needs two pairs in a batch at side=115")
         if self.short_side < self.window:
             raise ValueError(
                 f"short_side={self.short_side} is less than the {self.window} pixels that "

@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from cebench.models.classifier import CaffeNetClassifier, Classifier, sigmoid_cross_entropy_sum
+from cebench.models.label_network import LabelNetwork
 from cebench.models.options import HeadInit
+from cebench.models.sync_layers import Dropout
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,24 @@ def test_data_dependent_init_gives_every_unit_mean_0_and_variance_1() -> None:
     units = network.fc6(images.flatten(0, 1))
     torch.testing.assert_close(units.mean(0), torch.zeros(4096), atol=1e-3, rtol=0)
     torch.testing.assert_close(units.std(0), torch.ones(4096), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("place", ["drop6", "drop7"])
+def test_half_of_fc6_and_of_fc7_are_left_out_of_what_follows(place: str) -> None:
+    """A dropout that leaves out everything: the scores do not depend on the image any more."""
+    generator = torch.Generator().manual_seed(0)
+    images = 50 * torch.randn(2, 3, 115, 115, generator=generator)
+    labels = LabelNetwork(3, generator, side=115, units=8, init="he").eval()
+    classes = Classifier(nn.AvgPool2d(23), 75, 3, generator=generator).eval()
+    for network in (labels, classes):
+        dropout = network.get_submodule(place)
+        assert isinstance(dropout, Dropout)
+        assert dropout.p == 0.5
+        first, second = network(images)
+        assert not torch.allclose(first, second)
+        dropout.register_forward_hook(lambda layer, inputs, output: torch.zeros_like(output))
+        first, second = network(images)
+        assert torch.equal(first, second)
 
 
 def test_gradient_reaches_every_parameter(model: CaffeNetClassifier) -> None:

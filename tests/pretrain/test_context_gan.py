@@ -300,6 +300,7 @@ def test_random_regions_need_silhouettes(photos: Path, tmp_path: Path) -> None:
         ({"side": 64}, "region=center needs side=128"),
         ({"mask": "noise"}, "set region=image"),
         ({"overlap": 32}, "overlap"),
+        ({"batch_size": 1}, "batch_size: Input should be greater than or equal to 2, got 1"),
         ({"side": 64, "region": "image", "overlap": 16}, "overlap=16 leaves no central hole"),
     ],
 )

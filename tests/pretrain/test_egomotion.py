@@ -181,7 +181,7 @@ def test_far_frames_reach_from_eight_to_the_end_of_the_clip() -> None:
 
 
 def slow_pairs(lengths: tuple[int, ...]) -> FramePairs:
-    """Clips of black frames of 8 px, so many each; the last one is held out."""
+    """Clips of black frames of 8 px, so many each, for crops of 6; the last one is held out."""
     clips = [
         CameraClip("00", f"image_{n}", (Path(),) * length, np.tile(np.eye(3, 4), (length, 1, 1)))
         for n, length in enumerate(lengths)
@@ -191,7 +191,7 @@ def slow_pairs(lengths: tuple[int, ...]) -> FramePairs:
         RaggedImages.from_arrays([frame] * sum(lengths)),
         clips[:-1],
         clips[-1:],
-        side=8,
+        side=6,
         most_frames=7,
         frame="camera",
         slow=True,
@@ -202,23 +202,30 @@ def slow_pairs(lengths: tuple[int, ...]) -> FramePairs:
 def drawn_frames(
     pairs: FramePairs, rng: np.random.Generator, count: int, *, held_out: bool
 ) -> tuple[PairDraw, list[np.ndarray]]:
-    """`count` pairs and which frames they are."""
+    """`count` pairs and which frames they are; both of a pair are cropped at one place."""
     frames: list[np.ndarray] = []
+    places: list[tuple[np.ndarray, np.ndarray]] = []
 
     def crops(index: np.ndarray, y0: np.ndarray, x0: np.ndarray) -> Tensor:
         frames.append(index)
+        places.append((y0, x0))
         return torch.empty(0)
 
     pairs._crops = crops  # type: ignore[method-assign]
     drawn = pairs.draw(rng, count, held_out=held_out)
     drawn.images(slice(None))
+    np.testing.assert_array_equal(*places)
+    assert {*places[0][0], *places[0][1]} == {0, 1, 2}
     return drawn, frames
 
 
 def test_accuracy_is_of_the_held_out_pairs_asked_for(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All scores alike: class 0 is the answer. Pairs 0 to 4 have the labels 0 and 1 in turn."""
+    """All scores alike: class 0 is the answer; learned from are pairs of class 1, which is chance.
+
+    Pairs 0 to 4 have the labels 0 and 1 in turn.
+    """
     program = Egomotion(pairs_of(photos), recipe("held_out_pairs=5"), 0, torch.device("cpu"))
 
     def batch(generator: object, count: int, own: slice, *, held_out: bool) -> Batch:
@@ -227,9 +234,27 @@ def test_accuracy_is_of_the_held_out_pairs_asked_for(
         return Batch(torch.empty(count), torch.empty(count), labels)
 
     monkeypatch.setattr(program, "_batch", batch)
+    learned = PairDraw(np.ones((9, 3), np.int64), lambda own: (torch.empty(0), torch.empty(0)))
+    monkeypatch.setattr(program.pairs, "draw", lambda *given, held_out: held_out or learned)
     monkeypatch.setattr(program, "_outputs", lambda one, other: [torch.zeros(len(one), 7)] * 3)
-    accuracy, _ = program.held_out_accuracy()
+    accuracy, chance = program.held_out_accuracy()
     assert accuracy == {"x": 0.6, "y": 0.6, "turn": 0.6}
+    assert chance == {"x": 0.4, "y": 0.4, "turn": 0.4}
+
+
+def test_rates_are_halved_and_biases_learn_twice_as_fast(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ("optimizer=sgd", "learning_rate=0.01", "warmup_steps=0", "halve_every=2")
+    program = Egomotion(pairs_of(photos), recipe(*changes), 0, torch.device("cpu"))
+    losses = torch.zeros(3, requires_grad=True)
+    monkeypatch.setattr(program, "losses", lambda *batch: losses)
+    weights, biases = program.optimizer.param_groups
+    rates = []
+    for step in range(4):
+        program.update(step, Batch(*[torch.empty(0)] * 3))
+        rates.append((weights["lr"], biases["lr"]))
+    np.testing.assert_allclose(rates, [(0.01, 0.02)] * 2 + [(0.005, 0.01)] * 2)
 
 
 def test_accuracy_of_slowness_is_chance_where_all_pairs_are_near() -> None:
@@ -304,6 +329,7 @@ def test_a_shift_is_learned_where_it_can_be_seen(tmp_path: Path) -> None:
         (("objective=slowness",), "objective=slowness needs source=kitti"),
         (("short_side=130",), "short_side=130 is less than the 168 pixels"),
         (("held_out_images=0",), "held_out_images must be positive"),
+        (("batch_size=1",), "batch_norm=true needs two pairs in a batch at side=115"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -316,11 +342,7 @@ def test_bad_input_is_one_line(
 
 def test_the_paper_recipe_is_the_released_codes() -> None:
     paper, _ = load_recipe(EgomotionRecipe, "cebench.pretrain", "egomotion", "paper")
-    assert (paper.source, paper.frame, paper.most_frames, paper.side) == (
-        "kitti",
-        "sequence",
-        7,
-        227,
-    )
+    assert (paper.source, paper.frame) == ("kitti", "sequence")
+    assert (paper.most_frames, paper.side) == (7, 227)
     assert (paper.steps, paper.batch_size, paper.halve_every) == (60_000, 128, 20_000)
     assert (paper.learning_rate, paper.weight_decay, paper.init) == (1e-3, 5e-4, "caffenet")

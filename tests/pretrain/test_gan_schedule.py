@@ -66,7 +66,7 @@ def test_the_average_follows_as_written_out() -> None:
     """Decays 1/10, 2/11, then 0.25: the early ones are below it."""
     network = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
     average = WeightAverage(network, 0.25)
-    expected = network[0].weight.item()
+    expected, expected_mean = network[0].weight.item(), 0.0
     for step, decay in enumerate((0.1, 2 / 11, 0.25, 0.25)):
         with torch.no_grad():
             network[0].weight.fill_(step)
@@ -75,6 +75,8 @@ def test_the_average_follows_as_written_out() -> None:
         average.follow(network, step)
         expected = decay * expected + (1 - decay) * step
         assert average.network[0].weight.item() == pytest.approx(expected)
+        expected_mean = decay * expected_mean + (1 - decay) * step
+        assert average.network[1].running_mean.item() == pytest.approx(expected_mean)
     assert average.network[1].num_batches_tracked == 3
     assert not any(parameter.requires_grad for parameter in average.parameters())
 

@@ -74,7 +74,7 @@ def test_the_steps_are_adams_written_out() -> None:
     """Three steps: the first alone would be the rate times a sign, whatever the decay rates are."""
     values = recipe(
         "context", "smoke", batch_size=2, learning_rate=1e-3, encoder_rate=0.1, weight_decay=0.1
-    ).model_copy(update={"warmup_steps": 2, "steps": 100})
+    ).model_copy(update={"adam_beta1": 0.8, "warmup_steps": 2, "steps": 100})
     trained = program("context", values, images=2)
     parameters = dict(trained.network.named_parameters())
     expected = {name: p.detach().clone().double() for name, p in parameters.items()}
@@ -85,12 +85,12 @@ def test_the_steps_are_adams_written_out() -> None:
         for name, parameter in parameters.items():
             assert parameter.grad is not None
             gradient = parameter.grad.double()
-            first[name] = 0.9 * first[name] + 0.1 * gradient
+            first[name] = 0.8 * first[name] + 0.2 * gradient
             second[name] = 0.999 * second[name] + 0.001 * gradient**2
             rate = 1e-3 * (0.1 if name.startswith("encoder") else 1) * (0.5, 1, 1)[step]
             if parameter.dim() > 1 and name.endswith("weight"):
                 expected[name] *= 1 - 0.1 * rate
-            mean = first[name] / (1 - 0.9 ** (step + 1))
+            mean = first[name] / (1 - 0.8 ** (step + 1))
             deviation = (second[name] / (1 - 0.999 ** (step + 1))).sqrt()
             expected[name] -= rate * mean / (deviation + 1e-8)
     for name, parameter in parameters.items():

@@ -93,10 +93,7 @@ def test_the_loss_falls_below_chance_level(tracks: Path, tmp_path: Path) -> None
 
 def test_pairs_stay_together_and_negatives_are_random_first() -> None:
     shades = [np.full((115, 115, 3), 10 * n, np.uint8) for n in range(16)]
-    recipe, _ = load_recipe(
-        MotionRecipe, "cebench.pretrain", "motion", "smoke", (*QUICK, "random_steps=2")
-    )
-    program = Motion(RaggedImages.from_arrays(shades), np.arange(8), recipe, 0, torch.device("cpu"))
+    program = program_on(shades, "random_steps=2")
     assert program.training == 4  # At most half is held out.
     for step in range(3):
         batch = program.batch(step)
@@ -105,6 +102,48 @@ def test_pairs_stay_together_and_negatives_are_random_first() -> None:
         assert batch.tracks.tolist() == [image // 2 for image in seen[0::2]]
         assert max(seen) < 8
     assert [program._mining(step).hard for step in range(4)] == [0, 0, 2, 2]
+
+
+def program_on(images: list[np.ndarray], *changes: str) -> Motion:
+    """Motion on pairs of `images` of 115 px, each pair a track of its own."""
+    recipe, _ = load_recipe(MotionRecipe, "cebench.pretrain", "motion", "smoke", (*QUICK, *changes))
+    tracks = np.arange(len(images) // 2)
+    return Motion(RaggedImages.from_arrays(images), tracks, recipe, 0, torch.device("cpu"))
+
+
+def test_each_image_of_a_pair_is_mirrored_by_itself_half_of_the_time() -> None:
+    bright_right = np.repeat(np.arange(115, dtype=np.uint8)[None, :, None], 3, 2).repeat(115, 0)
+    program = program_on([bright_right] * 16)
+    first_pixels = torch.cat([program.batch(step).images[:, 0, 0, 0] for step in range(100)])
+    mirrored = (first_pixels > 0).view(-1, 2)
+    assert mirrored.float().mean(0).tolist() == pytest.approx([0.5, 0.5], abs=0.1)
+    assert (mirrored[:, 0] == mirrored[:, 1]).float().mean().item() == pytest.approx(0.5, abs=0.1)
+
+
+def test_rates_are_caffes(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = ("optimizer=sgd", "learning_rate=0.01", "warmup_steps=0", "tenth_every=2")
+    program = program_on([np.zeros((115, 115, 3), np.uint8)] * 16, *changes)
+    descriptors = torch.eye(8, requires_grad=True)
+    monkeypatch.setattr(program, "_descriptors", lambda images: descriptors)
+    weights, biases = program.optimizer.param_groups
+    rates = []
+    for step in range(4):
+        program.update(step, program.batch(step))
+        rates.append((weights["lr"], biases["lr"]))
+    np.testing.assert_allclose(rates, [(0.01, 0.02)] * 2 + [(0.001, 0.002)] * 2)
+
+
+def test_accuracy_is_the_share_of_held_out_triplets_that_are_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first of pair 2 is nearest to its second; that of pair 3 is nearer to pair 2's second."""
+    shades = [np.full((115, 115, 3), 10 * n, np.uint8) for n in range(8)]
+    program = program_on(shades, "held_out_pairs=2")
+    told = torch.tensor([[1, 0], [0.8, 0.6], [0.6, 0.8], [0, 1]])
+    monkeypatch.setattr(
+        program, "_descriptors", lambda images: told[images[:, 0, 0, 0].long() // 10 - 4]
+    )
+    assert program.held_out_accuracy() == 0.75
 
 
 @pytest.mark.parametrize(

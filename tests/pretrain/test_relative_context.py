@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from cebench.config import load_recipe
-from cebench.data.store.ragged import load_ragged
+from cebench.data.store.ragged import RaggedImages, load_ragged
 from cebench.errors import CebenchError, InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk, preprocess
@@ -83,17 +83,79 @@ def test_statistics_of_whole_images_change_what_is_folded_and_nothing_that_learn
         assert not torch.equal(of_patches[f"conv{n}.weight"], of_images[f"conv{n}.weight"]), n
 
 
-def test_the_recipes_divisor_and_normalisation_are_the_networks(skies: Path) -> None:
-    images = load_ragged(sorted(skies.glob("*.png")), short_side=128)
-    crops = Crops(images, 48, 2, 0, torch.device("cpu"))
-    changes = ("batch_norm=true", "input_divisor=7", "units=16")
+def program_on(images: RaggedImages, *changes: str) -> RelativeContext:
     recipe, _ = load_recipe(
-        RelativeContextRecipe, "cebench.pretrain", "relative-context", "smoke", changes
+        RelativeContextRecipe, "cebench.pretrain", "relative-context", "smoke", (*QUICK, *changes)
     )
-    trunk = RelativeContext(crops, recipe).network.trunk
+    return RelativeContext(Crops(images, 48, 2, 0, torch.device("cpu")), recipe)
+
+
+def coloured() -> RaggedImages:
+    """Four images of 128 px with colours that have nothing to do with each other."""
+    coarse = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), dtype=np.uint8)
+    pictures = [np.array(Image.fromarray(part).resize((128, 128))) for part in coarse]
+    return RaggedImages.from_arrays(pictures)
+
+
+def test_the_recipes_divisor_and_normalisation_are_the_networks() -> None:
+    trunk = program_on(coloured(), "batch_norm=true", "input_divisor=7").network.trunk
     for conv, divisor in ((trunk.conv1, 7), (trunk.conv2, 1)):
         assert isinstance(conv, FoldableConv2d)
         assert (conv.divisor, conv.norm is not None) == (divisor, True)
+
+
+def test_the_recipes_colours_are_those_of_the_patches() -> None:
+    """One channel of three is more than noise; nothing is left of -R + 2 G - B; or all is there."""
+
+    def patches(colours: str) -> Tensor:
+        return program_on(coloured(), f"colours={colours}").batch(0).patches
+
+    def green_magenta(patches: Tensor) -> float:
+        red, green, blue = patches.unbind(1)
+        return (2 * green - red - blue).abs().max().item()
+
+    assert (_lively(patches("dropping")).sum(1) == 1).all()
+    assert green_magenta(patches("projection")) < 1e-2
+    assert green_magenta(patches("none")) > 10
+    assert _lively(patches("none")).all()
+
+
+def test_each_image_has_noise_of_its_own() -> None:
+    """A channel that is dropped in the first patch of both images: its noise does not agree."""
+    sampler, index = program_on(coloured(), "colours=dropping").pairs, np.array([0, 0])
+    parts = [sampler.batch(index, slice(n, n + 1), "grids", 0).patches[0] for n in range(2)]
+    cosines = F.cosine_similarity(*(part.flatten(1) for part in parts))
+    dropped = ~_lively(torch.stack(parts)).any(0)
+    assert dropped.any()
+    assert cosines[dropped].abs().max() < 0.2
+
+
+def _lively(patches: Tensor) -> Tensor:
+    """(M, 3) bool: which channels are more than a tenth of the patch's RMS of 50."""
+    return patches.std((2, 3)) > 5
+
+
+def test_the_loss_is_summed_or_averaged_and_the_rate_warms_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All scores alike: each pair costs ln 8."""
+    descended: list[float] = []
+    monkeypatch.setattr(
+        "cebench.pretrain.relative_context.backward_and_step",
+        lambda loss, network, optimizer: descended.append(loss.item()),
+    )
+    for loss in ("sum", "mean"):
+        solver = ("optimizer=sgd", "momentum=0.4", "learning_rate=0.01", "warmup_steps=2")
+        program = program_on(coloured(), f"loss={loss}", *solver)
+        monkeypatch.setattr(program, "scores", lambda batch: torch.zeros(len(batch.labels), 8))
+        batch = program.batch(0)
+        (group,) = program.optimizer.param_groups
+        assert (group["momentum"], group["weight_decay"]) == (0.4, 0)
+        for step, rate in enumerate((0.005, 0.01)):
+            logged = program.update(step, batch)
+            assert (group["lr"], logged["loss"].item()) == pytest.approx((rate, np.log(8)))
+            pairs = len(batch.labels) if loss == "sum" else 1
+            assert descended.pop() == pytest.approx(pairs * np.log(8), rel=1e-5)
 
 
 def test_whole_images_are_central_squares_as_transfer_shows_them(skies: Path) -> None:

@@ -136,6 +136,14 @@ def test_the_blocks_of_a_recipe_are_those_it_names(
     assert holes == RandomBlocks(115, (0.2, 0.3), overhang=False)
 
 
+def test_the_share_of_scattered_pixels_is_the_recipes(
+    run_context: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ("missing_share=0.6",)
+    holes, _ = asked("denoising-autoencoder", "smoke", run_context, monkeypatch, *changes)
+    assert holes == ScatteredPixels(115, 0.6)
+
+
 def test_random_regions_need_shapes(
     run_context: RunContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,10 @@ def test_plain_safetensors_and_refusals(tmp_path: Path) -> None:
         export_weights(folder, "caffe", out)
     weights = load_weights(folder)
     (tmp_path / "g").mkdir()
-    object.__setattr__(weights.sidecar, "architecture", "context-encoder")
-    save_weights(tmp_path / "g" / "weights.safetensors", weights.tensors, weights.sidecar)
-    with pytest.raises(InputError, match="holds a context-encoder; --to caffe takes a CaffeNet"):
-        export_weights(tmp_path / "g", "caffe", tmp_path / "c.caffemodel")
+    for whole in ("context-encoder", "caffenet-classifier"):
+        sidecar = replace(weights.sidecar, architecture=whole)
+        save_weights(tmp_path / "g" / "weights.safetensors", {}, sidecar)
+        with pytest.raises(InputError, match=f"holds a {whole}; --to caffe takes a CaffeNet"):
+            export_weights(tmp_path / "g", "caffe", tmp_path / "c.caffemodel")
+        with pytest.raises(InputError, match=f"holds a {whole}; --to torchvision takes a Caffe"):
+            export_weights(tmp_path / "g", "torchvision", tmp_path / "c.safetensors")

@@ -61,6 +61,9 @@ def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
         load_trunk(CaffeNetTrunk(), replace(weights, tensors=wider))
     with pytest.raises(InputError, match="holds a caffenet-trunk, needed is a context-encoder"):
         load_module(CaffeNetTrunk(), weights, "context-encoder")
+    whole = replace(weights.sidecar, architecture="caffenet-classifier")
+    with pytest.raises(InputError, match=r"holds a caffenet-classifier, needed is a trunk; .* in "):
+        load_trunk(CaffeNetTrunk(), replace(weights, sidecar=whole))
     with pytest.raises(InputError, match="of method context, which has no decoder; name the run"):
         load_inpainter(weights, torch.device("cpu"))
 

@@ -101,7 +101,7 @@ CAFFE = """
 channels = "BGR"
 range = [0, 255]
 mean = [104.0, 117.0, 123.0]
-std = [127.5, 127.5, 127.5]
+std = [127.5, 100.0, 60.0]
 
 [tensors]
 "conv1.weight" = "conv1.blob0"
@@ -121,7 +121,7 @@ def caffe_like(trunk: CaffeNetTrunk) -> State:
 
 
 def test_caffe_weights_give_the_same_features_from_rgb_pixels(tmp_path: Path) -> None:
-    """Theirs: BGR minus (104, 117, 123), times 1/127.5. Ours: what every CaffeNet here is fed."""
+    """Theirs: BGR minus a mean, over a deviation. Ours: what every CaffeNet here is fed."""
     theirs = CaffeNetTrunk().eval()
     generator = torch.Generator().manual_seed(0)
     caffenet_fillers(theirs, generator)
@@ -133,7 +133,8 @@ def test_caffe_weights_give_the_same_features_from_rgb_pixels(tmp_path: Path) ->
     ours = CaffeNetTrunk()
     load_trunk(ours, load_weights(tmp_path / "out"))
     pixels = torch.randint(0, 256, (1, 3, 227, 227), generator=generator).float()
-    bgr = (pixels.flip(1) - torch.tensor([104.0, 117.0, 123.0])[:, None, None]) / 127.5
+    mean, std = torch.tensor([[104.0, 117.0, 123.0], [127.5, 100.0, 60.0]])[:, :, None, None]
+    bgr = (pixels.flip(1) - mean) / std
     with torch.no_grad():
         torch.testing.assert_close(
             ours.eval()(preprocess(pixels)), theirs(bgr), rtol=1e-3, atol=1e-4

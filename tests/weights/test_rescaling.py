@@ -44,6 +44,8 @@ def trunk(tmp_path: Path) -> Path:
 
 def test_a_rescaled_trunk_is_a_row_of_its_own(trunk: Path, photos: Path, tmp_path: Path) -> None:
     command = ["rescale", str(trunk), "--on", str(photos), "--out", str(tmp_path / "out")]
+    none = CliRunner().invoke(weights_command, [*command, "--images", "0"])
+    assert (none.exit_code, "0 is not in the range x>=1" in none.output) == (2, True)
     result = CliRunner().invoke(weights_command, command)
     assert result.exit_code == 0, result.output
     assert "row random-rescaled; gradient ratios before and after:" in result.stdout

@@ -223,6 +223,11 @@ def test_the_learning_rate_is_halved_and_biases_learn_twice_as_fast() -> None:
         assert [group["lr"] for group in program.optimizer.param_groups] == [rate, 2 * rate]
 
 
+def test_weights_and_biases_have_the_recipes_momentum_and_decay() -> None:
+    groups = tiny_program(recipe(momentum=0.8, weight_decay=0.25)).optimizer.param_groups
+    assert [(group["momentum"], group["weight_decay"]) for group in groups] == [(0.8, 0.25)] * 2
+
+
 @pytest.mark.parametrize("limit", [0.5, 1e9])
 def test_the_norm_of_all_gradients_together_is_clipped(limit: float) -> None:
     program = tiny_program(recipe(clip_gradients=limit, **PLAIN_SGD))
