@@ -234,6 +234,18 @@ def prepare_for_any_size(trunk: nn.Module) -> None:
             parameter.requires_grad_(False)
 
 
+def freeze_unused(trunk: nn.Module, scores: Tensor) -> None:
+    """Freeze what `scores` do not depend on: stages and normalisations behind the maps in use.
+
+    They would not change, but count as layers between the head and those in use.
+    """
+    trained = [parameter for parameter in trunk.parameters() if parameter.requires_grad]
+    gradients = torch.autograd.grad(scores.sum(), trained, allow_unused=True)
+    for parameter, gradient in zip(trained, gradients, strict=True):
+        if gradient is None:
+            parameter.requires_grad_(False)
+
+
 def position_count(
     tensors: Mapping[str, Tensor], names: Mapping[str, str] | None = None
 ) -> int | None:
