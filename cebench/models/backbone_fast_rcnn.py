@@ -71,8 +71,9 @@ class BackboneFastRCNN(RegionNetwork):
         prepare_for_any_size(self.trunk)
         if not train_batch_norm:
             freeze_scales(self.trunk)
-        scores, _ = self.eval()(torch.zeros(1, 3, 64, 64), torch.tensor([[0.0, 0, 0, 64, 64]]))
-        freeze_unused(self.trunk, scores)
+        self.eval()
+        whole = torch.tensor([[0.0, 0, 0, 64, 64]])
+        freeze_unused(self.trunk, lambda images: self(images, whole)[0])
         self.train()
 
     def _build_head(

@@ -68,7 +68,7 @@ class BackboneFCN(SegmentationNetwork):
         prepare_for_any_size(self.trunk)
         if not train_batch_norm:
             freeze_scales(self.trunk)
-        freeze_unused(self.trunk, self.eval()(torch.zeros(1, 3, 64, 64)))
+        freeze_unused(self.trunk, self.eval())
         self.train()
 
     @property
