@@ -22,6 +22,7 @@ def plan(request: Request) -> dict[str, Any]:
     device = choose_device(request.device)
     weights = request.load_weights()
     task.check_weights(recipe, weights)
+    task.check_engine(recipe, weights, request.engine, device)
     parts = task.find_images(recipe, request.data)
     check_owner(request.out, identity_of(request, recipe, name, weights, device))
     counts = {part: len(paths) for part, paths in parts.items()}

@@ -107,6 +107,7 @@ def run_transfer(request: Request) -> Record:
     identity = identity_of(request, recipe, recipe_name, weights, device)
     if not (request.resume and (request.out / "record.json").exists()):
         task.check_weights(recipe, weights)
+        task.check_engine(recipe, weights, request.engine, device)
     if not request.resume:  # A mistake in the data must not cost the run that is there.
         task.find_images(recipe, request.data)
     read = [request.data, *files_named_in(recipe.model_dump())]

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from cebench.config import Recipe
 from cebench.training.estimates import Work
 from cebench.weights.files import Weights
@@ -15,6 +17,10 @@ from .run_context import Outcome, RunContext
 
 def _as_given(path: Path) -> Path:
     return path
+
+
+def _takes_every_run(recipe: Any, weights: Weights, engine: str, device: torch.device) -> None:
+    pass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +44,9 @@ class Task:
     table: str
     protocol: str
     protocol_version: int
+    check_engine: Callable[[Any, Weights, str, torch.device], None] = _takes_every_run
+    """(recipe, weights, engine, device): InputError where that engine cannot compute them. Asked
+    together with `check_weights`."""
     any_backbone: bool = False
     """Whether it takes other networks than CaffeNet."""
     weights_file: Callable[[Path], Path] = _as_given

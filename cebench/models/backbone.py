@@ -1,6 +1,6 @@
 """What a transfer task needs of a network: its features, its layers by name, its feature maps."""
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
@@ -232,6 +232,23 @@ def prepare_for_any_size(trunk: nn.Module) -> None:
     for name, parameter in trunk.named_parameters():
         if name in POSITIONS:
             parameter.requires_grad_(False)
+
+
+def freeze_unused(trunk: nn.Module, scores_of: Callable[[Tensor], Tensor]) -> None:
+    """Freeze what scores do not depend on: stages and normalisations behind the maps in use.
+
+    They would not change, but count as layers between the head and those in use.
+
+    Args:
+        trunk: of the network.
+        scores_of: the network, in evaluation mode: images (1, 3, 64, 64) to a tensor.
+    """
+    trained = [parameter for parameter in trunk.parameters() if parameter.requires_grad]
+    with torch.enable_grad():
+        total = scores_of(torch.zeros(1, 3, 64, 64)).sum()
+        gradients = torch.autograd.grad(total, trained, allow_unused=True)
+    for parameter, gradient in zip(trained, gradients, strict=True):
+        parameter.requires_grad_(gradient is not None)
 
 
 def position_count(

@@ -7,7 +7,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, padded_to_stride, prepare_for_any_size
+from cebench.models.backbone import (
+    Backbone,
+    freeze_unused,
+    padded_to_stride,
+    prepare_for_any_size,
+)
 from cebench.models.caffenet import fill_fc6_and_fc7, gaussian_filler
 from cebench.models.fast_rcnn import STRIDE, RegionNetwork
 from cebench.models.frozen_batch_norm import freeze_scales, freeze_statistics
@@ -66,7 +71,10 @@ class BackboneFastRCNN(RegionNetwork):
         prepare_for_any_size(self.trunk)
         if not train_batch_norm:
             freeze_scales(self.trunk)
-        self.train(self.training)
+        self.eval()
+        whole = torch.tensor([[0.0, 0, 0, 64, 64]])
+        freeze_unused(self.trunk, lambda images: self(images, whole)[0])
+        self.train()
 
     def _build_head(
         self, channels: int, head_init: HeadInit, generator: torch.Generator | None

@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.models.backbone import Backbone, padded_to_stride, prepare_for_any_size
+from cebench.models.backbone import (
+    Backbone,
+    freeze_unused,
+    padded_to_stride,
+    prepare_for_any_size,
+)
 from cebench.models.caffenet import fill_fc6_and_fc7
 from cebench.models.fcn import SegmentationNetwork, zero_score_layer
 from cebench.models.frozen_batch_norm import freeze_scales, freeze_statistics
@@ -63,7 +68,8 @@ class BackboneFCN(SegmentationNetwork):
         prepare_for_any_size(self.trunk)
         if not train_batch_norm:
             freeze_scales(self.trunk)
-        self.train(self.training)
+        freeze_unused(self.trunk, self.eval())
+        self.train()
 
     @property
     def hidden(self) -> tuple[nn.Conv2d, ...]:

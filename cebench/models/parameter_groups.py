@@ -105,8 +105,8 @@ def layer_decay_groups(
         layer_decay: 1: one rate for all.
     """
     depths = _depths(trunk)
-    deepest = max(depths.values(), default=0)
     of_trunk = {parameter: name for name, parameter in trunk.named_parameters()}
+    deepest = max((depths[name] for p, name in of_trunk.items() if p.requires_grad), default=0)
     groups: dict[tuple[int, bool], dict[str, Any]] = {}
     for parameter in network.parameters():
         if not parameter.requires_grad:

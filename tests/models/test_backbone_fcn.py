@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from cebench.errors import InputError
-from cebench.models.backbone_fcn import BackboneFCN, resample
+from cebench.models.backbone_fcn import BackboneFCN, MapScores, resample
 from cebench.models.backbones import build_backbone
 from cebench.models.options import Stride
 
@@ -27,6 +27,21 @@ def test_a_score_counts_at_the_pixel_that_it_looks_at() -> None:
     assert found[47] == 1
     assert found[48] == found[46] == 1 - 1 / 32
     assert found[15] == found[79] == 0
+
+
+@pytest.mark.parametrize("branch", [0, 1, 2])
+def test_each_map_alone_scores_a_pixel_by_what_lies_there(branch: int) -> None:
+    """Values are the columns that they look at; off the borders a pixel's score is its column."""
+    grids = [(32.0, 31.0), (16.0, 15.0), (8.0, 11.0)]
+    head = MapScores([1, 1, 1], grids, 1, 0)
+    torch.nn.init.ones_(head.score_layers[branch].weight)
+    maps = [
+        (stride * torch.arange(160 // stride) + centre).expand(1, 1, 2, -1)
+        for stride, centre in grids
+    ]
+    with torch.no_grad():
+        found = head(maps, 40, 160)[0, 0]
+    torch.testing.assert_close(found[:, 48:120], torch.arange(48.0, 120).expand(40, -1))
 
 
 @pytest.mark.parametrize(

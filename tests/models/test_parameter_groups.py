@@ -5,6 +5,8 @@ import torch
 import torchvision
 from torch import nn
 
+from cebench.models.backbone_fast_rcnn import BackboneFastRCNN
+from cebench.models.backbone_fcn import BackboneFCN
 from cebench.models.backbones import build_backbone
 from cebench.models.parameter_groups import (
     _depths,
@@ -147,3 +149,29 @@ def test_rms_normalisation_counts_as_layer_normalisation() -> None:
         assert normalises_layers(nn.Sequential(nn.Linear(2, 2), norm(2))), norm
     assert normalises_layers(nn.Sequential(layers.SimpleNorm2d(2)))
     assert not normalises_layers(nn.Sequential(layers.BatchNormAct2d(2), nn.GroupNorm(1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("network_of", "architecture", "last", "behind"),
+    [
+        (BackboneFastRCNN, "timm/test_convnext", "stages.2.blocks", "stages.3"),
+        (BackboneFastRCNN, "torchvision/resnet18", "layer4.1", ""),
+        (BackboneFCN, "timm/test_convnext", "stages.3.blocks", "head.norm"),
+    ],
+)
+def test_the_last_layer_in_use_has_the_heads_rate(
+    network_of: type[BackboneFastRCNN | BackboneFCN], architecture: str, last: str, behind: str
+) -> None:
+    """What lies behind the map that is used is not trained and counts as no layer."""
+    if architecture.startswith("timm/"):
+        pytest.importorskip("timm")
+    network = network_of(build_backbone(architecture), 21)
+    assert network.training
+    groups = layer_decay_groups(network, network.trunk, 1.0, 0.05, 0.5)
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    found = {name: rate.get(id(p)) for name, p in network.trunk.named_parameters()}
+    assert max(value for name, value in found.items() if name.startswith(last) and value) == 1
+    unused = {name for name in found if behind and name.startswith(behind)}
+    convolutions = {name for name, p in network.trunk.named_parameters() if p.dim() == 4}
+    assert {name for name in convolutions if found[name] is None} == unused & convolutions
+    assert bool(unused) == bool(behind)

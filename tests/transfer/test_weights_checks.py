@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from foreign_networks import random_foreign_weights
 
 from cebench.errors import InputError
+from cebench.transfer import run
 from cebench.transfer.dry_run import plan
 from cebench.transfer.first_checks import resolve_recipe
 from cebench.transfer.run import TASKS, Request, run_transfer
@@ -71,6 +73,51 @@ def weights_of(architecture: str) -> Weights:
     weights = random_foreign_weights(architecture)
     trunk = {name: t for name, t in weights.tensors.items() if name not in FC_TENSORS}
     return replace(weights, tensors=trunk)
+
+
+OTHER_ENGINES = {
+    "head of convolutions": (
+        "detection", "detectron2", "torchvision/resnet18", "steps=1", "takes networks whose head",
+    ),
+    "arithmetic": ("segmentation", "mmseg", "caffenet", "precision=bf16", "computes with precis"),
+    "optimizer": ("segmentation", "mmseg", "caffenet", "optimizer=adamw", "trains with optimizer"),
+    "warm-up": ("segmentation", "mmseg", "caffenet", "warmup_steps=2", "without warm-up"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OTHER_ENGINES)
+@pytest.mark.parametrize("verb", [plan, run_transfer])
+def test_what_another_engine_cannot_compute_is_refused_before_data_are_read(
+    name: str, verb: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether or not its package is installed here."""
+    task, engine, architecture, change, message = OTHER_ENGINES[name]
+    monkeypatch.setattr(Request, "load_weights", lambda _: weights_of(architecture))
+    monkeypatch.setattr(run, "check_engine", lambda *_: None)
+    request = Request(
+        task=task,
+        weights="w",
+        data=tmp_path / "nothing",
+        out=tmp_path / "run",
+        recipe="smoke",
+        changes=(change,),
+        device="cpu",
+        engine=engine,
+    )
+    with pytest.raises(InputError, match=f"--engine {engine}.*{message}"):
+        verb(request)  # type: ignore[operator]
+    assert not (tmp_path / "run").exists()
+
+
+def test_detectron2_is_refused_on_cuda() -> None:
+    recipe, _ = resolve_recipe("detection", "smoke", ())
+    for engine in ("native", "detectron2"):
+        TASKS["detection"].check_engine(recipe, random_weights(0), engine, torch.device("cpu"))
+    TASKS["detection"].check_engine(recipe, random_weights(0), "native", torch.device("cuda"))
+    with pytest.raises(InputError, match="not repeatable on CUDA; add --device cpu"):
+        TASKS["detection"].check_engine(
+            recipe, random_weights(0), "detectron2", torch.device("cuda")
+        )
 
 
 @pytest.mark.parametrize("task", [name for name in TASKS if name != "inpainting"])

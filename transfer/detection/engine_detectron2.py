@@ -25,18 +25,16 @@ class Detectron2FastRCNN(RegionNetwork):
     detectron2 counts the background last and regresses no box for it; `forward` returns both in our
     order. Where its pooling runs on CUDA, its gradient is not repeatable.
 
+    Args:
+        network: its head is two linear layers.
+
     Raises:
-        InputError: detectron2 is not installed, or the network's head is no two linear layers.
+        InputError: detectron2 is not installed.
     """
 
     def __init__(self, network: FastRCNN | BackboneFastRCNN) -> None:
         super().__init__()
         layers, modeling = _detectron2()
-        if not network.hidden:
-            raise InputError(
-                "--engine detectron2: takes networks whose head is linear layers, not a last stage "
-                "of convolutions (C4); use --engine native"
-            )
         self.trunk, self.stride, self.shift = network.trunk, network.stride, network.shift
         self.pooling, self.pooled_side = network.pooling, network.pooled_side
         # In a tuple: its own head is no part of this network.

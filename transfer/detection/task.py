@@ -188,6 +188,24 @@ def check_weights(recipe: DetectionRecipe, weights: Weights) -> None:
         check_fc6_and_fc7(backbone, weights)
 
 
+def check_engine(
+    recipe: DetectionRecipe, weights: Weights, engine: str, device: torch.device
+) -> None:
+    """InputError where detectron2 cannot compute the weights' network on the device."""
+    if engine == "native":
+        return
+    if device.type == "cuda":
+        raise InputError(
+            "--engine detectron2: the gradient of its pooling is not repeatable on CUDA; add "
+            "--device cpu"
+        )
+    if load_backbone(weights)[0].last_stage:
+        raise InputError(
+            "--engine detectron2: takes networks whose head is linear layers, not a last stage of "
+            "convolutions (C4); use --engine native"
+        )
+
+
 def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, detect on the test set, score by both definitions of AP."""
     run = run_context.run
@@ -248,11 +266,6 @@ def build(
         network.data_dependent_init([program.batch(step)[:2] for step in range(INIT_BATCHES)])
     if run_context.engine == "native":
         return program
-    if run_context.device.type == "cuda":
-        raise InputError(
-            "--engine detectron2: the gradient of its pooling is not repeatable on CUDA; add "
-            "--device cpu"
-        )
     from .engine_detectron2 import Detectron2FastRCNN
 
     theirs = Detectron2FastRCNN(network)
@@ -301,6 +314,7 @@ TASK = Task(
     data_fingerprint=data_fingerprint,
     check_weights=check_weights,
     measure=measure,
+    check_engine=check_engine,
     work=detection_work,
     table="2",
     protocol="voc-fast-rcnn-selective-search",

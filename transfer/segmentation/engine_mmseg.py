@@ -222,14 +222,6 @@ class StepLog(Hook):  # type: ignore[misc]
         self.report(step, self.recipe.steps)
 
 
-def check_supported(recipe: SegmentationRecipe) -> None:
-    """InputError for options that only the native engine has."""
-    if recipe.precision != "fp32" or recipe.compile:
-        raise InputError('--engine mmseg computes with precision="fp32" and compile=false only')
-    if recipe.optimizer != "sgd" or recipe.warmup_steps or recipe.decay_from < 1:
-        raise InputError('--engine mmseg trains with optimizer="sgd", without warm-up and decay')
-
-
 def train_and_predict(
     network: SegmentationNetwork,
     data: SegmentationData,

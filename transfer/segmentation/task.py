@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 
 from cebench.data.voc.devkit import VOID_LABEL
 from cebench.devices import autocast, compiled
+from cebench.errors import InputError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.backbone_fcn import BackboneFCN, score_strides
 from cebench.models.backbones import is_foreign, trunk_architecture
@@ -139,10 +140,22 @@ def check_weights(recipe: SegmentationRecipe, weights: Weights) -> None:
         check_fc6_and_fc7(backbone, weights)
 
 
+def check_engine(
+    recipe: SegmentationRecipe, weights: Weights, engine: str, device: torch.device
+) -> None:
+    """InputError for options that mmsegmentation's runner is not given."""
+    if engine == "native":
+        return
+    if recipe.precision != "fp32" or recipe.compile:
+        raise InputError('--engine mmseg computes with precision="fp32" and compile=false only')
+    if recipe.optimizer != "sgd" or recipe.warmup_steps or recipe.decay_from < 1:
+        raise InputError('--engine mmseg trains with optimizer="sgd", without warm-up and decay')
+
+
 def measure(recipe: SegmentationRecipe, run_context: RunContext) -> Outcome:
     """Fine-tune on the train set, label every pixel of the test images, score."""
     run = run_context.run
-    train_and_predict = _engine(recipe, run_context)
+    train_and_predict = _engine(run_context.engine)
     data = read_data(recipe, run_context.data)
     network = build(recipe, run_context, data.train)
     others = train_and_predict(network, data, recipe, run_context)
@@ -159,15 +172,14 @@ def measure(recipe: SegmentationRecipe, run_context: RunContext) -> Outcome:
     )
 
 
-def _engine(recipe: SegmentationRecipe, run_context: RunContext) -> Engine:
-    """What trains the network and labels the test images; a mistake ends here, before any work."""
-    if run_context.engine == "native":
+def _engine(engine: str) -> Engine:
+    """What trains the network and labels the test images; imported before any work is done."""
+    if engine == "native":
         return train_and_predict
     with redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mmcv warns of what its wheel without CUDA lacks.
         from . import engine_mmseg
 
-    engine_mmseg.check_supported(recipe)
     return engine_mmseg.train_and_predict
 
 
@@ -242,6 +254,7 @@ TASK = Task(
     data_fingerprint=data_fingerprint,
     check_weights=check_weights,
     measure=measure,
+    check_engine=check_engine,
     work=segmentation_work,
     table="2",
     protocol="voc-fcn",

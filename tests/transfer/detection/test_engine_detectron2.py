@@ -9,7 +9,6 @@ import torch
 from detection_scenes import write_devkit
 
 from cebench.data.voc.devkit import VOC_CLASSES
-from cebench.errors import InputError
 from cebench.metrics.detection import Detections, Objects, detection_scores
 from cebench.models.backbone_fast_rcnn import BackboneFastRCNN
 from cebench.models.backbones import build_backbone
@@ -108,13 +107,6 @@ def test_batch_normalisation_stays_as_it_came() -> None:
     norms = [m for m in network.train().modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms
     assert not any(norm.training or norm.weight.requires_grad for norm in norms)
-
-
-def test_a_last_stage_of_convolutions_is_refused_in_one_line() -> None:
-    from cebench.transfer.detection.engine_detectron2 import Detectron2FastRCNN
-
-    with pytest.raises(InputError, match="--engine detectron2: takes networks whose head is lin"):
-        Detectron2FastRCNN(BackboneFastRCNN(build_backbone("torchvision/resnet18"), 20))
 
 
 def test_the_losses_are_detectron2s(ours: FastRCNN, theirs: RegionNetwork) -> None:

@@ -8,13 +8,15 @@ import torch
 from cebench.data.voc.devkit import VocYear
 from cebench.models.fast_rcnn import FastRCNN
 from cebench.models.roi_sampling import network_rois, pyramid_rois
-from cebench.transfer.detection.data import pyramid
+from cebench.transfer.detection import prediction
+from cebench.transfer.detection.data import pyramid, read_set
 from cebench.transfer.detection.prediction import (
     ImageDetections,
     best,
     candidates,
     cap_classes,
     classify,
+    predict,
     suppress,
 )
 
@@ -94,3 +96,45 @@ def test_suppression_works_within_a_class_and_the_best_are_kept() -> None:
     kept = suppress(found)
     assert sorted(kept.scores.tolist()) == pytest.approx([0.2, 0.3, 0.9])
     assert best(kept, 2).scores.tolist() == pytest.approx([0.9, 0.3])
+
+
+def test_suppression_begins_above_an_overlap_of_3_tenths() -> None:
+    # 10 x 10 boxes moved by 5 and by 6 pixels: IoU 50 / 150 and 40 / 160 with the best.
+    boxes = torch.tensor([[5.0, 0, 15, 10], [0, 6, 10, 16], [0, 0, 10, 10]])
+    kept = suppress(ImageDetections(torch.zeros(3).long(), torch.tensor([0.5, 0.6, 0.9]), boxes))
+    assert sorted(kept.scores.tolist()) == pytest.approx([0.6, 0.9])
+
+
+def test_a_class_is_capped_before_suppression_and_boxes_end_at_the_border(
+    devkit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three boxes of a class in two images, of which two may stay: what scores above the second.
+
+    The first two overlap: with suppression first there would be two, and the third would stay.
+    """
+    scored = [([0.9, 0.8], [[60, 40, 140, 120], [62, 40, 140, 120]]), ([0.7], [[0, 0, 30, 30]])]
+    answers = iter(scored)
+
+    def classify(*_: object) -> tuple[torch.Tensor, torch.Tensor]:
+        scores, boxes = next(answers)
+        probability, decoded = torch.zeros(len(scores), 21), torch.zeros(len(scores), 21, 4)
+        probability[:, 3], decoded[:, 3] = torch.tensor(scores), torch.tensor(boxes).float()
+        return probability, decoded
+
+    monkeypatch.setattr(prediction, "classify", classify)
+    monkeypatch.setattr(prediction, "BOXES_PER_CLASS", 1)
+    voc = VocYear(devkit, 2007)
+    found = predict(
+        FastRCNN.__new__(FastRCNN),
+        read_set(voc, "test", voc.ids("test")[:2]),
+        [np.array(boxes, np.float32) for _, boxes in scored],
+        (torch.zeros(21, 4), torch.ones(21, 4)),
+        scales=(80,),
+        max_side=100,
+        caps="original",
+        precision="fp32",
+        device=torch.device("cpu"),
+    )
+    assert (found.images.tolist(), found.labels.tolist()) == ([0], [2])
+    assert found.scores.tolist() == pytest.approx([0.9])
+    assert found.boxes.tolist() == [[60, 40, 100, 80]]  # of the image of 100 x 80 pixels

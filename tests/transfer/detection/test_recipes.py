@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from detection_scenes import CPU, RECIPE, open_run
+from foreign_networks import random_foreign_weights
 
 from cebench.config import load_recipe
 from cebench.data.voc.devkit import VocYear
@@ -16,8 +17,9 @@ from cebench.transfer.detection.data import FAST_RCNN_PIXELS, read_set
 from cebench.transfer.detection.recipe import DetectionRecipe
 from cebench.transfer.detection.task import Detection, measure
 from cebench.transfer.run_context import RunContext
-from cebench.weights.files import random_weights
+from cebench.weights.files import Preprocessing, Weights, random_weights
 
+FOREIGN = random_foreign_weights("torchvision/resnet18")
 PAPER = {
     "tier": "paper",
     "log_every": 100,
@@ -151,8 +153,19 @@ def test_the_papers_rates_momentum_and_decay(devkit: Path) -> None:
         assert biases["lr"] == pytest.approx(2 * rate)
 
 
-def test_the_test_has_its_own_scales_longest_side_and_caps(
-    devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("weights", "pixels"),
+    [
+        (random_weights(0), FAST_RCNN_PIXELS),
+        (FOREIGN, FOREIGN.sidecar.preprocessing),
+    ],
+)
+def test_the_test_has_its_own_scales_longest_side_and_caps_and_the_networks_pixels(
+    weights: Weights,
+    pixels: Preprocessing,
+    devkit: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Reached(Exception):  # noqa: N818 - no error
         pass
@@ -167,10 +180,8 @@ def test_the_test_has_its_own_scales_longest_side_and_caps(
     changes = {"test_scales": (60, 90), "test_max_side": 123, "caps": "py-faster-rcnn"}
     recipe = RECIPE.model_copy(update={**changes, "steps": 1, "max_side": 456})
     with open_run(tmp_path / "run") as run, pytest.raises(Reached):
-        measure(
-            recipe, RunContext(run=run, weights=random_weights(0), data=devkit, seed=0, device=CPU)
-        )
-    assert given.pop("preprocessing") == FAST_RCNN_PIXELS
+        measure(recipe, RunContext(run=run, weights=weights, data=devkit, seed=0, device=CPU))
+    assert given.pop("preprocessing") == pixels
     assert given == {
         "scales": (60, 90),
         "max_side": 123,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from cebench.data.store.ragged import RaggedImages
 from cebench.data.voc.devkit import VocYear
-from cebench.errors import CebenchError, InputError
+from cebench.errors import CebenchError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.backbone_fcn import BackboneFCN
 from cebench.models.fcn import FCN, SegmentationNetwork
@@ -239,9 +239,3 @@ def test_both_metrics_agree_on_confusions_of_many_classes(tmp_path: Path) -> Non
     pairs = zip(data.labels, stored(data, tmp_path), strict=True)
     confusion = sum(confusion_matrix(truth, labels, 21) for truth, labels in pairs)
     assert theirs == pytest.approx(100 * segmentation_scores(confusion).mean_iou, abs=0.005)
-
-
-@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True, "size_multiple": 64}])
-def test_options_of_the_native_engine_are_refused(change: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="--engine mmseg"):
-        engine_mmseg.check_supported(recipe(**change))

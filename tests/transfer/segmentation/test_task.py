@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from segmentation_scenes import (
     CPU,
+    IDENTITY,
     MEAN,
     PIXELS,
+    ThinFCN,
     program,
     recipe,
     three_scenes,
@@ -19,12 +22,24 @@ from cebench.config import load_recipe
 from cebench.data.voc.devkit import VocYear
 from cebench.errors import CebenchError
 from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
+from cebench.models.backbone_fcn import BackboneFCN
+from cebench.models.backbones import build_backbone
 from cebench.models.caffenet import preprocess
 from cebench.models.fcn import FCN
-from cebench.transfer.segmentation.data import SegmentationImages, SegmentationSet
+from cebench.models.options import Stride
+from cebench.training.run_directory import RunDirectory
+from cebench.transfer.run_context import RunContext
+from cebench.transfer.segmentation import task
+from cebench.transfer.segmentation.data import (
+    SegmentationData,
+    SegmentationImages,
+    SegmentationSet,
+)
+from cebench.transfer.segmentation.parameters import parameter_groups
 from cebench.transfer.segmentation.prediction import Predictor
 from cebench.transfer.segmentation.recipe import SegmentationRecipe
-from cebench.transfer.segmentation.task import Segmentation
+from cebench.transfer.segmentation.task import Segmentation, train_and_predict
+from cebench.weights.files import Preprocessing, random_weights
 
 
 def test_stopping_after_a_step_and_continuing_changes_no_bit(devkit: Path, tmp_path: Path) -> None:
@@ -121,6 +136,44 @@ def test_only_the_score_bias_does_not_decay(devkit: Path) -> None:
     named = dict(subject.network.named_parameters())
     assert {name for name, p in named.items() if decay[id(p)] == 0} == {"score_fr.bias"}
     assert len(decay) == len(named)
+
+
+@pytest.mark.parametrize("stride", [32, 8])
+def test_only_the_score_layers_have_multipliers_in_every_network(stride: Stride) -> None:
+    with torch.device("meta"):
+        caffenet = FCN(21, stride)
+    for network in (caffenet, BackboneFCN(build_backbone("torchvision/resnet18"), 21, stride)):
+        groups = parameter_groups(network, recipe())
+        given = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
+        named = [(name, given[id(p)]) for name, p in network.named_parameters() if p.requires_grad]
+        special = {name for name, values in named if values != (0.01, 5e-4)}
+        assert special == {name for name, _ in named if "score_" in name and "bias" in name}
+        assert len(special) == {32: 1, 8: 3}[stride]
+        assert {values for name, values in named if name in special} == {(0.02, 0)}
+
+
+def test_the_test_sees_images_as_training_does(
+    devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Predictor] = []
+    monkeypatch.setattr(task, "predict", lambda predictor, *_: given.append(predictor))
+    data, weights = train_data(devkit), random_weights(0)
+    chosen = recipe(steps=1, accumulate=1, precision="bf16", size_multiple=32)
+    with RunDirectory(tmp_path / "run", IDENTITY) as run:
+        sidecar = replace(weights.sidecar, preprocessing=PIXELS)
+        weights = replace(weights, sidecar=sidecar)
+        run_context = RunContext(run=run, weights=weights, data=devkit, seed=0, device=CPU)
+        network = ThinFCN()
+        train_and_predict(network, SegmentationData(data, data, ""), chosen, run_context)
+    assert given == [Predictor(given[0].network, PIXELS, CPU, "bf16", 32)]
+    assert not network.training
+
+
+def test_scores_are_enlarged_between_the_centres_of_pixels() -> None:
+    """Two columns to four: a quarter of a pixel beside the centres, the border's value outside."""
+    predictor = Predictor(lambda x: x[:, :1], Preprocessing(mean_rgb=(0.0, 0.0, 0.0)), CPU)
+    image = torch.tensor([[[0] * 3, [4] * 3]], dtype=torch.uint8)
+    assert predictor.scores(image, (1, 4)).tolist() == [[[0, 1, 3, 4]]]
 
 
 def test_images_of_a_step_depend_on_seed_and_step_alone(devkit: Path) -> None:
