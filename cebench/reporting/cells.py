@@ -216,7 +216,7 @@ def summary(cell: Sequence[Number]) -> dict[str, Any]:
         "sd": nested.sd_run,
         "sd_between": nested.sd_between,
         "sd_within": nested.sd_within,
-        **_interval(cell),
+        **_interval(list(pretrainings.values())),
     }
 
 
@@ -226,17 +226,18 @@ def lowest_tier(numbers: Sequence[Number]) -> RecipeTier:
     return next(tier for tier in get_args(RecipeTier) if tier in tiers)
 
 
-def _interval(cell: Sequence[Number]) -> dict[str, Any]:
-    """The mean ends of the intervals, where all numbers have one whose coverage is known."""
-    intervals = [n.measurement.interval for n in cell]
-    known = [interval for interval in intervals if interval and interval.method == METHOD]
-    if len(known) < len(cell) or len({i.level for i in known}) > 1:
+def _interval(pretrainings: Sequence[Sequence[Number]]) -> dict[str, Any]:
+    """The ends, averaged as the mean is, where all numbers have one whose coverage is known."""
+    intervals = [[n.measurement.interval for n in tuned] for tuned in pretrainings]
+    known = [[i for i in tuned if i and i.method == METHOD] for tuned in intervals]
+    levels = {i.level for tuned in known for i in tuned}
+    if list(map(len, known)) != list(map(len, intervals)) or len(levels) > 1:
         return dict.fromkeys(("interval_low", "interval_high", "interval_level", "interval_method"))
     return {
-        "interval_low": sum(i.low for i in known) / len(known),
-        "interval_high": sum(i.high for i in known) / len(known),
-        "interval_level": known[0].level,
-        "interval_method": known[0].method,
+        "interval_low": nested_summary([[i.low for i in tuned] for tuned in known]).mean,
+        "interval_high": nested_summary([[i.high for i in tuned] for tuned in known]).mean,
+        "interval_level": levels.pop(),
+        "interval_method": METHOD,
     }
 
 

@@ -40,8 +40,8 @@ class Table:
     headline (bool): the metric of the rendered table. tier: the lowest of the numbers'.
     n: numbers, those of `pretrainings` pretrainings (0 where no weights had a part) with
     `fine_tunings` (list) each, each the mean over `draws` draws of training images.
-    mean, sd, sd_between, sd_within: see `replication.nested_summary`. interval_...: mean ends of
-    the numbers' own intervals. published, printed: the paper's number and its text; difference:
+    mean, sd, sd_between, sd_within: see `replication.nested_summary`. interval_...: the ends of
+    the numbers' own intervals, averaged as the mean is. published, printed: the paper's number and its text; difference:
     mean - published; verdict: see `comparison.published_verdict`. letters: rows of a column that
     share one cannot be told apart, where they were compared. Missing values are NA; nothing is
     scaled or rounded.
