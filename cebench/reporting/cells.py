@@ -84,7 +84,7 @@ def numbers_of(found: Sequence[RecordFile], layout: Layout) -> list[Number]:
     files and fields, where numbers of a cell are no replications of one another.
     """
     numbers = [
-        Number(path, record, measurement, _line(record, measurement, layout))
+        Number(path, record, measurement, line_of(record, measurement, layout))
         for path, record in found
         if record.table == layout.id
         for measurement in record.measurements
@@ -93,7 +93,8 @@ def numbers_of(found: Sequence[RecordFile], layout: Layout) -> list[Number]:
     return [number for key, cell in cells.items() for number in _replications(cell, layout, key)]
 
 
-def _line(record: Record, measurement: Measurement, layout: Layout) -> str:
+def line_of(record: Record, measurement: Measurement, layout: Layout) -> str:
+    """The row, with the network where it is none of those that the published rows are about."""
     architecture = record.weights.architecture
     published = not measurement.of_weights or architecture in layout.architectures
     return measurement.row if published else f"{measurement.row} ({architecture})"
