@@ -165,9 +165,9 @@ def check_agreement(
     numbers: Sequence[Number], place: str, facts: Callable[[Number], dict[str, Fact]]
 ) -> None:
     """InputError that names two files and every field in which their `facts` differ."""
+    first, none = facts(numbers[0]) if numbers else {}, ("none", "none")
     for number in numbers[1:]:
-        first, other = facts(numbers[0]), facts(number)
-        none = ("none", "none")
+        other = facts(number)
         pairs = {
             name: (first.get(name, none), other.get(name, none)) for name in {**first, **other}
         }

@@ -52,7 +52,8 @@ class Table:
     @property
     def files(self) -> list[RecordFile]:
         """The records that the numbers stand in, each once, in the order of their names."""
-        found = {record_name(number.record): number for number in self.numbers}
+        once = {id(number.record): number for number in self.numbers}
+        found = {record_name(number.record): number for number in once.values()}
         return [(found[name].path, found[name].record) for name in sorted(found)]
 
 
@@ -97,7 +98,7 @@ def _build_table(layout: Layout, found: Sequence[RecordFile]) -> Table:
     numbers = numbers_of(found, layout)
     check_columns(numbers, layout)
     # The order of the files they were read from must not show in the tables.
-    numbers.sort(key=lambda n: (*_cell_of(n), n.replicate, record_name(n.record)))
+    numbers.sort(key=lambda n: (*_cell_of(n), n.replicate))
     return Table(layout=layout, numbers=tuple(numbers), cells=_cells(layout, numbers))
 
 
