@@ -41,10 +41,10 @@ class Table:
     n: numbers, those of `pretrainings` pretrainings (0 where no weights had a part) with
     `fine_tunings` (list) each, each the mean over `draws` draws of training images.
     mean, sd, sd_between, sd_within: see `replication.nested_summary`. interval_...: the ends of
-    the numbers' own intervals, averaged as the mean is. published, printed: the paper's number and its text; difference:
-    mean - published; verdict: see `comparison.published_verdict`. letters: rows of a column that
-    share one cannot be told apart, where they were compared. Missing values are NA; nothing is
-    scaled or rounded.
+    the numbers' own intervals, averaged as the mean is. published, printed: the paper's number and
+    its text; difference: mean - published; verdict: see `comparison.published_verdict`. letters:
+    rows of a column that share one cannot be told apart, where they were compared. Missing values
+    are NA; nothing is scaled or rounded.
     """
     comparisons: Mapping[str, ColumnComparison] = field(default_factory=dict)
     """Columns whose rows were compared."""
