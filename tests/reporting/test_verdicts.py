@@ -165,6 +165,10 @@ def test_records_alone_cannot_be_compared(rows: Path) -> None:
         (("--compare", "context", "context"), "expected two different rows"),
         (("--baseline", "imagenet"), "no row 'imagenet' was measured"),
         (("--baseline", "random", "--column", "colour"), "--column colour: no such column"),
+        (
+            ("--compare", "context", "random", "--column", "pretraining_time"),
+            "pretraining_time: no such column; choose from classification,",
+        ),
     ],
 )
 def test_mistakes_are_one_line(rows: Path, arguments: tuple[str, ...], message: str) -> None:
