@@ -33,7 +33,8 @@ COLUMNS = 80
 def explain(cell: str, results: Path | None, *, as_json: bool) -> None:
     """Tell what determines a number: its protocol, the choices and their sources, the records.
 
-    CELL is a row and a column of a table, such as "context detection" or "context-gan psnr".
+    CELL is a row and a column of a table, such as "context detection", "context-gan psnr" or
+    "imagenet (torchvision/alexnet) detection".
     """
     row, layout, column = find_cell(cell)
     folder = results or (Path("results") if Path("results").is_dir() else None)
@@ -68,7 +69,7 @@ def find_cell(cell: str) -> tuple[str, "Layout", "Column"]:
         raise InputError(f"{cell!r}: no column {column_id!r}; {did_you_mean(column_id, columns)}")
     layout, column = columns[column_id]
     known = [known_row.id for known_row in layout.rows]
-    if known and row not in known:
+    if known and row.partition(" (")[0] not in known:
         raise InputError(f"{cell!r}: no row {row!r}; {did_you_mean(row, known)}")
     return row, layout, column
 
@@ -130,6 +131,7 @@ def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list
 
     The one function here that knows how a record looks.
     """
+    from cebench.reporting.cells import line_of
     from cebench.reporting.records import read_records
 
     wanted = (row, column.id, column.metric)
@@ -147,7 +149,7 @@ def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list
         for path, record in read_records(folder)
         if record.table == layout.id
         for measured in record.measurements
-        if (measured.row, measured.column, measured.metric) == wanted
+        if (line_of(record, measured, layout), measured.column, measured.metric) == wanted
     ]
 
 

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     "--collect",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
-    help="Also copy every record into DIR, one file per run. Name it `records` so that report "
-    "finds the copies again.",
+    help="Also copy every record of the tables into DIR, one file per run. Name it `records` so "
+    "that report finds the copies again.",
 )
 @click.option(
     "--compare",

@@ -12,6 +12,7 @@ import re
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def _opened(path: Path, _modified: int, _size: int) -> Bundle:
     for file in files:
         _check_file(path, file)
     names = [file.filename for file in files]
-    doubled = next((name for name in names if names.count(name) > 1), None)
+    doubled = next((name for name, count in Counter(names).items() if count > 1), None)
     if doubled is not None:
         raise InputError(f"{path}: holds {doubled} twice; a bundle has every file once")
     if MANIFEST not in names:

@@ -84,7 +84,7 @@ def numbers_of(found: Sequence[RecordFile], layout: Layout) -> list[Number]:
     files and fields, where numbers of a cell are no replications of one another.
     """
     numbers = [
-        Number(path, record, measurement, _line(record, measurement, layout))
+        Number(path, record, measurement, line_of(record, measurement, layout))
         for path, record in found
         if record.table == layout.id
         for measurement in record.measurements
@@ -93,7 +93,8 @@ def numbers_of(found: Sequence[RecordFile], layout: Layout) -> list[Number]:
     return [number for key, cell in cells.items() for number in _replications(cell, layout, key)]
 
 
-def _line(record: Record, measurement: Measurement, layout: Layout) -> str:
+def line_of(record: Record, measurement: Measurement, layout: Layout) -> str:
+    """The row, with the network where it is none of those that the published rows are about."""
     architecture = record.weights.architecture
     published = not measurement.of_weights or architecture in layout.architectures
     return measurement.row if published else f"{measurement.row} ({architecture})"
@@ -164,9 +165,9 @@ def check_agreement(
     numbers: Sequence[Number], place: str, facts: Callable[[Number], dict[str, Fact]]
 ) -> None:
     """InputError that names two files and every field in which their `facts` differ."""
+    first, none = facts(numbers[0]) if numbers else {}, ("none", "none")
     for number in numbers[1:]:
-        first, other = facts(numbers[0]), facts(number)
-        none = ("none", "none")
+        other = facts(number)
         pairs = {
             name: (first.get(name, none), other.get(name, none)) for name in {**first, **other}
         }
@@ -216,7 +217,7 @@ def summary(cell: Sequence[Number]) -> dict[str, Any]:
         "sd": nested.sd_run,
         "sd_between": nested.sd_between,
         "sd_within": nested.sd_within,
-        **_interval(cell),
+        **_interval(list(pretrainings.values())),
     }
 
 
@@ -226,17 +227,18 @@ def lowest_tier(numbers: Sequence[Number]) -> RecipeTier:
     return next(tier for tier in get_args(RecipeTier) if tier in tiers)
 
 
-def _interval(cell: Sequence[Number]) -> dict[str, Any]:
-    """The mean ends of the intervals, where all numbers have one whose coverage is known."""
-    intervals = [n.measurement.interval for n in cell]
-    known = [interval for interval in intervals if interval and interval.method == METHOD]
-    if len(known) < len(cell) or len({i.level for i in known}) > 1:
+def _interval(pretrainings: Sequence[Sequence[Number]]) -> dict[str, Any]:
+    """The ends, averaged as the mean is, where all numbers have one whose coverage is known."""
+    intervals = [[n.measurement.interval for n in tuned] for tuned in pretrainings]
+    known = [[i for i in tuned if i and i.method == METHOD] for tuned in intervals]
+    levels = {i.level for tuned in known for i in tuned}
+    if list(map(len, known)) != list(map(len, intervals)) or len(levels) > 1:
         return dict.fromkeys(("interval_low", "interval_high", "interval_level", "interval_method"))
     return {
-        "interval_low": sum(i.low for i in known) / len(known),
-        "interval_high": sum(i.high for i in known) / len(known),
-        "interval_level": known[0].level,
-        "interval_method": known[0].method,
+        "interval_low": nested_summary([[i.low for i in tuned] for tuned in known]).mean,
+        "interval_high": nested_summary([[i.high for i in tuned] for tuned in known]).mean,
+        "interval_level": levels.pop(),
+        "interval_method": METHOD,
     }
 
 

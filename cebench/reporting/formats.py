@@ -207,8 +207,7 @@ def escaped_latex(text: str) -> str:
 def _grid(table: Table) -> _Grid:
     layout = table.layout
     heading = [(layout.row_heading, "")]
-    supervised = any(row.supervision for row in layout.rows)
-    heading += [("Supervision", "")] if supervised else []
+    heading += [("Supervision", "")] if layout.supervised else []
     for column in layout.columns_in_print:
         group = column.heading
         heading += [(group, part) for part in column_parts(column, layout)]
@@ -216,7 +215,7 @@ def _grid(table: Table) -> _Grid:
     lines = []
     for row in table_rows(table):
         texts = [row.label if row.label == row.id else f"{row.label} ({row.id})"]
-        texts += [row.supervision or NO_RECORD] if supervised else []
+        texts += [row.supervision or NO_RECORD] if layout.supervised else []
         for column in layout.columns_in_print:
             columns = cell_texts(column, cells.get((row.id, column.id))).in_columns()
             texts += columns[: len(column_parts(column, layout))]

@@ -49,7 +49,7 @@ def table_notes(table: Table) -> list[str]:
         *_letter_notes(table),
         *_verdict_notes(table),
         *_import_notes(table.numbers),
-        *_class_notes(table.numbers),
+        *_class_notes(table),
         f"Hardware: {_hardware([number.record for number in table.numbers])}.",
     ]
 
@@ -96,18 +96,19 @@ def _import_notes(numbers: Sequence[Number]) -> list[str]:
     return [f"Imported weights, whose pretraining is unknown here: {rows}."] if rows else []
 
 
-def _class_notes(numbers: Sequence[Number]) -> list[str]:
+def _class_notes(table: Table) -> list[str]:
     """Whose labels the row of labels learned, where they are known: rarely ImageNet's 1000."""
     data = _listed(
         number.record.weights.data.name
-        for number in numbers
+        for number in table.numbers
         if number.measurement.of_weights
         and number.record.weights.method == "imagenet"
         and number.record.weights.tier != "imported"
     )
     if not data:
         return []
-    return [f"Supervision: the paper's. Here imagenet learned the classes of {data}."]
+    column = "Supervision: the paper's. " if table.layout.supervised else ""
+    return [f"{column}Here imagenet learned the classes of {data}."]
 
 
 def _option_notes(column: Column, numbers: Sequence[Number]) -> list[str]:

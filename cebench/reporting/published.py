@@ -82,6 +82,11 @@ class Layout:
         return f"Table {self.id}. {self.title}" if self.source else self.title
 
     @property
+    def supervised(self) -> bool:
+        """Whether it has the paper's column Supervision."""
+        return any(row.supervision for row in self.rows)
+
+    @property
     def columns_in_print(self) -> list[Column]:
         """Those of the rendered table."""
         return [column for column in self.columns if column.in_print]

@@ -40,11 +40,11 @@ class Table:
     headline (bool): the metric of the rendered table. tier: the lowest of the numbers'.
     n: numbers, those of `pretrainings` pretrainings (0 where no weights had a part) with
     `fine_tunings` (list) each, each the mean over `draws` draws of training images.
-    mean, sd, sd_between, sd_within: see `replication.nested_summary`. interval_...: mean ends of
-    the numbers' own intervals. published, printed: the paper's number and its text; difference:
-    mean - published; verdict: see `comparison.published_verdict`. letters: rows of a column that
-    share one cannot be told apart, where they were compared. Missing values are NA; nothing is
-    scaled or rounded.
+    mean, sd, sd_between, sd_within: see `replication.nested_summary`. interval_...: the ends of
+    the numbers' own intervals, averaged as the mean is. published, printed: the paper's number and
+    its text; difference: mean - published; verdict: see `comparison.published_verdict`. letters:
+    rows of a column that share one cannot be told apart, where they were compared. Missing values
+    are NA; nothing is scaled or rounded.
     """
     comparisons: Mapping[str, ColumnComparison] = field(default_factory=dict)
     """Columns whose rows were compared."""
@@ -52,7 +52,8 @@ class Table:
     @property
     def files(self) -> list[RecordFile]:
         """The records that the numbers stand in, each once, in the order of their names."""
-        found = {record_name(number.record): number for number in self.numbers}
+        once = {id(number.record): number for number in self.numbers}
+        found = {record_name(number.record): number for number in once.values()}
         return [(found[name].path, found[name].record) for name in sorted(found)]
 
 
@@ -97,7 +98,7 @@ def _build_table(layout: Layout, found: Sequence[RecordFile]) -> Table:
     numbers = numbers_of(found, layout)
     check_columns(numbers, layout)
     # The order of the files they were read from must not show in the tables.
-    numbers.sort(key=lambda n: (*_cell_of(n), n.replicate, record_name(n.record)))
+    numbers.sort(key=lambda n: (*_cell_of(n), n.replicate))
     return Table(layout=layout, numbers=tuple(numbers), cells=_cells(layout, numbers))
 
 

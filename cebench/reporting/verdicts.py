@@ -193,7 +193,8 @@ def _check_known(tables: Sequence[Table], rows: Sequence[str], column: str | Non
     for row in rows:
         if row not in known:
             raise InputError(f"no row {row!r} was measured; choose from {', '.join(known)}")
-    columns = [inside.id for table in tables for inside in table.layout.columns]
+    inside = [column for table in tables for column in table.layout.columns]
+    columns = [one.id for one in inside if one.unit != "s"]
     if column is not None and column not in columns:
         raise InputError(f"--column {column}: no such column; choose from {', '.join(columns)}")
 

@@ -75,6 +75,15 @@ def test_records_of_a_folder(runner: CliRunner) -> None:
     assert all(Path(record["path"]).is_file() for record in content["records"])
 
 
+def test_another_network_is_a_cell_of_its_own(runner: CliRunner) -> None:
+    content = explained(runner, "imagenet classification", ROOT / "results")
+    assert content["published"]["printed"] == "78.2%"
+    assert content["records"] == []
+    content = explained(runner, "imagenet (torchvision/alexnet) classification", ROOT / "results")
+    assert content["published"] is None
+    assert {record["seed"] for record in content["records"]} == {0, 1}
+
+
 def test_text_fits_80_columns_and_names_the_entries(runner: CliRunner) -> None:
     text = runner.invoke(
         cli, ["explain", "context segmentation", "--results", str(ROOT / "results")]

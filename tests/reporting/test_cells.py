@@ -269,6 +269,23 @@ def test_intervals_are_averaged_only_if_all_are_of_one_kind() -> None:
         assert cell_of(with_interval(0, 0.3), other)["interval_low"] != 0.3  # NA
 
 
+def test_an_interval_lies_about_the_mean_however_often_each_pretraining_was_fine_tuned() -> None:
+    """Fine-tuned three times at 0.50 and once at 0.40: the mean is 0.45, not 0.475."""
+    cell = cell_of(
+        *(
+            changed(
+                weights={"seed": pretraining},
+                seed=seed,
+                value=value,
+                interval=Interval(low=value - 0.01, high=value + 0.02, level=0.95, method=METHOD),
+            )
+            for pretraining, seed, value in [(0, 0, 0.5), (0, 1, 0.5), (0, 2, 0.5), (1, 0, 0.4)]
+        )
+    )
+    assert cell["mean"] == pytest.approx(0.45)
+    assert (cell["interval_low"], cell["interval_high"]) == pytest.approx((0.44, 0.47))
+
+
 def test_a_name_that_ends_like_an_interval_is_a_metric() -> None:
     low = changed(metric="mean_ap_voc07_11pt_low", value=0.1)
     (table,) = build_tables(found(DETECTION, low))

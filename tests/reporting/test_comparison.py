@@ -78,6 +78,18 @@ def test_several_pretrainings_of_both_rows_count_too() -> None:
     assert alone.standard_error == pytest.approx(0, abs=1e-9)
 
 
+def test_noise_of_the_images_counts_once_not_between_pretrainings_too() -> None:
+    """Runs that differ by their noise on 100 images alone: the variance of one row's mean over 3 is
+    1 / 300. Between pretrainings nothing is left, but for what cutting at 0 keeps: E max(0, X - 1)
+    of X exponential is 0.37 of it. Counted again it would be 1.00."""
+    rng = np.random.default_rng(0)
+    squares = []
+    for _ in range(100):
+        rows = [[[inpainting(rng.normal(size=100))] for _ in range(3)] for _ in range(2)]
+        squares.append(compare_pair(*rows, PSNR, draws=200).standard_error ** 2)
+    assert np.mean(squares) * 300 / 2 == pytest.approx(1.37, abs=0.2)
+
+
 def test_fine_tunings_count_within_their_pretraining() -> None:
     runs = [[inpainting(np.full(100, value)) for value in tuned] for tuned in ([1, 3], [10])]
     row = resample_row(runs, PSNR, bootstrap_weights(100, 5, 0))

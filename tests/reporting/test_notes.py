@@ -56,6 +56,8 @@ def test_the_row_of_labels_says_whose_labels() -> None:
     note = "Supervision: the paper's. Here imagenet learned the classes of tiny.store."
     assert note in notes_of(labels)
     assert not any("Supervision" in text for text in notes_of(DETECTION))
+    svms = changed(labels, table="linear", column="conv1", metric="mean_ap_area")
+    assert "Here imagenet learned the classes of tiny.store." in notes_of(svms)
     imported = changed(labels, weights={"tier": "imported"})
     assert not any("Supervision" in text for text in notes_of(imported))
 

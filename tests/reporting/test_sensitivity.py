@@ -19,7 +19,9 @@ from cebench.reporting.definitions import by_every_definition
 from cebench.reporting.outcome_boxes import ScoredBoxes
 from cebench.reporting.outcome_parts import FillErrors, LabelScores, PixelPairs
 from cebench.reporting.outcomes import OutcomePart
-from cebench.reporting.sensitivity import PairSensitivity
+from cebench.reporting.results import find_outcome, read_results
+from cebench.reporting.sensitivity import PairSensitivity, sensitivity_of
+from cebench.reporting.tables import build_tables
 
 
 def call(command: object, *arguments: str | Path) -> Result:
@@ -116,6 +118,24 @@ def test_a_pair_is_judged_by_its_smallest_difference(
 ) -> None:
     pair = PairSensitivity("a", "b", dict(zip("xy", differences, strict=True)), span)
     assert (pair.same_sign, pair.is_larger) == (same_sign, larger)
+
+
+def test_a_row_has_its_cells_mean_and_a_pair_the_wider_range_of_its_rows(tmp_path: Path) -> None:
+    for row, pretraining, seed in (("context", 0, 0), ("context", 0, 1), ("context", 1, 0)):
+        strength = 2.0 if pretraining else 0.5
+        folder = tmp_path / f"{row}-{pretraining}-{seed}"
+        classification_run(folder, row, strength, seed=seed, weights={"seed": pretraining})
+    classification_run(tmp_path / "random", "random", 0.1)
+    tables = build_tables(read_results([tmp_path]))
+    (column,) = sensitivity_of(tables, find_outcome)
+    cells = tables[0].cells.set_index(["row", "metric"])["mean"]
+    for row in ("context", "random"):
+        mean = cells[row, "mean_ap_sklearn"]
+        assert column.values[row]["step-wise"] == pytest.approx(mean)
+    (pair,) = column.pairs
+    ranges = {np.ptp(list(values.values())) for values in column.values.values()}
+    assert len(ranges) == 2
+    assert pair.between_definitions == pytest.approx(max(ranges))
 
 
 def test_report_and_score_print_the_same_table(tmp_path: Path) -> None:

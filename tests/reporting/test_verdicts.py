@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from stored_runs import classification_run, detection_run, three_rows
+from outcome_makers import label_scores, sums_per_image
+from samples import changed
+from stored_runs import classification_run, detection_run, store_run, three_rows
 
 from cebench.commands.report import report
 from cebench.errors import InputError
-from cebench.reporting.outcomes import FILE_NAME
+from cebench.reporting.outcome_parts import FillErrors, LabelScores
+from cebench.reporting.outcomes import FILE_NAME, OutcomePart, RunOutcome
 from cebench.reporting.records import load_record, write_record
 from cebench.reporting.results import find_outcome, read_results
 from cebench.reporting.tables import build_tables
@@ -37,6 +40,21 @@ def test_rows_that_cannot_be_told_apart_share_a_letter(rows: Path) -> None:
     measured = cells[cells["headline"] & (cells["column"] == "classification") & (cells["n"] > 0)]
     letters = dict(zip(measured["row"], measured["letters"], strict=True))
     assert letters == {"context": "a", "autoencoder": "b", "random": "b"}
+
+
+def test_the_best_of_a_column_of_errors_has_the_least(tmp_path: Path) -> None:
+    for row, noise in (("context", 0.2), ("context-gan", 0.05)):
+        sums = [one.hole for one in sums_per_image(images=40, noise=noise)]
+        outcome = RunOutcome(
+            tuple(f"{n:02}" for n in range(40)), (OutcomePart(scored=FillErrors.from_sums(sums)),)
+        )
+        record = changed(
+            row=row, table="1", column="mean_l1", metric="mean_l1", higher_is_better=False, count=40
+        )
+        store_run(tmp_path / row, record, outcome)
+    (table,) = build_tables(read_results([tmp_path]))
+    found = with_letters(table, find_outcome).comparisons["mean_l1"]
+    assert found.letters == {"context-gan": "a", "context": "b"}
 
 
 def test_letters_stand_in_every_format(rows: Path) -> None:
@@ -147,6 +165,10 @@ def test_records_alone_cannot_be_compared(rows: Path) -> None:
         (("--compare", "context", "context"), "expected two different rows"),
         (("--baseline", "imagenet"), "no row 'imagenet' was measured"),
         (("--baseline", "random", "--column", "colour"), "--column colour: no such column"),
+        (
+            ("--compare", "context", "random", "--column", "pretraining_time"),
+            "pretraining_time: no such column; choose from classification,",
+        ),
     ],
 )
 def test_mistakes_are_one_line(rows: Path, arguments: tuple[str, ...], message: str) -> None:
@@ -164,14 +186,26 @@ def test_predictions_of_other_images_are_refused(rows: Path) -> None:
         run_report(rows, "--compare", "context", "random")
 
 
+def test_predictions_of_other_ground_truth_are_refused(rows: Path) -> None:
+    record = load_record(rows / "random" / "record.json")
+    scores, labels = label_scores(images=300)
+    part = OutcomePart(scored=LabelScores.from_scores(scores, -labels), column="classification")
+    store_run(rows / "random", record, RunOutcome(tuple(f"{n:06}" for n in range(300)), (part,)))
+    with pytest.raises(InputError, match="stored predictions are of other ground truth"):
+        run_report(rows)
+
+
 def test_an_exchanged_outcome_is_refused(rows: Path) -> None:
     (rows / "random" / FILE_NAME).write_bytes((rows / "context" / FILE_NAME).read_bytes())
     with pytest.raises(InputError, match="its SHA-256 is not the one in its record"):
         run_report(rows)
 
 
-def test_without_its_outcome_a_row_has_no_letter(rows: Path) -> None:
-    path = rows / "context" / "record.json"
-    record = load_record(path)
-    write_record(path, replace(record, outcome_sha256=None))
-    assert " a, 1x1" not in run_report(rows).stdout.split("Ours")[1]
+def test_a_row_of_which_a_run_has_no_outcome_has_no_letter(rows: Path) -> None:
+    classification_run(rows / "again", "context", 1.5, seed=1)
+    assert " a, 1x2" in run_report(rows).stdout.split("Ours")[1]
+    path = rows / "again" / "record.json"
+    write_record(path, replace(load_record(path), outcome_sha256=None))
+    text = run_report(rows).stdout.split("Ours")[1]
+    assert ", 1x2" in text
+    assert " a, 1x2" not in text

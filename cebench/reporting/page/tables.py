@@ -106,7 +106,7 @@ def table_view(table: Table) -> TableView:
         id=table.layout.id,
         heading=table.layout.heading,
         row_heading=table.layout.row_heading,
-        supervised=any(row.supervision for row in table.layout.rows),
+        supervised=table.layout.supervised,
         columns=[
             ColumnView(c.heading, column_parts(c, table.layout), c.aggregation) for c in columns
         ],

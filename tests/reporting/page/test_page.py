@@ -12,6 +12,7 @@ from outcome_makers import CLASSES
 from samples import DETECTION, changed
 
 from cebench.reporting.page.pictures import PictureBudget
+from cebench.reporting.page.render import to_html
 from cebench.reporting.records import load_record, write_record
 
 PageOf = Callable[[Path], str]
@@ -75,6 +76,13 @@ def test_classes_without_a_table_are_scored_from_the_outcome(runs: Path, page_of
     (headline,) = load_record(path).measurements
     assert len(rows["context"]) == CLASSES
     assert sum(rows["context"]) / CLASSES == pytest.approx(100 * headline.value)
+
+
+def test_a_page_without_a_run_says_so(runs: Path, page_of: PageOf) -> None:
+    text = to_html([], [])
+    assert Elements(text).open == []
+    assert "No run is finished yet." in text
+    assert "No run is finished yet." not in page_of(runs)
 
 
 def test_every_element_is_closed_and_nothing_is_fetched(runs: Path, page_of: PageOf) -> None:
