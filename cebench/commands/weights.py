@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from cebench.commands.groups import SuggestingGroup
-from cebench.run_options import dry_run_option, examples
+from cebench.run_options import dry_run_option, examples, json_option
 
 _PATH = click.Path(path_type=Path)
 
@@ -38,7 +38,7 @@ def weights() -> None:
     help="A folder of images or a VOC year folder: also print, for each layer, which units are "
     "dead or always on there, and the effective rank.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def inspect(file: Path, images: Path | None, as_json: bool) -> None:
     """Print the sidecar of FILE, its tensors, and whether transfer can load its backbone.
 
@@ -102,7 +102,7 @@ def inspect(file: Path, images: Path | None, as_json: bool) -> None:
 @click.option("--inside", default="", metavar="A.B.C", help="Keys down to the state dict in FILE.")
 @click.option("--prefix", default="", help="What the names in FILE begin with, such as module.")
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def import_(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Make a weights file of FILE, from another program.
 
@@ -134,7 +134,7 @@ def import_(*, dry_run: bool, as_json: bool, **given: Any) -> None:
 )
 @click.option("--out", type=_PATH, required=True, help="File to write: .safetensors, .caffemodel.")
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def export(file: Path, to: str, out: Path, dry_run: bool, as_json: bool) -> None:
     """Write FILE, a weights file or a run directory, for another program, bit for bit.
 
@@ -167,7 +167,7 @@ def export(file: Path, to: str, out: Path, dry_run: bool, as_json: bool) -> None
 @click.option("--images", "count", default=16, show_default=True, help="How many images to use.")
 @click.option("--seed", default=0, show_default=True, help="Of the images' choice.")
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def rescale(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Scale the layers of FILE until their gradients have one relative size (row ROW-rescaled).
 
