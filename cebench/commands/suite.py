@@ -1,5 +1,7 @@
 """`cebench suite`: rows x pretrainings x tasks x seeds from one file."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -195,8 +197,6 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
 
     It computes nothing, and may look at a suite that is under way.
     """
-    import json
-
     from cebench.suite import grid
     from cebench.suite.folder import SuiteFolder
     from cebench.suite.running import open_plan, write_page
@@ -236,9 +236,6 @@ def merge(sources: tuple[Path, ...], dry_run: bool, as_json: bool, **given: Any)
     numbers, or one comes from weights or data that are not ours, ours stays, a line says so, and
     the exit status is 1.
     """
-    import json
-    from dataclasses import asdict
-
     from cebench.errors import CebenchError
     from cebench.suite.running import merge_suite
 
