@@ -98,7 +98,7 @@ def write_scores(
 
 
 def _recipe_and_data(targets: Path) -> "tuple[ResolvedRecipe, DataSource]":
-    """Those of the run that stored `targets`, or of the targets alone."""
+    """Recipe and data of the run that stored `targets`, or of these image files alone."""
     from cebench.config import load_recipe
     from cebench.data.fingerprint import fingerprint_files
     from cebench.data.images import image_files

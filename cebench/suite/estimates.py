@@ -28,9 +28,9 @@ class ProgramRate(Options):
     start: float
     """Processor seconds of a cell, whatever its recipe."""
     image: float = 0.0
-    """Of each image trained on, at 227 x 227 pixels."""
+    """Processor seconds for each image trained on, at 227 x 227 pixels."""
     read: float = 0.0
-    """Of each image read for a task."""
+    """Processor seconds for each image read for a task."""
     memory_gib: float
     disk_mib: float
 

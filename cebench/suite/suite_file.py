@@ -129,13 +129,13 @@ class Suite(Options):
     title: str
     introduction: str = ""
     recipe: str = "short"
-    """Of every row and task that names none."""
+    """The recipe of rows and tasks that name none."""
     pretrainings: PositiveInt = 1
-    """Of each row that is pretrained."""
+    """Pretrainings of each row that is pretrained."""
     seeds: PositiveInt = 1
     """Fine-tunings of each pretraining."""
     threads: NonNegativeInt = 0
-    """Of one cell; 0: what the processor has for each worker. Numbers depend on it to rounding."""
+    """Threads of a cell; 0: a worker's share of the cores. Numbers depend on it to rounding."""
     data: dict[Name, str | Drawn | Tracked] = Field(default_factory=dict)
     rows: dict[Name, Row] = Field(default_factory=dict)
     tasks: dict[Name, TaskEntry]
