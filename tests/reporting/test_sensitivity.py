@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from calls import call
 from outcome_makers import boxes, confusions, label_scores, sums_per_image
 from stored_runs import classification_run, detection_run
 
@@ -20,13 +20,6 @@ from cebench.reporting.outcome_boxes import ScoredBoxes
 from cebench.reporting.outcome_parts import FillErrors, LabelScores, PixelPairs
 from cebench.reporting.outcomes import OutcomePart
 from cebench.reporting.sensitivity import PairSensitivity
-
-
-def call(command: object, *arguments: str | Path) -> Result:
-    result = CliRunner().invoke(command, list(map(str, arguments)))  # type: ignore[arg-type]
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def test_labels_by_hand() -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from calls import call
+from click.testing import Result
 from stored_runs import classification_run, detection_run, three_rows
 
 from cebench.commands.report import report
@@ -20,10 +21,7 @@ from cebench.reporting.verdicts import column_runs, with_letters
 
 
 def run_report(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(report, list(map(str, arguments)))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return call(report, *arguments)
 
 
 @pytest.fixture

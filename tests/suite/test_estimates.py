@@ -34,13 +34,6 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> SuiteFolder:
-    found = SuiteFolder(tmp_path / "suite")
-    found.check()
-    return found
-
-
 def finish(folder: SuiteFolder, cell: Cell, seconds: float) -> None:
     folder.result(cell).parent.mkdir(parents=True)
     folder.result(cell).write_text("{}")
