@@ -22,8 +22,9 @@ from torchvision.transforms.v2 import functional as tv
 from cebench.data.store.ragged import RaggedImages
 from cebench.metrics.average_precision import multilabel_scores
 from cebench.metrics.bootstrap import bootstrap_intervals, sample_counts
-from cebench.models.caffenet import IMAGENET_MEAN_RGB
-from cebench.models.classifier import CaffeNetClassifier
+from cebench.models.backbones import build_trunk
+from cebench.models.caffenet import IMAGENET_MEAN_RGB, POOL5_FEATURES
+from cebench.models.classifier import Classifier
 from cebench.transfer.classification.data import crops_at, sample_scaled
 from cebench.weights.files import Preprocessing
 
@@ -80,11 +81,11 @@ def compare_crops(files: list[bytes]) -> None:
 
 def compare_forward_passes(files: list[bytes]) -> None:
     """Print one line: channels last is what a run does."""
-    network = CaffeNetClassifier().eval()
+    network = Classifier(build_trunk(), POOL5_FEATURES, 20).eval()
     pixels = torch.rand(len(files), 3, SIDE, SIDE)
 
     def forward(layout: torch.memory_format, precision: torch.dtype) -> Callable[[], object]:
-        ours = CaffeNetClassifier().eval()
+        ours = Classifier(build_trunk(), POOL5_FEATURES, 20).eval()
         ours.load_state_dict(network.state_dict())
         ours.to(memory_format=layout)
         batch = pixels.contiguous(memory_format=layout)

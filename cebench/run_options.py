@@ -1,4 +1,4 @@
-"""The options that every verb which makes a run has: pretrain and transfer."""
+"""Options that several verbs have, and those of the two that make a run: pretrain and transfer."""
 
 from collections.abc import Callable
 from importlib.resources import files
@@ -21,7 +21,31 @@ def program_names(package: str) -> list[str]:
     return sorted(folder.name for folder in folders if folder.is_dir())
 
 
-_OPTIONS = (
+def add_options(*options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+    """A decorator that adds click options and arguments to a command, in the order given."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+"""The option --json of verbs that print one result."""
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Make every check, print what would be done, and do nothing."
+)
+"""The option --dry-run of verbs that write files."""
+device_option = click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    default="auto",
+    show_default=True,
+    help="auto: a CUDA GPU if there is one, else the processor.",
+)
+run_options = add_options(
     click.option(
         "--out",
         type=click.Path(path_type=Path),
@@ -49,33 +73,15 @@ _OPTIONS = (
         show_default=True,
         help="Of all randomness of the run.",
     ),
-    click.option(
-        "--device",
-        type=click.Choice(DEVICES),
-        default="auto",
-        show_default=True,
-        help="auto: a CUDA GPU if there is one, else the processor.",
-    ),
+    device_option,
     click.option("--no-resume", is_flag=True, help="Start this run over instead of continuing it."),
     click.option("--tensorboard", is_flag=True, help="Also log to OUT/tensorboard."),
     click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing."),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout."),
+    json_option,
 )
-
-
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Make every check, print what would be done, and do nothing."
-)
-"""The option --dry-run of verbs that write files."""
+"""What pretrain and transfer share."""
 
 
 def examples(*commands: str) -> str:
     """The end of a command's help: each command on a line of its own, never wrapped."""
     return "\b\n" + "\n".join(["Examples:", *(f"  {command}" for command in commands)])
-
-
-def run_options(command: Command) -> Command:
-    """Add the options to a click command, in the order above."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command

@@ -130,7 +130,7 @@ class FramePairs:
     def _second(
         self, first: np.ndarray, near: np.ndarray, generator: np.random.Generator
     ) -> np.ndarray:
-        """The other frame: round(U * most_frames) away, not beyond the clip's ends.
+        """The other frame of each pair: round(U * most_frames) away, not beyond the clip's ends.
 
         Of a far pair it is most_frames + 1 or more away, on the other side where the one that was
         drawn has no such frame; `first` must have one.

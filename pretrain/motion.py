@@ -227,7 +227,7 @@ def listed_files(given: DataOptions) -> list[Path]:
 
 
 def _fingerprint(files: Sequence[Path], tracks: np.ndarray) -> str:
-    """Of the patches with their pair and its track: other pairs of the same are other data."""
+    """Hash of the patches with their pair and its track: other pairs of them are other data."""
     places = enumerate(zip(tracks.repeat(2), files, strict=True))
     names = [f"{number // 2} {track}/{file.name}" for number, (track, file) in places]
     return fingerprint(names, [Photo(file).sha256() for file in files])

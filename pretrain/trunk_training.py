@@ -86,7 +86,7 @@ def train_trunk(
 
 
 def _rescaled(made: Pretrained, images: Tensor, seed: int) -> Pretrained:
-    """The same with a rescaled trunk; unchanged, with a warning, where a layer is dead."""
+    """`made` with its trunk rescaled; as it is, with a warning, where a layer is dead."""
     assert made.trunk is not None
     trunk = rescaled_trunk(made.trunk, made.trunk_architecture, images, seed)
     if trunk is None:

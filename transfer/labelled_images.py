@@ -81,7 +81,7 @@ def read_sets(
 
 
 def data_fingerprint(recipe: ImageSetsRecipe, data: Path, proposals: str) -> str:
-    """That of `read_sets`, without decoding."""
+    """Fingerprint of what `read_sets` reads, without decoding."""
     voc = VocYear(data, recipe.year)
     sets = _ids(recipe, voc)
     return _fingerprint(voc, sets, _labels(recipe, voc, *sets))

@@ -204,7 +204,7 @@ def identity_of(
 
 
 def _measurements(outcome: Outcome, method: str) -> tuple[Measurement, ...]:
-    """Those of `outcome` with intervals; where it names no row, that of the weights' method."""
+    """Numbers of `outcome` with intervals; a row that it does not name is the weights' method."""
     named = (
         {**asdict(measured), "row": measured.row or method} for measured in outcome.measurements
     )

@@ -123,7 +123,7 @@ def _svm_seconds(recipe: Any, images: int) -> float:
 
 
 def _growth(share_of_images: float, recipe: Any) -> float:
-    """Of the seconds, for the recipe's costs and folds beside the benchmark's 26 and 3."""
+    """Factor of the seconds, by images and by costs and folds beside the benchmark's 26 and 3."""
     fits = len(recipe.costs) * recipe.folds / (len(COSTS) * 3)
     return float(fits * share_of_images**SVM_GROWTH)
 

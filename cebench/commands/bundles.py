@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cebench.run_options import dry_run_option, examples
+from cebench.run_options import dry_run_option, examples, json_option
 
 
 @click.command(
@@ -24,7 +24,7 @@ from cebench.run_options import dry_run_option, examples
     help="The bundle to write.",
 )
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def pack(runs: tuple[Path, ...], out: Path, dry_run: bool, as_json: bool) -> None:
     """Pack the records of finished runs with what they were scored from into one small file.
 
@@ -53,7 +53,7 @@ def pack(runs: tuple[Path, ...], out: Path, dry_run: bool, as_json: bool) -> Non
 )
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--quick", is_flag=True, help="Leave out the intervals, which are drawn 2,000 times.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def verify(bundle: Path, quick: bool, as_json: bool) -> None:
     """Check every byte of a bundle and score each of its numbers again, without photographs.
 

@@ -11,7 +11,7 @@ import click
 from cebench.commands.groups import SuggestingGroup
 from cebench.commands.motion import motion
 from cebench.commands.proposals import proposals
-from cebench.run_options import dry_run_option, examples
+from cebench.run_options import dry_run_option, examples, json_option
 
 if TYPE_CHECKING:
     from cebench.data.verify import Findings
@@ -39,7 +39,7 @@ data.add_command(motion)
     )
 )
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.pass_context
 def verify(context: click.Context, path: Path, as_json: bool) -> None:
     """Read every file of the data set PATH; count what is there, name what is missing or broken.
@@ -120,7 +120,7 @@ class _ShortSide(click.ParamType[int | None]):
     help="Processes that decode; their number changes no byte.",
 )
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def prepare(
     sources: tuple[Path, ...],
     out: Path,
@@ -214,7 +214,7 @@ def _show_packing(
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def toy(folder: Path, images: int, seed: int, dry_run: bool, as_json: bool) -> None:
     """Draw a small synthetic world into DIR, in the layouts of the real data sets.
 

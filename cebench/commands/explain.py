@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cebench.run_options import examples
+from cebench.run_options import examples, json_option
 
 if TYPE_CHECKING:
     from cebench.reporting.published import Column, Layout
@@ -29,7 +29,7 @@ COLUMNS = 80
     help="Folder of runs or records in which measured numbers are looked for "
     "(default: results, if it is there).",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def explain(cell: str, results: Path | None, *, as_json: bool) -> None:
     """Tell what determines a number: its protocol, the choices and their sources, the records.
 

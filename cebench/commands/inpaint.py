@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cebench.run_options import DEVICES, Command, dry_run_option, examples
+from cebench.run_options import (
+    add_options,
+    device_option,
+    dry_run_option,
+    examples,
+    json_option,
+)
 
 if TYPE_CHECKING:
     from cebench.inpainting.photo_holes import HoleOf
@@ -40,45 +46,41 @@ def _rectangles(
     return tuple(rectangles)
 
 
-def _hole_options(command: Command) -> Command:
-    """Where the hole is, what is shown around it, and whether it hides the truth."""
-    options = (
-        click.option(
-            "--mask", type=_EXISTING, help="A mask, or a folder of masks named like the images."
-        ),
-        click.option("--center", is_flag=True, help="The hole of Table 1, 56 of 128 (default)."),
-        click.option(
-            "--rectangle",
-            "rectangles",
-            multiple=True,
-            callback=_rectangles,
-            metavar="X,Y,WIDTH,HEIGHT",
-            help="In pixels, from the upper left corner; several are one hole.",
-        ),
-        click.option(
-            "--random",
-            "kind",
-            type=click.Choice(("block", "region", "noise")),
-            help="Paper, section 3.3.",
-        ),
-        click.option("--region-shapes", type=_EXISTING, help="VOCdevkit: --random region."),
-        click.option(
-            "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --random."
-        ),
-        click.option(
-            "--view",
-            type=click.Choice(("window", "whole")),
-            help="Show a window around each hole, or the whole image (default with --center).",
-        ),
-        click.option(
-            "--intact/--damaged",
-            default=None,
-            help="The hole hides the truth: measure the errors (default with --center), or not.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+_hole_options = add_options(
+    click.option(
+        "--mask", type=_EXISTING, help="A mask, or a folder of masks named like the images."
+    ),
+    click.option("--center", is_flag=True, help="The hole of Table 1, 56 of 128 (default)."),
+    click.option(
+        "--rectangle",
+        "rectangles",
+        multiple=True,
+        callback=_rectangles,
+        metavar="X,Y,WIDTH,HEIGHT",
+        help="In pixels, from the upper left corner; several are one hole.",
+    ),
+    click.option(
+        "--random",
+        "kind",
+        type=click.Choice(("block", "region", "noise")),
+        help="Paper, section 3.3.",
+    ),
+    click.option("--region-shapes", type=_EXISTING, help="VOCdevkit: --random region."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --random."
+    ),
+    click.option(
+        "--view",
+        type=click.Choice(("window", "whole")),
+        help="Show a window around each hole, or the whole image (default with --center).",
+    ),
+    click.option(
+        "--intact/--damaged",
+        default=None,
+        help="The hole hides the truth: measure the errors (default with --center), or not.",
+    ),
+)
+"""Where the hole is, what is shown around it, and whether it hides the truth."""
 
 
 @click.command(
@@ -109,15 +111,9 @@ def _hole_options(command: Command) -> Command:
 @click.option("--out", type=_PATH, required=True, help="The folder to write to.")
 @click.option("--sheet", type=_PATH, help="Also write one picture of all images, a .png.")
 @click.option("--no-comparison", is_flag=True, help="Write no picture beside each result.")
-@click.option(
-    "--device",
-    type=click.Choice(DEVICES),
-    default="auto",
-    show_default=True,
-    help="auto: a CUDA GPU if there is one, else the processor.",
-)
+@device_option
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def inpaint(
     *,
     images: tuple[Path, ...],

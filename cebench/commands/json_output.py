@@ -1,4 +1,4 @@
-"""The option --json of commands that print one result, and what it prints."""
+"""What commands that print one result print, as JSON or as text."""
 
 import json
 import math
@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 def print_result(

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cebench.commands.json_output import json_option
-from cebench.run_options import dry_run_option, examples
+from cebench.run_options import dry_run_option, examples, json_option
 
 if TYPE_CHECKING:
     from cebench.data.motion_windows import Tracker

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cebench.commands.json_output import json_option, print_result
-from cebench.run_options import dry_run_option, examples
+from cebench.commands.json_output import print_result
+from cebench.run_options import dry_run_option, examples, json_option
 
 if TYPE_CHECKING:
     from cebench.data.proposals.files import Proposals

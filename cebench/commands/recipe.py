@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cebench.run_options import examples
+from cebench.run_options import examples, json_option
 
 if TYPE_CHECKING:
     from cebench.reporting.recipe_options import RecipeOption
@@ -42,7 +42,7 @@ def recipe(context: click.Context) -> None:
         "cebench recipe list --json",
     ),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def list_recipes(*, as_json: bool = False) -> None:
     """List every method and task with the recipes that ship with it."""
     from .programs import find_programs
@@ -69,7 +69,7 @@ def list_recipes(*, as_json: bool = False) -> None:
 )
 @click.argument("program_name", metavar="METHOD|TASK")
 @click.argument("recipe_name", metavar="[RECIPE]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 def show_recipe(program_name: str, recipe_name: str | None, *, as_json: bool) -> None:
     """Show every option of METHOD or TASK: meaning, unit, allowed values, default and source.
 

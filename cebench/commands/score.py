@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cebench.commands.groups import SuggestingGroup
-from cebench.commands.json_output import json_option, print_result
+from cebench.commands.json_output import print_result
 from cebench.commands.score_inpainting import inpainting
 from cebench.commands.score_tables import per_class_table
-from cebench.run_options import examples
+from cebench.run_options import add_options, examples, json_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,21 +24,16 @@ _PAPER_SEGMENTATION = ((2012, "val"), (2012, "seg11valid"), (2011, "val"))
 
 
 def _voc_options(year: int, image_set: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        for option in (
-            click.option(
-                "--image-set",
-                default=image_set,
-                show_default=True,
-                help="Name of a set of the devkit, or a list file.",
-            ),
-            click.option("--year", default=year, show_default=True, help="Year of the devkit."),
-            click.option("--data", type=_PATH, required=True, help="The VOCdevkit folder."),
-        ):
-            command = option(command)
-        return command
-
-    return decorate
+    return add_options(
+        click.option("--data", type=_PATH, required=True, help="The VOCdevkit folder."),
+        click.option("--year", default=year, show_default=True, help="Year of the devkit."),
+        click.option(
+            "--image-set",
+            default=image_set,
+            show_default=True,
+            help="Name of a set of the devkit, or a list file.",
+        ),
+    )
 
 
 @click.group(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cebench.run_options import examples
+from cebench.run_options import examples, json_option
 
 if TYPE_CHECKING:
     from cebench.training.run_status import RunStatus
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
 )
 @click.argument("folder", type=click.Path(path_type=Path), default=Path())
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def status(folder: Path, as_json: bool) -> None:
     """Say of every run below FOLDER whether it is finished, running, stopped or failed.
 

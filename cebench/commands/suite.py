@@ -1,19 +1,18 @@
 """`cebench suite`: rows x pretrainings x tasks x seeds from one file."""
 
-from collections.abc import Callable
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cebench.commands.groups import SuggestingGroup
-from cebench.run_options import DEVICES, dry_run_option, examples
+from cebench.run_options import DEVICES, add_options, dry_run_option, examples, json_option
 
 if TYPE_CHECKING:
     from cebench.suite.merging import Merged
     from cebench.suite.plan import SuiteRequest
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @click.group(
@@ -27,34 +26,29 @@ def suite() -> None:
     """Compute rows x pretrainings x tasks x seeds from one file, on this machine or a cluster."""
 
 
-def _suite_options(command: Command) -> Command:
-    """FILE and the options that say which suite it is."""
-    options = (
-        click.argument("file"),
-        click.option(
-            "--out",
-            type=click.Path(path_type=Path),
-            required=True,
-            help="Folder for everything the suite makes.",
-        ),
-        click.option(
-            "--data",
-            multiple=True,
-            metavar="NAME=PATH",
-            help="A path in place of the one that the suite has for NAME; may be given several "
-            "times.",
-        ),
-        click.option(
-            "--seed",
-            type=click.IntRange(min=0),
-            default=0,
-            show_default=True,
-            help="The first seed of pretrainings and fine-tunings, and that of drawn data.",
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+_suite_options = add_options(
+    click.argument("file"),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        required=True,
+        help="Folder for everything the suite makes.",
+    ),
+    click.option(
+        "--data",
+        multiple=True,
+        metavar="NAME=PATH",
+        help="A path in place of the one that the suite has for NAME; may be given several times.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="The first seed of pretrainings and fine-tunings, and that of drawn data.",
+    ),
+)
+"""FILE and the options that say which suite it is."""
 
 
 @suite.command(
@@ -191,7 +185,7 @@ def calibrate(threads: tuple[int, ...]) -> None:
     )
 )
 @_suite_options
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 @click.option(
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -203,8 +197,6 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
 
     It computes nothing, and may look at a suite that is under way.
     """
-    import json
-
     from cebench.suite import grid
     from cebench.suite.folder import SuiteFolder
     from cebench.suite.running import open_plan, write_page
@@ -234,7 +226,7 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
 @_suite_options
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def merge(sources: tuple[Path, ...], dry_run: bool, as_json: bool, **given: Any) -> None:
     """Take over cells of the suite FILE that are finished in SOURCES.
 
@@ -244,9 +236,6 @@ def merge(sources: tuple[Path, ...], dry_run: bool, as_json: bool, **given: Any)
     numbers, or one comes from weights or data that are not ours, ours stays, a line says so, and
     the exit status is 1.
     """
-    import json
-    from dataclasses import asdict
-
     from cebench.errors import CebenchError
     from cebench.suite.running import merge_suite
 

@@ -1,13 +1,19 @@
 """`cebench weights`: what is in a weights file, and the door for other programs' weights."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cebench.commands.groups import SuggestingGroup
-from cebench.run_options import dry_run_option, examples
+from cebench.run_options import dry_run_option, examples, json_option
+
+if TYPE_CHECKING:
+    from cebench.weights.exporting import Exported
+    from cebench.weights.importing import Imported
+    from cebench.weights.rescaling import Rescaled
 
 _PATH = click.Path(path_type=Path)
 
@@ -38,15 +44,13 @@ def weights() -> None:
     help="A folder of images or a VOC year folder: also print, for each layer, which units are "
     "dead or always on there, and the effective rank.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def inspect(file: Path, images: Path | None, as_json: bool) -> None:
     """Print the sidecar of FILE, its tensors, and whether transfer can load its backbone.
 
     FILE is a .safetensors file with its .json beside it, or a run directory, whose SHA-256 is
     checked; or `random`.
     """
-    from dataclasses import asdict
-
     from cebench.weights.files import load_weights, random_weights
 
     loaded = random_weights(0) if str(file) == "random" else load_weights(file)
@@ -102,7 +106,7 @@ def inspect(file: Path, images: Path | None, as_json: bool) -> None:
 @click.option("--inside", default="", metavar="A.B.C", help="Keys down to the state dict in FILE.")
 @click.option("--prefix", default="", help="What the names in FILE begin with, such as module.")
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def import_(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Make a weights file of FILE, from another program.
 
@@ -110,13 +114,9 @@ def import_(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     Prints which tensors were matched, transformed and left out; refuses what does not cover the
     whole trunk. Nothing is downloaded, and no code in FILE is run.
     """
-    from dataclasses import asdict
-
     from cebench.weights.importing import import_weights
 
-    imported = import_weights(**given, write=not dry_run)
-    shown = {**asdict(imported), "path": str(imported.path), "written": not dry_run}
-    click.echo(json.dumps(shown, indent=2) if as_json else _would(dry_run) + str(imported))
+    _show(import_weights(**given, write=not dry_run), dry_run, as_json)
 
 
 @weights.command(
@@ -134,19 +134,15 @@ def import_(*, dry_run: bool, as_json: bool, **given: Any) -> None:
 )
 @click.option("--out", type=_PATH, required=True, help="File to write: .safetensors, .caffemodel.")
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def export(file: Path, to: str, out: Path, dry_run: bool, as_json: bool) -> None:
     """Write FILE, a weights file or a run directory, for another program, bit for bit.
 
     Says what the network takes, and which tensors torchvision's AlexNet has in other shapes.
     """
-    from dataclasses import asdict
-
     from cebench.weights.exporting import export_weights
 
-    exported = export_weights(file, to, out, write=not dry_run)
-    shown = {**asdict(exported), "path": str(exported.path), "written": not dry_run}
-    click.echo(json.dumps(shown, indent=2) if as_json else _would(dry_run) + str(exported))
+    _show(export_weights(file, to, out, write=not dry_run), dry_run, as_json)
 
 
 @weights.command(
@@ -174,24 +170,24 @@ def export(file: Path, to: str, out: Path, dry_run: bool, as_json: bool) -> None
 )
 @click.option("--seed", default=0, show_default=True, help="Of the images' choice.")
 @dry_run_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option
 def rescale(*, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Scale the layers of FILE until their gradients have one relative size (row ROW-rescaled).
 
     FILE is a weights file or a run directory, its trunk without normalisation layers.
     """
-    from dataclasses import asdict
-
     from cebench.weights.rescaling import rescale_weights
 
-    rescaled = rescale_weights(**given, write=not dry_run)
-    shown = {**asdict(rescaled), "path": str(rescaled.path), "written": not dry_run}
-    click.echo(json.dumps(shown, indent=2) if as_json else _would(dry_run) + str(rescaled))
+    _show(rescale_weights(**given, write=not dry_run), dry_run, as_json)
 
 
-def _would(dry_run: bool) -> str:
-    """What stands before the text of a dry run."""
-    return "dry run, nothing is written: " if dry_run else ""
+def _show(made: "Imported | Exported | Rescaled", dry_run: bool, as_json: bool) -> None:
+    """Print what became of a weights file, or would become of it."""
+    if as_json:
+        shown = {**asdict(made), "path": str(made.path), "written": not dry_run}
+        click.echo(json.dumps(shown, indent=2))
+    else:
+        click.echo(f"{'dry run, nothing is written: ' if dry_run else ''}{made}")
 
 
 def _trunk_verdict(loaded: Any) -> str:

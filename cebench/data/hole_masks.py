@@ -192,7 +192,7 @@ class NoisePattern:
         return math.floor((self.size - 1) / NOISE_CELL + 1) + 4
 
     def __call__(self, uniforms: Tensor) -> Tensor:
-        """See Holes."""
+        """Masks of noise, True = missing, from uniform numbers; see `Holes`."""
         count, size, device = len(uniforms), self.size, uniforms.device
         holes = torch.zeros(count, size, size, dtype=torch.bool, device=device)
         distance = torch.ones(count, device=device)

@@ -124,11 +124,6 @@ def decode(path: Path, content: bytes | None = None) -> Image.Image:
     return image
 
 
-def is_upright(image: Image.Image, path: Path) -> bool:
-    """Whether the EXIF orientation leaves an opened image as it is stored."""
-    return _UPRIGHT.get(_orientation(image, path)) is None
-
-
 def turn_upright(image: Image.Image, path: Path) -> Image.Image:
     """An opened image turned as its EXIF orientation says."""
     turn = _UPRIGHT.get(_orientation(image, path))

@@ -104,6 +104,11 @@ def _load_networks(weights: Sequence[str], device: torch.device) -> dict[str, In
     networks: dict[str, Inpainter] = {}
     for given in weights:
         name, path = _named(given)
+        if Path(name).name != name or not name:
+            raise InputError(
+                f"--weights {given}: {name!r} cannot stand in a file's name, as those of results "
+                "have it; give another: --weights NAME=PATH"
+            )
         if name in networks:
             raise InputError(f"--weights: two are named {name}; give names: --weights NAME={path}")
         networks[name] = load_inpainter(load_weights(model_file(path)), device)

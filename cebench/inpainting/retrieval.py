@@ -91,6 +91,6 @@ def _nearest(
 
 
 def _exact_distances(query: Tensor, rows: Tensor) -> Tensor:
-    """(R,) float64."""
+    """Euclidean distances of the R rows to the query, (R,) float64."""
     distances: Tensor = torch.linalg.vector_norm(rows.double() - query.double(), dim=1)
     return distances

@@ -21,7 +21,7 @@ class WeightedScores(Protocol):
 
     @property
     def images(self) -> int:
-        """N."""
+        """Number of images, N."""
 
     @property
     def rarest_images(self) -> int:

@@ -108,7 +108,7 @@ def inpainting_sums(
 
 
 def inpainting_scores(sums: InpaintingSums) -> InpaintingScores:
-    """Divide once; every number is nan if no image was added."""
+    """Mean errors, PSNR and SSIM from summed ones; nan if no image was added."""
     return InpaintingScores(_region_scores(sums.hole), _region_scores(sums.image), sums.hole.images)
 
 

@@ -66,7 +66,7 @@ def confusion_matrix(
 
 
 def segmentation_scores(confusion: np.ndarray) -> SegmentationScores:
-    """Divide once.
+    """IoU and accuracies, of each class and their means, from a confusion matrix.
 
     Args:
         confusion: (C, C) counts of pixels, rows the true class, of the whole set.

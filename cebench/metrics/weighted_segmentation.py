@@ -58,12 +58,6 @@ class WeightedSegmentation:
         pixel = _ratio(right.sum(axis=0), total)
         return np.stack([mean_iou, pixel, mean_accuracy, _ratio(weighted, total)])
 
-    def iou_per_class(self, weights: np.ndarray) -> np.ndarray:
-        """IoU under weights (N, B): (C, B); nan for a class in neither truth nor prediction."""
-        weights = weights.astype(np.float64)
-        right = self.right.T @ weights
-        return _ratio(right, (self.true + self.predicted).T @ weights - right)
-
     def pooled(self, other: "WeightedSegmentation") -> "WeightedSegmentation":
         """See `WeightedScores.pooled`."""
         pairs = zip(vars(self).values(), vars(other).values(), strict=True)

@@ -7,14 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.backbones import build_trunk
-from cebench.models.caffenet import (
-    POOL5_FEATURES,
-    CaffeNetTrunk,
-    data_dependent_init,
-    fill_fc6_and_fc7,
-    gaussian_filler,
-)
+from cebench.models.caffenet import data_dependent_init, fill_fc6_and_fc7, gaussian_filler
 from cebench.models.frozen_batch_norm import freeze_statistics
 from cebench.models.options import HeadInit, Part
 from cebench.models.sync_layers import Dropout
@@ -90,26 +83,6 @@ class Classifier(nn.Module):
             x = self.drop7(F.relu(self.fc7(x)))
         scores: Tensor = self.fc8(x)
         return scores
-
-
-class CaffeNetClassifier(Classifier):
-    """CaffeNet for 227 px images; 56,950,164 parameters for 20 classes.
-
-    Args: those of `Classifier`.
-    """
-
-    trunk: CaffeNetTrunk
-
-    def __init__(
-        self,
-        num_classes: int = 20,
-        generator: torch.Generator | None = None,
-        head_init: HeadInit = "voc-classification",
-    ) -> None:
-        trunk = build_trunk(generator=generator)
-        super().__init__(
-            trunk, POOL5_FEATURES, num_classes, generator=generator, head_init=head_init
-        )
 
 
 def sigmoid_cross_entropy_sum(scores: Tensor, labels: Tensor) -> Tensor:

@@ -28,8 +28,6 @@ FAST_RCNN_MEAN_RGB = (122.7717, 115.9465, 102.9801)
 
 STRIDE = 16
 """Image pixels between two values of the map that regions are pooled from."""
-CONV5_SCALE = 1 / STRIDE
-"""Pixels of that map per image pixel."""
 
 
 class RegionNetwork(nn.Module):

@@ -61,7 +61,7 @@ class SegmentationNetwork(nn.Module):
         raise NotImplementedError
 
     def maps_before_fc6(self, images: Tensor) -> Tensor:
-        """What fc6 convolves."""
+        """The maps that fc6 convolves."""
         raise NotImplementedError
 
     @torch.no_grad()

@@ -23,8 +23,8 @@ POOL5_SIDES = {227: 6, 115: 3}
 class LabelNetwork(nn.Module):
     """A trunk with fc6, fc7 and fc8 behind it; one raw score per class.
 
-    Its tensors have the names of `classifier.CaffeNetClassifier`, once folded, and with 227 px and
-    4096 units their shapes.
+    Its tensors have the names of a `classifier.Classifier` on CaffeNet, once folded, and with
+    227 px and 4096 units their shapes.
 
     Args:
         num_classes: number of classes.

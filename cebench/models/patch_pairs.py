@@ -97,7 +97,7 @@ class PatchPairNetwork(nn.Module):
         return scores
 
     def forward(self, patches: Tensor, first: Tensor, second: Tensor) -> Tensor:
-        """`compare` of `describe`."""
+        """Scores of the relative positions of pairs: `compare` of what `describe` says."""
         return self.compare(self.describe(patches), first, second)
 
     @torch.no_grad()

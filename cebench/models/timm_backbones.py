@@ -144,7 +144,7 @@ def _check_name(timm: Any, architecture: str, name: str) -> None:
 
 
 def _pixels(usual: Mapping[str, Any], side: int) -> Pixels:
-    """As timm's evaluation (`timm.data.create_transform`) makes images of `side` pixels."""
+    """How timm's evaluation (`timm.data.create_transform`) makes images of `side` pixels."""
     crop, mode = None, usual.get("crop_mode") or "center"
     kind: Any = usual.get("interpolation")
     if kind in get_args(Interpolation) and mode in ("center", "squash") and usual.get("crop_pct"):

@@ -147,7 +147,7 @@ def torchvision_backbone(
 
 
 def _side_and_pixels(name: str, side: int | None) -> tuple[int, Pixels]:
-    """As torchvision evaluates the first of its weights, the published ones."""
+    """How torchvision evaluates the first of a network's weights, the published ones."""
     from torchvision import models
 
     usual = next(iter(models.get_model_weights(name))).transforms()

@@ -59,7 +59,7 @@ class TorchvisionViTBackbone(Backbone):
     trunk: AnySizeViT
 
     def feature_maps(self, images: Tensor, strides: Collection[int] = ()) -> dict[int, Tensor]:
-        """Its patches behind the last normalisation, at the stride of their side."""
+        """The patches' values behind the last normalisation, at the stride of a patch's side."""
         _, found = module_outputs(self.trunk, images, {self.trunk.patch_size: "encoder.ln"})
         return {stride: self._as_map(tokens, images) for stride, tokens in found.items()}
 

@@ -48,7 +48,7 @@ class Number:
         return next(tier for tier in get_args(RecipeTier) if tier in parts)
 
     def conditions(self, *options: str) -> dict[str, Fact]:
-        """How it was measured; `options` of the recipe are left out of account."""
+        """How the number was measured; `options` of the recipe are left out of account."""
         record, measured = self.record, self.measurement
         recipe = record.recipe.hash_without(*options)
         protocol = f"{record.protocol} version {record.protocol_version}"

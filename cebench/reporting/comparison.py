@@ -81,20 +81,6 @@ class ResampledRow:
     """(p, B)."""
 
 
-def compare_pair(
-    first: Runs,
-    second: Runs,
-    metric: str,
-    draws: int = DRAWS,
-    permutations: int = PERMUTATIONS,
-    seed: int = 0,
-) -> PairComparison:
-    """Compare two rows in one metric; adjusted for nothing, as a family of one pair."""
-    rows = {"first": first, "second": second}
-    column = compare_column(rows, metric, True, draws, permutations, seed)
-    return column.pairs["first", "second"]
-
-
 def compare_column(
     rows: Mapping[str, Runs],
     metric: str,

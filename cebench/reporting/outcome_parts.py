@@ -35,7 +35,7 @@ class Scorable(Protocol):
 
     @property
     def images(self) -> int:
-        """N."""
+        """Number of images, N."""
 
     @property
     def classes(self) -> int:

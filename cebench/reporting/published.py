@@ -88,7 +88,7 @@ class Layout:
 
     @property
     def columns_in_print(self) -> list[Column]:
-        """Those of the rendered table."""
+        """The columns that the printed table shows."""
         return [column for column in self.columns if column.in_print]
 
 

@@ -243,7 +243,7 @@ def load_record(path: Path) -> Record:
 
 
 def load_record_content(data: bytes, path: Path) -> Record:
-    """The same of a file's content; `path` is what errors name."""
+    """The record in a file's content; `path` is what errors name."""
     content = _json_object(data, path)
     stated = content.pop("content_sha256", None)
     if content.get("schema") != SCHEMA:

@@ -68,22 +68,6 @@ def nested_summary(values: Sequence[Sequence[float]]) -> NestedSummary:
     )
 
 
-def format_nested(summary: NestedSummary, decimals: int, factor: float = 1.0) -> str:
-    """The cell's text, "44.1 ± 0.6, 3x2": mean ± sd_run, pretrainings x fine-tunings.
-
-    Unequal numbers of fine-tunings stand as a range, "3x1-2"; a single run has no ±.
-
-    Args:
-        summary: of the cell.
-        decimals: digits behind the point.
-        factor: 100 for percent.
-    """
-    fewest, most = min(summary.fine_tunings), max(summary.fine_tunings)
-    each = f"{most}" if fewest == most else f"{fewest}-{most}"
-    spread = "" if math.isnan(summary.sd_run) else f" ± {factor * summary.sd_run:.{decimals}f}"
-    return f"{factor * summary.mean:.{decimals}f}{spread}, {summary.pretrainings}x{each}"
-
-
 def _variance_within(
     values: Sequence[Sequence[float]], means: np.ndarray, counts: np.ndarray
 ) -> float:

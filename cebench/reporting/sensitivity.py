@@ -49,7 +49,7 @@ class ColumnSensitivity:
 
     @property
     def definitions(self) -> list[str]:
-        """Their names, the first the headline's kind."""
+        """Names of the definitions, the first the headline's kind."""
         return list(next(iter(self.values.values())))
 
     @property

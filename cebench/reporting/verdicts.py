@@ -141,7 +141,7 @@ def _scored(number: Number, find_outcome: FindOutcome) -> _Scored | None:
 
 
 def _runs(cell: Sequence[_Scored]) -> list[list[WeightedScores]]:
-    """Of each pretraining its fine-tunings; several draws of training images count as such."""
+    """The fine-tunings of each pretraining; several draws of training images count as such."""
     pretrainings = grouped(cell, lambda scored: scored.number.replicate[0])
     return [[run for one in tuned for run in one.part.runs()] for tuned in pretrainings.values()]
 

@@ -22,9 +22,9 @@ class Calibration(Options):
     step: dict[str, float]
     """Threads -> seconds of a training step by image, float32."""
     half_step: dict[str, float]
-    """The same in bfloat16."""
+    """Threads -> seconds of a training step by image, bfloat16."""
     decode_seconds: float
-    """Of one photograph of 500 x 375 pixels on one thread, resized to a short side of 256."""
+    """Seconds for a photograph of 500 x 375 pixels, resized to a short side of 256, one thread."""
 
     def step_seconds(self, threads: int, *, half: bool) -> float:
         """Seconds of a training step by image with so many threads; the nearest that is known."""

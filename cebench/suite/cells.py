@@ -51,7 +51,7 @@ class Cell:
     column: str = ""
     """The task of a transfer."""
     line: str = ""
-    """Of the tables, in which numbers of its weights stand."""
+    """The line of the tables in which numbers of its weights stand."""
     measured_by: Sequence[Any] = ()
     """Name and version of a transfer's protocol, and the hash of its options."""
     last_file: str = ""

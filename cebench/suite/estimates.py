@@ -28,9 +28,9 @@ class ProgramRate(Options):
     start: float
     """Processor seconds of a cell, whatever its recipe."""
     image: float = 0.0
-    """Of each image trained on, at 227 x 227 pixels."""
+    """Processor seconds for each image trained on, at 227 x 227 pixels."""
     read: float = 0.0
-    """Of each image read for a task."""
+    """Processor seconds for each image read for a task."""
     memory_gib: float
     disk_mib: float
 
@@ -50,8 +50,6 @@ class Estimate:
     """By the clock, of one worker that nothing else disturbs."""
     memory_bytes: float
     disk_bytes: float
-    measured: bool
-    """From finished cells like it."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Estimates:
         else:
             seconds = self._scaled(rate, cell) if found is None else found
             memory, disk = rate.memory_gib * 2**30, rate.disk_mib * 2**20
-        return Estimate(seconds, memory, disk, found is not None)
+        return Estimate(seconds, memory, disk)
 
     def _scaled(self, rate: ProgramRate, cell: Cell) -> float:
         reference, here = _rates().reference, self._calibration

@@ -194,16 +194,7 @@ class Expansion:
             line=line_of(preset.method, preset.architecture),
             last_file="model.json" if preset.architecture == GENERATOR else "",
         )
-        self._cells.append(cell)
-        return WeightsSource(
-            name=name,
-            path=f"{{out}}/{cell.folder}",
-            key=cell.key,
-            needs=(name,),
-            method=preset.method,
-            architecture=preset.architecture,
-            seed=None,
-        )
+        return self._made_by(cell, preset.method, preset.architecture, None)
 
     def _rescaled(self, name: str, row: Row, source: WeightsSource) -> WeightsSource:
         places = [self._place(image) for image in row.on]
@@ -219,15 +210,8 @@ class Expansion:
             row=name,
             line=line_of(method, source.architecture),
         )
-        self._cells.append(cell)
-        return replace(
-            source,
-            name=cell.name,
-            path=f"{{out}}/{cell.folder}",
-            key=cell.key,
-            needs=(cell.name,),
-            method=method,
-        )
+        made = self._made_by(cell, method, source.architecture, source.seed)
+        return replace(made, replicates=source.replicates)
 
     def _pretrained(self, name: str, row: Row, number: int) -> WeightsSource:
         method, seed = row.method or name, self.seed + number
@@ -257,6 +241,12 @@ class Expansion:
             gpus=row.gpus,
             work=recipe_work(recipe),
         )
+        return self._made_by(cell, method, network if is_foreign(network) else "", seed)
+
+    def _made_by(
+        self, cell: Cell, method: str, architecture: str, seed: int | None
+    ) -> WeightsSource:
+        """The weights that `cell`, which is added to the others, will leave in its folder."""
         self._cells.append(cell)
         return WeightsSource(
             name=cell.name,
@@ -264,7 +254,7 @@ class Expansion:
             key=cell.key,
             needs=(cell.name,),
             method=method,
-            architecture=network if is_foreign(network) else "",
+            architecture=architecture,
             seed=seed,
         )
 

@@ -1,7 +1,8 @@
 """Bringing the finished cells of other machines into a suite's folder."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +19,6 @@ from cebench.suite.folder import SuiteFolder
 from cebench.suite.plan import Plan
 from cebench.suite.weights_sources import sidecar_of
 from cebench.weights.files import read_sidecar
-
-_PARTIAL = ".merging"
 
 
 @dataclass
@@ -98,15 +97,21 @@ def _take(cell: Cell, folder: SuiteFolder, theirs: SuiteFolder, result: Merged, 
 
 
 def _copy(source: Path, target: Path) -> None:
-    """The whole folder, under its name only when all of it is there.
-
-    Files get the time of now, so that tables are seen to be older than they.
-    """
-    partial = target.with_name(f"{_PARTIAL}-{target.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
+    """Copy the whole folder; files get the time of now, so that tables are seen to be older."""
     ignore = shutil.ignore_patterns("*.lock")
-    shutil.copytree(source, partial, ignore=ignore, copy_function=shutil.copyfile)
+    with _new_folder(target) as partial:
+        shutil.copytree(
+            source, partial, ignore=ignore, copy_function=shutil.copyfile, dirs_exist_ok=True
+        )
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """Yields an empty folder that replaces `target` when all of it is there."""
+    partial = target.with_name(f".merging-{target.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
     shutil.rmtree(target, ignore_errors=True)
     partial.replace(target)
 
@@ -190,13 +195,9 @@ def _other_origin(
 
 
 def _unpack(path: Path, target: Path) -> None:
-    partial = target.with_name(f"{_PARTIAL}-{target.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for folder, name in BESIDE.items():
-        place = file_beside(path, folder)
-        if place is not None and name != "weights.json":
-            (partial / name).write_bytes(read_stored(place))
-    (partial / "record.json").write_bytes(read_stored(path))
-    shutil.rmtree(target, ignore_errors=True)
-    partial.replace(target)
+    with _new_folder(target) as partial:
+        for folder, name in BESIDE.items():
+            place = file_beside(path, folder)
+            if place is not None and name != "weights.json":
+                (partial / name).write_bytes(read_stored(place))
+        (partial / "record.json").write_bytes(read_stored(path))

@@ -49,16 +49,6 @@ class Plan:
     toy: str = ""
     """Folder of the toy world below the suite's, if it draws one."""
 
-    @property
-    def rows(self) -> list[str]:
-        """Names of the rows, in the file's order."""
-        return list(dict.fromkeys(cell.row for cell in self.cells if cell.row))
-
-    @property
-    def columns(self) -> list[str]:
-        """Tasks, in the file's order."""
-        return list(dict.fromkeys(cell.column for cell in self.cells if cell.column))
-
 
 def known_plan(request: SuiteRequest) -> Plan | None:
     """The plan in the suite's folder, if it was made from the same file, data and code."""

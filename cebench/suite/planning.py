@@ -3,7 +3,7 @@
 from cebench.suite.expansion import Expansion
 from cebench.suite.fingerprints import DataFingerprints
 from cebench.suite.plan import Plan, SuiteRequest, store_plan
-from cebench.suite.suite_file import Drawn, load_suite
+from cebench.suite.suite_file import load_suite
 
 
 def make_plan(request: SuiteRequest, *, keep: bool = True) -> Plan:
@@ -16,12 +16,11 @@ def make_plan(request: SuiteRequest, *, keep: bool = True) -> Plan:
     fingerprints = DataFingerprints(request.out / "fingerprints.json", keep=keep)
     expansion = Expansion(suite, loaded.folder, fingerprints, request.seed, request.more)
     cells = expansion.cells()
-    drawn = [c for c in cells if c.verb == "draw" and isinstance(suite.data[c.name], Drawn)]
     plan = Plan(
         title=suite.title,
         introduction=suite.introduction,
         cells=cells,
-        toy=drawn[0].folder if drawn else "",
+        toy=next((cell.folder for cell in cells if cell.verb == "draw"), ""),
     )
     if keep:
         store_plan(request, plan, fingerprints.listings)

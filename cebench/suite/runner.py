@@ -106,13 +106,17 @@ class SuiteRun:
 
     def _look_at_cells(self) -> None:
         for cell in self.cells:
-            if cell.name in self.finished:
-                continue
-            status = self.folder.status(cell)
-            if status.state == "finished":
-                self.finished.add(cell.name)
-            elif status.state == "failed":
-                self.failed[cell.name] = status.problem
+            if cell.name not in self.finished:
+                self._look_at(cell)
+
+    def _look_at(self, cell: Cell) -> bool:
+        """Note whether a cell is finished or failed; returns whether it is neither."""
+        status = self.folder.status(cell)
+        if status.state == "finished":
+            self.finished.add(cell.name)
+        elif status.state == "failed":
+            self.failed[cell.name] = status.problem
+        return status.state not in ("finished", "failed")
 
     def _goes_on(self) -> bool:
         if self.running:
@@ -165,13 +169,8 @@ class SuiteRun:
 
     def _look_again(self, cell: Cell) -> None:
         """A cell of another run: it is finished, failed, still under way, or free again."""
-        status = self.folder.status(cell)
         del self.elsewhere[cell.name]
-        if status.state == "finished":
-            self.finished.add(cell.name)
-        elif status.state == "failed":
-            self.failed[cell.name] = status.problem
-        elif self.folder.is_held(cell):
+        if self._look_at(cell) and self.folder.is_held(cell):
             self.elsewhere[cell.name] = time.monotonic()
 
     def _end(self, cell: Cell, status: int) -> None:

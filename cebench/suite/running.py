@@ -33,7 +33,7 @@ class RunOptions:
     workers: int = 0
     """Cells at once; 0: one for each GPU, or as many as cores and memory allow."""
     threads: int = 0
-    """Of each cell; 0: the suite's own number, or what the processor has for each worker."""
+    """Threads of each cell; 0: the suite's own number, or a worker's share of the cores."""
     device: str = "auto"
     retry: bool = False
     """Whether failed cells are tried again."""

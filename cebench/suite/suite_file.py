@@ -129,13 +129,13 @@ class Suite(Options):
     title: str
     introduction: str = ""
     recipe: str = "short"
-    """Of every row and task that names none."""
+    """The recipe of rows and tasks that name none."""
     pretrainings: PositiveInt = 1
-    """Of each row that is pretrained."""
+    """Pretrainings of each row that is pretrained."""
     seeds: PositiveInt = 1
     """Fine-tunings of each pretraining."""
     threads: NonNegativeInt = 0
-    """Of one cell; 0: what the processor has for each worker. Numbers depend on it to rounding."""
+    """Threads of a cell; 0: a worker's share of the cores. Numbers depend on it to rounding."""
     data: dict[Name, str | Drawn | Tracked] = Field(default_factory=dict)
     rows: dict[Name, Row] = Field(default_factory=dict)
     tasks: dict[Name, TaskEntry]
@@ -147,7 +147,6 @@ class SuiteFile:
     """A suite and where it was read from."""
 
     suite: Suite
-    text: str
     folder: Path
     """What its relative paths start from."""
 
@@ -173,9 +172,8 @@ def load_suite(name: str, data: Mapping[str, str] | None = None) -> SuiteFile:
 
     Relative paths start from the file's folder, for a suite of the package from the current one.
     """
-    text = read_text(name)
     try:
-        values = tomllib.loads(text)
+        values = tomllib.loads(read_text(name))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{name}: not valid TOML: {error}") from None
     suite = validate(Suite, values, where=name)
@@ -189,9 +187,7 @@ def load_suite(name: str, data: Mapping[str, str] | None = None) -> SuiteFile:
         typed = {given: str(Path(path).resolve()) for given, path in data.items()}
         suite = suite.model_copy(update={"data": {**suite.data, **typed}})
     path = Path(name)
-    return SuiteFile(
-        suite=suite, text=text, folder=path.resolve().parent if path.is_file() else Path.cwd()
-    )
+    return SuiteFile(suite=suite, folder=path.resolve().parent if path.is_file() else Path.cwd())
 
 
 def reference(text: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ class WeightsSource:
     architecture: str
     """"" where a pretraining decides."""
     seed: int | None
-    """Of a pretraining."""
+    """Seed of the pretraining; None where there was none, or it is not known."""
     replicates: str = ""
     """Hash of the recipe of weights that are there: those of other seeds may share a line."""
 

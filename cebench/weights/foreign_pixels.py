@@ -22,7 +22,7 @@ def check_range(description: Description, architecture: str) -> None:
 
 
 def preprocessing_of(description: Description, backbone: Backbone) -> Preprocessing:
-    """As described, otherwise as the library trained: the network's statistics on [0, 1]."""
+    """Range, mean and deviation as described, else those of the library's training, on [0, 1]."""
     return Preprocessing(
         range=description.range or (0.0, 1.0),
         mean_rgb=description.rgb(description.mean) or backbone.pixels.mean,

@@ -327,5 +327,16 @@ def test_weights_by_the_name_of_a_method_are_refused(
     pretraining: Path, photo: Path, tmp_path: Path
 ) -> None:
     options = ["--weights", f"telea={pretraining}", "--fill", "telea", "--out", tmp_path / "out"]
-    assert "--weights: telea is also a --fill; give another name" in refusal(photo, *options)
+    for dry in ([], ["--dry-run"]):
+        assert "--weights: telea is also a --fill; give another" in refusal(photo, *options, *dry)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "."])
+def test_names_that_no_file_can_have_are_refused_by_the_dry_run_too(
+    photo: Path, pretraining: Path, tmp_path: Path, name: str
+) -> None:
+    options = ["--weights", f"{name}={pretraining}", "--fill", "telea", "--out", tmp_path / "out"]
+    for dry in ([], ["--dry-run"]):
+        assert "cannot stand in a file's name" in refusal(photo, *options, *dry)
     assert not (tmp_path / "out").exists()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from calls import call
 from click.testing import CliRunner, Result
 from samples import changed
 
@@ -38,10 +39,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 def run_report(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(report, list(map(str, arguments)))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return call(report, *arguments)
 
 
 def test_markdown_goes_to_stdout(runs: Path) -> None:

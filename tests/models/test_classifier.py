@@ -4,18 +4,26 @@ import pytest
 import torch
 from torch import nn
 
-from cebench.models.classifier import CaffeNetClassifier, Classifier, sigmoid_cross_entropy_sum
+from cebench.models.backbones import build_trunk
+from cebench.models.caffenet import POOL5_FEATURES
+from cebench.models.classifier import Classifier, sigmoid_cross_entropy_sum
 from cebench.models.label_network import LabelNetwork
 from cebench.models.options import HeadInit
 from cebench.models.sync_layers import Dropout
 
 
+def caffenet(head_init: HeadInit = "voc-classification") -> Classifier:
+    generator = torch.Generator().manual_seed(0)
+    trunk = build_trunk(generator=generator)
+    return Classifier(trunk, POOL5_FEATURES, 20, generator=generator, head_init=head_init)
+
+
 @pytest.fixture(scope="module")
-def model() -> CaffeNetClassifier:
-    return CaffeNetClassifier(generator=torch.Generator().manual_seed(0))
+def model() -> Classifier:
+    return caffenet()
 
 
-def test_parameter_count_and_shapes(model: CaffeNetClassifier) -> None:
+def test_parameter_count_and_shapes(model: Classifier) -> None:
     # 2,334,080 + 4096 * 9217 + 4096 * 4097 + 20 * 4097
     assert sum(p.numel() for p in model.parameters()) == 56_950_164
     with torch.no_grad():
@@ -33,7 +41,7 @@ def test_parameter_count_and_shapes(model: CaffeNetClassifier) -> None:
 def test_fillers_of_the_head(
     head_init: HeadInit, deviations: tuple[float, ...], biases: tuple[float, ...]
 ) -> None:
-    model = CaffeNetClassifier(20, torch.Generator().manual_seed(0), head_init)
+    model = caffenet(head_init)
     layers = (model.fc6, model.fc7, model.fc8)
     for layer, deviation, bias in zip(layers, deviations, biases, strict=True):
         assert layer.weight.std().item() == pytest.approx(deviation, rel=0.01)
@@ -68,7 +76,7 @@ def test_half_of_fc6_and_of_fc7_are_left_out_of_what_follows(place: str) -> None
         assert torch.equal(first, second)
 
 
-def test_gradient_reaches_every_parameter(model: CaffeNetClassifier) -> None:
+def test_gradient_reaches_every_parameter(model: Classifier) -> None:
     images = 50 * torch.randn(1, 3, 227, 227, generator=torch.Generator().manual_seed(1))
     model(images).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in model.parameters())

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from blurred_photos import save_photos
+from power_cuts import power_cut
 from torch import nn
 
 from cebench.config import load_recipe
@@ -31,13 +32,7 @@ def recipe(*changes: str) -> ContextGanRecipe:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(3):
-        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((80, 60)).save(folder / f"{number}.png")
-    return folder
+    return save_photos(tmp_path / "photos", [(80, 60)] * 3)
 
 
 def request(photos: Path, out: Path, *changes: str) -> Request:
@@ -82,7 +77,7 @@ def test_the_average_follows_as_written_out() -> None:
 
 
 def test_the_average_is_what_is_written_and_survives_a_broken_off_run(
-    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tmp_path: Path
 ) -> None:
     changes = ("average_decay=0.9", "checkpoint_every=2")
     straight = run_pretraining(request(photos, tmp_path / "straight", *changes))
@@ -90,17 +85,8 @@ def test_the_average_is_what_is_written_and_survives_a_broken_off_run(
     ours, last = (load_weights(path).tensors for path in (straight, plain))
     assert ours.keys() == last.keys()
     assert not all(torch.equal(ours[name], last[name]) for name in ours)
-    update = ContextGan.update
-
-    def breaks(program: ContextGan, step: int, batch: object) -> object:
-        if step == 3:
-            raise InputError("power cut")
-        return update(program, step, batch)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(ContextGan, "update", breaks)
-        with pytest.raises(InputError, match="power cut"):
-            run_pretraining(request(photos, tmp_path / "run", *changes))
+    with power_cut(ContextGan, 3):
+        run_pretraining(request(photos, tmp_path / "run", *changes))
     resumed = run_pretraining(request(photos, tmp_path / "run", *changes))
     assert sha256_of(resumed) == sha256_of(straight)
 

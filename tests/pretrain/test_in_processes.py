@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
+from blurred_photos import save_photos
 from click.testing import CliRunner
-from PIL import Image
 
 from cebench.cli import cli
 
@@ -47,12 +46,7 @@ for number, run in enumerate(json.load(open("runs.json"))):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    generator = np.random.default_rng(0)
-    for number in range(5):
-        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((140, 130)).save(folder / f"{number}.png")
-    return folder
+    return save_photos(tmp_path_factory.mktemp("data") / "photos", [(140, 130)] * 5)
 
 
 def arguments(method: str, data: Path, out: Path, *changes: str) -> list[str]:

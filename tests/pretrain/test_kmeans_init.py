@@ -1,9 +1,8 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from blurred_photos import save_photos
 
 from cebench.models.caffenet import CaffeNetTrunk, preprocess
 from cebench.pretrain.options.initial_weights import KmeansInitRecipe
@@ -14,13 +13,7 @@ from cebench.weights.loading import load_trunk
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(4):
-        coarse = generator.integers(0, 256, (9, 9, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((80, 60)).save(folder / f"{number}.png")
-    return folder
+    return save_photos(tmp_path / "photos", [(80, 60)] * 4, colours=9)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from blurred_photos import save_photos
 
 from cebench.config import load_recipe
 from cebench.inpainting.networks import load_inpainter
@@ -19,13 +19,7 @@ QUICK = ("steps=2", "batch_size=2", "held_out_images=1", "checkpoint_every=2", "
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(3):
-        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((60, 50)).save(folder / f"{number}.png")
-    return folder
+    return save_photos(tmp_path / "photos", [(60, 50)] * 3)
 
 
 def pretrain(method: str, photos: Path, out: Path, *changes: str) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from calls import call
 from samples import changed
 from stored_runs import classification_run, detection_run, three_rows
 
@@ -20,13 +20,6 @@ from cebench.reporting.bundles import MANIFEST, open_bundle, write_bundle
 from cebench.reporting.outcomes import FILE_NAME
 from cebench.reporting.packing import verify_bundle
 from cebench.reporting.records import Interval, load_record, record_name, write_record
-
-
-def call(command: object, *arguments: str | Path) -> Result:
-    result = CliRunner().invoke(command, list(map(str, arguments)))  # type: ignore[arg-type]
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 @pytest.fixture

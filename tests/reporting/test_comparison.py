@@ -12,8 +12,9 @@ from cebench.metrics.image_weights import bootstrap_weights
 from cebench.metrics.permutation import swap_test
 from cebench.metrics.weighted_inpainting import WeightedInpainting
 from cebench.reporting.comparison import (
+    PairComparison,
+    Runs,
     compare_column,
-    compare_pair,
     compare_with_baseline,
     published_verdict,
     resample_row,
@@ -21,6 +22,12 @@ from cebench.reporting.comparison import (
 
 PSNR = "psnr_per_image_mean_db"
 FEW = {"draws": 200, "permutations": 199}
+
+
+def compare_pair(first: Runs, second: Runs, metric: str, **options: int) -> PairComparison:
+    """Two rows as a family of one pair: adjusted for nothing."""
+    column = compare_column({"first": first, "second": second}, metric, **options)
+    return column.pairs["first", "second"]
 
 
 def inpainting(psnr: np.ndarray) -> WeightedInpainting:

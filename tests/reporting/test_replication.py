@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cebench.reporting.replication import format_nested, nested_summary
+from cebench.reporting.replication import nested_summary
 
 
 def test_two_pretrainings_of_two_fine_tunings_solved_by_hand() -> None:
@@ -64,19 +64,6 @@ def test_unequal_numbers_of_fine_tunings_give_unbiased_variances() -> None:
     assert np.mean(between) == pytest.approx(9.0, rel=0.05)
     means, squares = np.array(error).T
     assert squares.mean() == pytest.approx(means.var(), rel=0.08)
-
-
-@pytest.mark.parametrize(
-    ("values", "text"),
-    [
-        ([[0.44, 0.45], [0.43, 0.442], [0.444, 0.44]], "44.1 ± 0.7, 3x2"),
-        ([[0.441]], "44.1, 1x1"),
-        ([[0.44, 0.442]], "44.1 ± 0.1, 1x2"),
-        ([[0.44, 0.442], [0.441]], "44.1 ± 0.1, 2x1-2"),
-    ],
-)
-def test_cells_say_how_many_runs_of_what_they_hold(values: list[list[float]], text: str) -> None:
-    assert format_nested(nested_summary(values), decimals=1, factor=100) == text
 
 
 @pytest.mark.parametrize("values", [[], [[1.0], []]])

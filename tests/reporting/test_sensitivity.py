@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from calls import call
 from outcome_makers import boxes, confusions, label_scores, sums_per_image
 from stored_runs import classification_run, detection_run
 
@@ -22,13 +22,6 @@ from cebench.reporting.outcomes import OutcomePart
 from cebench.reporting.results import find_outcome, read_results
 from cebench.reporting.sensitivity import PairSensitivity, sensitivity_of
 from cebench.reporting.tables import build_tables
-
-
-def call(command: object, *arguments: str | Path) -> Result:
-    result = CliRunner().invoke(command, list(map(str, arguments)))  # type: ignore[arg-type]
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def test_labels_by_hand() -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from calls import call
+from click.testing import Result
 from outcome_makers import label_scores, sums_per_image
 from samples import changed
 from stored_runs import classification_run, detection_run, store_run, three_rows
@@ -23,10 +24,7 @@ from cebench.reporting.verdicts import column_runs, with_letters
 
 
 def run_report(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(report, list(map(str, arguments)))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
+    return call(report, *arguments)
 
 
 @pytest.fixture

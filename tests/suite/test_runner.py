@@ -5,7 +5,6 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 
@@ -72,13 +71,6 @@ def finish(folder: SuiteFolder, cell: Cell) -> None:
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "SECONDS_BETWEEN_LOOKS", 0.001)
     monkeypatch.setattr(runner, "SECONDS_UNTIL_RETAKEN", 0.005)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> SuiteFolder:
-    found = SuiteFolder(tmp_path / "suite")
-    found.check()
-    return found
 
 
 def test_each_cell_is_computed_once_after_what_it_needs(folder: SuiteFolder) -> None:

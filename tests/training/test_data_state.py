@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from inpainting_scenes import gallery_and_test
 from PIL import Image
 
 from cebench.errors import InputError
@@ -20,13 +21,7 @@ ROWS = 'rows=["mean-of-context"]'
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    generator = np.random.default_rng(0)
-    for folder in ("train", "test"):
-        (tmp_path / "data" / folder).mkdir(parents=True)
-        for number in range(3):
-            pixels = generator.integers(0, 256, (128, 128, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(tmp_path / "data" / folder / f"{folder}{number}.png")
-    return tmp_path / "data"
+    return gallery_and_test(tmp_path / "data")
 
 
 def request(data: Path, out: Path, *, resume: bool = True) -> TransferRequest:

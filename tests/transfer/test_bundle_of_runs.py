@@ -3,16 +3,15 @@
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from calls import call
+from click.testing import Result
 
 from cebench.cli import cli
 from cebench.reporting.outcomes import FILE_NAME
 
 
-def call(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(cli, list(map(str, arguments)))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
+def run(*arguments: str | Path) -> Result:
+    result = call(cli, *arguments)
     assert result.exit_code == 0, result.output
     return result
 
@@ -24,16 +23,16 @@ def test_toy_runs_are_packed_verified_reported_and_scored(toy: Path, tmp_path: P
     tasks = {"classification": "steps=2", "detection": "steps=2", "segmentation": "steps=2"}
     for task, steps in tasks.items():
         out = runs / task
-        call(
+        run(
             "transfer", "--task", task, "--weights", "random", *common, "--set", steps, "--out", out
         )
         assert (out / FILE_NAME).stat().st_size > 0
     bundle = tmp_path / "toy.zip"
-    packed = call("pack", runs, "--out", bundle).stdout
+    packed = run("pack", runs, "--out", bundle).stdout
     assert "3 records, " in packed
     assert ", 0 that cannot" in packed
-    assert "0 numbers cannot be scored again" in call("verify", bundle).stdout
-    assert call("report", bundle).stdout == call("report", runs).stdout
-    text = call("score", "--all", bundle).stdout
+    assert "0 numbers cannot be scored again" in run("verify", bundle).stdout
+    assert run("report", bundle).stdout == run("report", runs).stdout
+    text = run("score", "--all", bundle).stdout
     for column in ("Classification", "Detection", "Segmentation"):
         assert column in text

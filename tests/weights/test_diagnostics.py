@@ -1,10 +1,9 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
+from blurred_photos import save_photos
 from click.testing import CliRunner
-from PIL import Image
 
 from cebench.commands.weights import weights
 from cebench.errors import InputError
@@ -12,13 +11,7 @@ from cebench.errors import InputError
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(3):
-        coarse = generator.integers(0, 256, (6, 6, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((60, 50)).save(folder / f"{number}.png")
-    return folder
+    return save_photos(tmp_path / "photos", [(60, 50)] * 3, colours=6)
 
 
 def test_inspect_prints_the_life_of_each_layer(photos: Path, runner: CliRunner) -> None:

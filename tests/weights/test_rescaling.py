@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from blurred_photos import save_photos
 from click.testing import CliRunner
-from PIL import Image
 
 from cebench.commands.weights import weights as weights_command
 from cebench.errors import InputError
@@ -21,13 +21,7 @@ IMAGES = torch.from_numpy(np.random.default_rng(3).integers(0, 256, (4, 3, 115, 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(3):
-        coarse = generator.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        Image.fromarray(coarse).resize((70, 60)).save(folder / f"{number}.png")
-    return folder
+    return save_photos(tmp_path / "photos", [(70, 60)] * 3)
 
 
 @pytest.fixture

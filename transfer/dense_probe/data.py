@@ -38,7 +38,7 @@ class Patches:
 
 
 def read_data(recipe: DenseProbeRecipe, data: Path) -> SegmentationData:
-    """Both sets, decoded, with the shorter side at the recipe's."""
+    """Train and test set, decoded, with the shorter side at the recipe's."""
     sets = find_sets(recipe, data)
     train, test = (load(part, recipe.short_side) for part in sets)
     return SegmentationData(train, test, fingerprint(*sets))

@@ -76,7 +76,7 @@ def find_images(recipe: DetectionRecipe, data: Path) -> dict[str, list[Path]]:
 
 
 def data_fingerprint(recipe: DetectionRecipe, data: Path, proposals: str) -> str:
-    """That of `read_data`; `proposals` is the SHA-256 of those that Selective Search found."""
+    """Fingerprint of what `read_data` reads; `proposals`: SHA-256 of those that were searched."""
     voc = VocYear(data, recipe.year)
     ids = [image_id for part in _ids(recipe, voc) for image_id in part]
     if recipe.proposals not in get_args(Mode):
@@ -87,7 +87,7 @@ def data_fingerprint(recipe: DetectionRecipe, data: Path, proposals: str) -> str
 
 
 def read_data(recipe: DetectionRecipe, data: Path, folder: Path) -> DetectionData:
-    """Both sets below `data` and their proposals, which Selective Search keeps in `folder`."""
+    """Train and test set and their proposals, which Selective Search keeps in `folder`."""
     voc = VocYear(data, recipe.year)
     train_ids, test_ids = _ids(recipe, voc)
     train = read_set(voc, recipe.train_set, train_ids)
@@ -239,7 +239,7 @@ def fingerprint(voc: VocYear, ids: Sequence[str], proposals_sha256: str) -> str:
 
 
 def pixels_of(sidecar: Sidecar) -> Preprocessing:
-    """Those of Fast R-CNN's configuration for CaffeNet, the weights' own for another network."""
+    """The pixels of Fast R-CNN's configuration for CaffeNet, else those of the weights."""
     return sidecar.preprocessing if is_foreign(sidecar.architecture) else FAST_RCNN_PIXELS
 
 

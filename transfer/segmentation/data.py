@@ -91,7 +91,7 @@ def find_labelled(recipe: SegmentationSetsRecipe, data: Path) -> dict[str, list[
 
 
 def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]:
-    """The same; InputError where crops do not fit into those that are learned from."""
+    """`find_labelled`; InputError where crops do not fit into what is learned from."""
     found = find_labelled(recipe, data)
     if recipe.crop:
         side = recipe.short_side or None
@@ -101,12 +101,12 @@ def find_images(recipe: SegmentationRecipe, data: Path) -> dict[str, list[Path]]
 
 
 def data_fingerprint(recipe: SegmentationSetsRecipe, data: Path, proposals: str) -> str:
-    """That of `read_data`, without decoding."""
+    """Fingerprint of what `read_data` reads, without decoding."""
     return fingerprint(*find_sets(recipe, data))
 
 
 def read_data(recipe: SegmentationRecipe, data: Path) -> SegmentationData:
-    """Both sets, decoded; InputError where an image of the train set is too small for a crop."""
+    """Train and test set, decoded; InputError where a training image is too small for a crop."""
     sets = find_sets(recipe, data)
     digest = fingerprint(*sets)
     train, test = (load(part, recipe.short_side) for part in sets)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
@@ -12,8 +11,8 @@ from cebench.data.images import read_image
 from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOID_LABEL
 from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.palette import voc_palette
-from cebench.files import replace_atomically
 from cebench.metrics.segmentation import segmentation_scores
+from cebench.plots.figures import save_figure
 from cebench.plots.sheets import best_median_worst, enlarged, save_sheet
 
 from .data import SegmentationImages
@@ -89,7 +88,6 @@ def save_confusion(confusion: np.ndarray, path: Path, title: str) -> None:
     pixels = confusion.sum(axis=1, keepdims=True)
     shares = np.divide(confusion, pixels, out=np.zeros(confusion.shape), where=pixels > 0)
     figure = Figure(figsize=(9.5, 8.6), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1))
     for row, column in np.argwhere(shares >= 0.005):
@@ -107,4 +105,4 @@ def save_confusion(confusion: np.ndarray, path: Path, title: str) -> None:
     missing = "" if pixels.all() else " (in brackets: not in the set)"
     axes.set(xlabel="predicted", ylabel=f"true{missing}")
     axes.set_title(f"{title}: where each class's pixels went (%)")
-    replace_atomically(path, lambda temporary: figure.savefig(temporary, format="png", dpi=110))
+    save_figure(figure, path)

@@ -61,7 +61,7 @@ class FileFacts:
 
 @dataclass(frozen=True, kw_only=True, config=_STRICT)
 class Manifest:
-    """manifest.json."""
+    """Content of manifest.json, which describes a packed store."""
 
     schema: Literal[1] = SCHEMA
     listing: Listing
