@@ -16,7 +16,8 @@ NETWORKS = (
     "timm/test_efficientnet",
     # The smallest Swin of the library has 28 million parameters.
     pytest.param("timm/swin_tiny_patch4_window7_224", marks=pytest.mark.long),
-    "torchvision/resnet18",
+    # timm/test_resnet is of the same kind, a tenth of the size.
+    pytest.param("torchvision/resnet18", marks=pytest.mark.slow),
     # No smaller ViT: 86 million parameters.
     pytest.param("torchvision/vit_b_16", marks=pytest.mark.long),
 )

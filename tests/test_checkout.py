@@ -38,6 +38,7 @@ def test_an_installation_has_both_packages_inside_or_beside_it() -> None:
     run(["-P", "-c", script])
 
 
+@pytest.mark.slow
 def test_a_run_starts_in_the_root(tmp_path: Path) -> None:
     shown = run(["-m", "cebench", *RUN, str(tmp_path / "run")])
     assert shown == f"{tmp_path / 'run' / 'weights.safetensors'}\n"

@@ -113,6 +113,7 @@ def test_layers_are_rectified_and_averaged_to_about_nine_thousand_numbers() -> N
     assert not trunk.conv1._forward_hooks
 
 
+@pytest.mark.slow
 def test_layers_of_vgg_are_its_last_convolutions_before_each_pooling() -> None:
     """conv1_2, conv2_2, conv3_3, conv4_3 and conv5_3 of VGG16, as the paper numbers them."""
     layers = build_backbone("torchvision/vgg16").layers

@@ -193,6 +193,7 @@ def test_constant_scores_stay_constant() -> None:
     torch.testing.assert_close(maps[..., 13:, 13:], torch.full((1, 1, 117, 117), 3.0))
 
 
+@pytest.mark.slow
 def test_maps_cover_an_image_of_any_size() -> None:
     trunk = CaffeNetTrunk(conv1_padding=100).to("meta")
     for size in range(16, 560):

@@ -230,6 +230,7 @@ def run(photos: Path, out: Path, **changes: object) -> Pretrained:
         return pretrain(recipe, run_context)
 
 
+@pytest.mark.slow
 def test_a_broken_off_run_ends_with_the_same_bits(photos: Path, tmp_path: Path) -> None:
     """Weights, normalisations' running statistics and both optimizers: the last checkpoint."""
     straight = run(photos, tmp_path / "straight")

@@ -110,6 +110,7 @@ def test_the_trunk_is_rescaled_on_images_learned_from(photos: Path) -> None:
     assert torch.equal(program.some_images(5), learned)
 
 
+@pytest.mark.slow
 def test_a_broken_off_run_ends_with_the_same_bytes(photos: Path, tmp_path: Path) -> None:
     straight = run_pretraining(request(photos, tmp_path / "straight"))
     with power_cut(Egomotion, 3):

@@ -76,6 +76,7 @@ def test_the_average_follows_as_written_out() -> None:
     assert not any(parameter.requires_grad for parameter in average.parameters())
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_written_and_survives_a_broken_off_run(
     photos: Path, tmp_path: Path
 ) -> None:

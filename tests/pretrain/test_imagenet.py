@@ -80,6 +80,7 @@ def program(*changes: str) -> ImagenetClassification:
     return ImagenetClassification(crops, np.array([2, 0, 1]), 3, recipe(*QUICK, *changes))
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_trunk_a_classifier_and_its_accuracy(folders: Path, tmp_path: Path) -> None:
     path = run_pretraining(request(folders, tmp_path / "run"))
     weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
@@ -106,6 +107,7 @@ def test_fc6_and_fc7_of_the_reference_nets_shapes_go_with_the_trunk() -> None:
     assert not _caffes_fc({**model, "fc6.weight": torch.zeros(4096, 2304)})
 
 
+@pytest.mark.slow
 def test_a_broken_off_run_ends_with_the_same_bytes(folders: Path, tmp_path: Path) -> None:
     straight = run_pretraining(request(folders, tmp_path / "straight"))
     with power_cut(ImagenetClassification, 3):
@@ -193,6 +195,7 @@ def test_an_image_in_another_class_is_other_data(folders: Path, tmp_path: Path) 
         run_pretraining(request(folders, tmp_path / "run", *small))
 
 
+@pytest.mark.slow
 def test_grey_images_are_learned_from_as_grey_colours(folders: Path, tmp_path: Path) -> None:
     """Tiny-ImageNet has JPEG files of one channel."""
     Image.new("L", (64, 64), 90).save(folders / "red" / "grey.jpg")

@@ -60,6 +60,7 @@ def test_a_run_leaves_a_trunk_and_its_accuracy(tracks: Path, tmp_path: Path) -> 
     assert load_record(tmp_path / "run" / "record.json").measurements[0].count == 18
 
 
+@pytest.mark.slow
 def test_a_broken_off_run_ends_with_the_same_bytes(tracks: Path, tmp_path: Path) -> None:
     straight = run_pretraining(request(tracks, tmp_path / "straight"))
     with power_cut(Motion, 3):

@@ -96,6 +96,7 @@ def test_samples_are_drawn_at_the_chosen_steps_and_change_nothing(
     assert sha256_of(drawn) == sha256_of(plain)
 
 
+@pytest.mark.slow
 def test_the_trunk_is_kept_at_chosen_steps_and_is_that_of_a_run_of_so_many(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -242,6 +242,7 @@ def test_a_mirrored_pen_looks_the_other_way() -> None:
     assert pen.extent() == (-3, 0, 0, 1)
 
 
+@pytest.mark.slow
 def test_same_seed_same_bytes_and_another_seed_other_bytes(tmp_path: Path) -> None:
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):
         write_toy_world(tmp_path / name, images=4, seed=seed)

@@ -61,6 +61,7 @@ def test_the_same_images_elsewhere_are_the_same_run(data: Path, tmp_path: Path) 
     assert run_transfer(request(data, tmp_path / "run")) == first
 
 
+@pytest.mark.slow
 def test_a_pretraining_knows_its_images(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()

@@ -201,6 +201,7 @@ def test_only_two_checkpoints_are_kept(tmp_path: Path) -> None:
     assert names == ["00000008.safetensors", "00000009.safetensors", "index.json"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_in_one_line_and_loses_nothing(tmp_path: Path) -> None:
     """A process that may write no more than a few KiB into one file, as a full disk would do."""
     folder = tmp_path / "run"

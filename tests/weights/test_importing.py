@@ -247,6 +247,7 @@ def without(state: State, name: str) -> State:
     return {key: value for key, value in state.items() if key != name}
 
 
+@pytest.mark.slow
 def test_what_does_not_cover_the_trunk_is_refused(alexnet: torch.nn.Module, tmp_path: Path) -> None:
     state = {n: v for n, v in alexnet.state_dict().items() if n.startswith("features.")}
     wrong = {**state, "features.0.weight": torch.zeros(64, 1, 11, 11)}
@@ -331,6 +332,7 @@ def test_timm_networks_go_by_timms_own_names_and_sizes(tmp_path: Path) -> None:
     assert backbone.layer_names == ("conv1", "conv2", "conv3", "conv4", "conv5", "pool5")
 
 
+@pytest.mark.slow
 def test_import_prints_the_proof(
     alexnet: torch.nn.Module, tmp_path: Path, runner: CliRunner
 ) -> None:

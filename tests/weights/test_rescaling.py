@@ -36,6 +36,7 @@ def trunk(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_rescaled_trunk_is_a_row_of_its_own(trunk: Path, photos: Path, tmp_path: Path) -> None:
     command = ["rescale", str(trunk), "--on", str(photos), "--out", str(tmp_path / "out")]
     none = CliRunner().invoke(weights_command, [*command, "--images", "0"])
@@ -63,6 +64,7 @@ def test_networks_with_normalisations_are_refused(photos: Path, tmp_path: Path) 
         rescale_weights(tmp_path / "w", [photos], tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_pretrainings_of_one_recipe_are_replicates_when_rescaled(
     trunk: Path, photos: Path, tmp_path: Path
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_trained_trunk_is_scaled_and_computes_the_same_up_to_a_factor() -> Non
         assert factors.std() < 1e-5 * factors.mean().abs()
 
 
+@pytest.mark.slow
 def test_fc6_and_fc7_are_scaled_with_the_trunk() -> None:
     network = CaffeNetTrunk()
     he_weights(network, torch.Generator().manual_seed(1))
@@ -116,6 +119,7 @@ def test_fc6_and_fc7_are_scaled_with_the_trunk() -> None:
     assert not torch.equal(scaled["fc7.weight"], layers["fc7.weight"])
 
 
+@pytest.mark.slow
 def test_a_dead_trunk_has_no_scale() -> None:
     network = CaffeNetTrunk()
     with torch.no_grad():

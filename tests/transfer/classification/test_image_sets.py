@@ -67,6 +67,7 @@ def test_a_test_set_without_any_object_is_refused(tiny_voc: Path, tmp_path: Path
         run(recipe(), tiny_voc, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_fingerprint_follows_pixels_labels_and_lists(devkit: Path, tmp_path: Path) -> None:
     plain = run(recipe(), devkit, tmp_path / "a").data_fingerprint
     assert run(recipe(), devkit, tmp_path / "b", seed=1).data_fingerprint == plain

@@ -27,6 +27,7 @@ def test_the_sum_of_the_stored_passes_is_the_prediction(devkit: Path, tmp_path: 
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_prediction_goes_on_behind_the_last_finished_pass(
     devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

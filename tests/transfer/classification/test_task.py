@@ -26,6 +26,7 @@ from cebench.weights.files import Preprocessing, random_weights
 from cebench.weights.loading import load_backbone
 
 
+@pytest.mark.slow
 def test_it_measures_stores_predictions_and_they_score_the_same(
     devkit: Path, tmp_path: Path
 ) -> None:
@@ -234,6 +235,7 @@ def test_the_norm_of_all_gradients_together_is_clipped(limit: float) -> None:
     torch.testing.assert_close(layer.bias.detach(), torch.full((20,), 2 * expected))
 
 
+@pytest.mark.slow
 def test_the_head_is_scaled_to_training_crops_or_refused_where_there_is_none(
     devkit: Path, tmp_path: Path
 ) -> None:

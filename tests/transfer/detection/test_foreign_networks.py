@@ -121,6 +121,7 @@ def test_alexnets_regions_lie_where_its_map_looks() -> None:
         assert torch.equal(network.pool(conv5, rois), expected)
 
 
+@pytest.mark.slow
 def test_many_regions_in_parts_are_those_at_once() -> None:
     network = BackboneFastRCNN(build_backbone("torchvision/resnet18"), 3, seeded())
     corners = 60 * torch.rand(300, 2, generator=seeded(2))

@@ -228,6 +228,7 @@ def one_step(devkit: Path, **changes: object) -> tuple[FastRCNN, float]:
     return network, float(program.update(0, program.batch(0))["loss"])
 
 
+@pytest.mark.slow
 def test_conv1_trains_unless_it_is_frozen_and_bf16_learns_the_same(
     devkit: Path, network: FastRCNN
 ) -> None:

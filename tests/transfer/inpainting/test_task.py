@@ -91,6 +91,7 @@ def test_hole_is_56_pixels_of_128() -> None:
     assert HOLE[36:92, 36:92].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["context-encoder", "generator", "trunk"])
 def test_hidden_pixels_change_no_row(
     data: Path, weights: Weights, tmp_path: Path, kind: str

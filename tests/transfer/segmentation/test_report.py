@@ -2,6 +2,7 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from rescoring import assert_rescored
@@ -48,6 +49,7 @@ def run_measure(devkit: Path, run: Path) -> Outcome:
         return measure(chosen, run_context)
 
 
+@pytest.mark.slow
 def test_the_stored_predictions_score_as_recorded(devkit: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     outcome = run_measure(devkit, run)
