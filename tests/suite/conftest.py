@@ -23,14 +23,14 @@ def folder(tmp_path: Path) -> SuiteFolder:
 def planned(tmp_path: Path) -> Planned:
     """The cells, by name, of a suite file's text with parts of it replaced."""
 
-    def plan(text: str = TOY, *changes: tuple[str, str]) -> dict[str, Cell]:
+    def plan(text: str = TOY, *changes: tuple[str, str], seed: int = 0) -> dict[str, Cell]:
         for old, new in changes:
             assert old in text
             text = text.replace(old, new)
         file = tmp_path / "suite.toml"
         file.write_text(text)
         (tmp_path / "out").mkdir(exist_ok=True)
-        request = SuiteRequest(file=str(file), out=tmp_path / "out")
+        request = SuiteRequest(file=str(file), out=tmp_path / "out", seed=seed)
         return {cell.name: cell for cell in make_plan(request).cells}
 
     return plan
