@@ -112,6 +112,8 @@ def import_weights(
             f"--as {preset.architecture}: expected {', '.join(known)}, torchvision/NAME or "
             "timm/NAME, such as torchvision/alexnet"
         )
+    if mapping and preset.architecture == GENERATOR:
+        raise InputError(f"--mapping {mapping}: {GENERATOR} is read by its layers; leave it out")
     path = _new_path(out, preset.architecture)
     description = read_description(mapping, preset.description)
     check_range(description, preset.architecture)

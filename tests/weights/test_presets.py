@@ -206,3 +206,7 @@ def test_options_that_do_not_go_together(tmp_path: Path) -> None:
         import_weights(file, "caffenet", None, tmp_path / "out", like="doersch")
     with pytest.raises(InputError, match=re.escape("a.caffemodel: no such file")):
         like("doersch", file)
+    with pytest.raises(InputError, match=r"m\.toml: inpainting-generator is read by its"):
+        import_weights(
+            file, None, None, tmp_path / "out", like="inpaint-center", mapping=tmp_path / "m.toml"
+        )
