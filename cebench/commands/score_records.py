@@ -1,7 +1,7 @@
 """Records of inpaintings that another program made: they stand in Table 1 beside the paper's."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,12 +70,7 @@ def write_scores(
     from cebench.transfer.inpainting.task import TASK
 
     recipe, data, ids = _run_of(targets)
-    if ids and set(ids) != set(sums):
-        raise InputError(
-            f"--record: {targets} holds {len(sums)} images, its run scored {len(ids)}, or others; "
-            "score the run's targets as it left them"
-        )
-    sums = {image_id: sums[image_id] for image_id in ids or sums}
+    sums = _in_order(sums, ids, targets)
     scores = inpainting_scores(sum(sums.values(), InpaintingSums()))
     outcome = RunOutcome(tuple(sums), tuple(parts_of(row, list(sums.values()))))
     numbers = [
@@ -101,6 +96,20 @@ def write_scores(
     folder.mkdir(parents=True, exist_ok=True)
     digest = write_outcome(folder / FILE_NAME, outcome)
     return write_record(folder / "record.json", replace(record, outcome_sha256=digest))
+
+
+def _in_order(
+    sums: "Mapping[str, InpaintingSums]", ids: "Sequence[str]", targets: Path
+) -> "Mapping[str, InpaintingSums]":
+    """The sums in the order of the run's images; as they are where `targets` are of no run."""
+    from cebench.errors import InputError
+
+    if ids and set(ids) != set(sums):
+        raise InputError(
+            f"--record: {targets} holds {len(sums)} images, its run scored {len(ids)}, or others; "
+            "score the run's targets as it left them"
+        )
+    return {image_id: sums[image_id] for image_id in ids} if ids else sums
 
 
 def _run_of(targets: Path) -> "tuple[ResolvedRecipe, DataSource, tuple[str, ...]]":

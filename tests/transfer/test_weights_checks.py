@@ -51,18 +51,22 @@ def test_run_and_dry_run_refuse_before_data_are_read(
     """There are no data: whatever is said is said before."""
     task, architecture, change, message = REFUSED[name]
     monkeypatch.setattr(Request, "load_weights", lambda _: weights_of(architecture))
-    request = Request(
+    with pytest.raises(InputError, match=message):
+        verb(without_data(tmp_path, task, change))  # type: ignore[operator]
+    assert not (tmp_path / "run").exists()
+
+
+def without_data(folder: Path, task: str, change: str, engine: str = "native") -> Request:
+    return Request(
         task=task,
         weights="w",
-        data=tmp_path / "nothing",
-        out=tmp_path / "run",
+        data=folder / "nothing",
+        out=folder / "run",
         recipe="smoke",
         changes=(change,),
         device="cpu",
+        engine=engine,
     )
-    with pytest.raises(InputError, match=message):
-        verb(request)  # type: ignore[operator]
-    assert not (tmp_path / "run").exists()
 
 
 def weights_of(architecture: str) -> Weights:
@@ -94,18 +98,8 @@ def test_what_another_engine_cannot_compute_is_refused_before_data_are_read(
     task, engine, architecture, change, message = OTHER_ENGINES[name]
     monkeypatch.setattr(Request, "load_weights", lambda _: weights_of(architecture))
     monkeypatch.setattr(run, "check_engine", lambda *_: None)
-    request = Request(
-        task=task,
-        weights="w",
-        data=tmp_path / "nothing",
-        out=tmp_path / "run",
-        recipe="smoke",
-        changes=(change,),
-        device="cpu",
-        engine=engine,
-    )
     with pytest.raises(InputError, match=f"--engine {engine}.*{message}"):
-        verb(request)  # type: ignore[operator]
+        verb(without_data(tmp_path, task, change, engine))  # type: ignore[operator]
     assert not (tmp_path / "run").exists()
 
 
