@@ -215,6 +215,7 @@ CHANNELS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", CHANNELS)
 def test_feature_maps_have_the_channels_and_the_size_of_their_stride(architecture: str) -> None:
     if architecture.startswith("timm/"):

@@ -76,6 +76,7 @@ def pairs_of(data: Path, *changes: str) -> FramePairs | ViewPairs:
     return pairs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [KITTI, (*KITTI, "objective=slowness"), ()])
 def test_a_run_leaves_a_trunk_and_its_accuracy_beside_chance(
     kitti: Path, photos: Path, tmp_path: Path, changes: tuple[str, ...]

@@ -218,6 +218,7 @@ def test_adamw_has_one_rate_that_warms_up_and_falls() -> None:
     assert rates == pytest.approx([0.5, 1, 1, 1, 1, 1, 0.82, 0.64, 0.46, 0.28])
 
 
+@pytest.mark.slow
 def test_at_115_px_the_trunk_is_the_same_and_the_model_folds(folders: Path, tmp_path: Path) -> None:
     path = run_pretraining(
         Request(

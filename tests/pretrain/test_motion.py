@@ -49,6 +49,7 @@ def request(data: Path, out: Path, *changes: str) -> Request:
     )
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_trunk_and_its_accuracy(tracks: Path, tmp_path: Path) -> None:
     path = run_pretraining(request(tracks, tmp_path / "run", "held_out_pairs=3"))
     weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))

@@ -73,6 +73,7 @@ def test_a_pretraining_leaves_weights_a_model_pictures_and_a_record(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.slow
 def test_the_trunk_that_is_written_learns_at_one_rate_unless_told_otherwise(
     photos: Path, tmp_path: Path
 ) -> None:
@@ -86,6 +87,7 @@ def test_the_trunk_that_is_written_learns_at_one_rate_unless_told_otherwise(
     assert scaled.sidecar.recipe_sha256 != trained.sidecar.recipe_sha256
 
 
+@pytest.mark.slow
 def test_samples_are_drawn_at_the_chosen_steps_and_change_nothing(
     photos: Path, tmp_path: Path
 ) -> None:
@@ -109,6 +111,7 @@ def test_the_trunk_is_kept_at_chosen_steps_and_is_that_of_a_run_of_so_many(
         assert torch.equal(tensor, kept[1].tensors[name]), name
 
 
+@pytest.mark.slow
 def test_keeping_the_trunk_changes_no_later_step_and_not_the_recipes_hash(
     photos: Path, tmp_path: Path
 ) -> None:
@@ -122,6 +125,7 @@ def test_keeping_the_trunk_changes_no_later_step_and_not_the_recipes_hash(
     assert len(hashes) == 1
 
 
+@pytest.mark.slow
 def test_a_network_that_learns_nothing_is_warned_about_once(
     photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -158,6 +162,7 @@ def test_random_he_is_another_trunk_than_random(tmp_path: Path) -> None:
     assert he.tensors["conv3.weight"].std().item() == pytest.approx((2 / 2304) ** 0.5, rel=0.02)
 
 
+@pytest.mark.slow
 def test_bf16_learns_nearly_the_same(photos: Path, tmp_path: Path) -> None:
     losses = []
     for precision in ("fp32", "bf16"):

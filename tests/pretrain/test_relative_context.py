@@ -65,6 +65,7 @@ def test_a_run_leaves_a_folded_trunk_without_groups_and_its_accuracy(
     assert accuracy["pairs"] >= 8
 
 
+@pytest.mark.slow
 def test_statistics_of_whole_images_change_what_is_folded_and_nothing_that_learns(
     skies: Path, tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_whole_images_are_central_squares_as_transfer_shows_them(skies: Path) ->
     )
 
 
+@pytest.mark.slow
 def test_its_trunk_is_rescaled_on_demand(skies: Path, tmp_path: Path) -> None:
     path = run_pretraining(request(skies, tmp_path / "run", "rescale=true"))
     weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
@@ -179,6 +181,7 @@ def test_its_trunk_is_rescaled_on_demand(skies: Path, tmp_path: Path) -> None:
     assert abs(factors.mean() - 1) > 0.05
 
 
+@pytest.mark.slow
 def test_a_broken_off_run_ends_with_the_same_bytes(skies: Path, tmp_path: Path) -> None:
     straight = run_pretraining(request(skies, tmp_path / "straight"))
     with power_cut(RelativeContext, 3):

@@ -27,6 +27,7 @@ def test_every_process_takes_the_same_images_learned_from(monkeypatch: pytest.Mo
     assert len(crops.first(9)) == 4
 
 
+@pytest.mark.slow
 def test_a_dead_trunk_is_written_as_it_is_and_said(caplog: pytest.LogCaptureFixture) -> None:
     network = CaffeNetTrunk()
     with torch.no_grad():

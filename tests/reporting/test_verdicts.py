@@ -55,6 +55,7 @@ def test_the_best_of_a_column_of_errors_has_the_least(tmp_path: Path) -> None:
     assert found.letters == {"context-gan": "a", "context": "b"}
 
 
+@pytest.mark.slow
 def test_letters_stand_in_every_format(rows: Path) -> None:
     markdown = run_report(rows).stdout
     (line,) = [line for line in markdown.splitlines() if line.startswith("| Ours")]

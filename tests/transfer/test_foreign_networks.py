@@ -30,6 +30,7 @@ DEEPEST = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_classification_svms_and_neighbours(architecture: str, toy: Path, tmp_path: Path) -> None:
     weights, layer = random_foreign_weights(architecture), DEEPEST[architecture]

@@ -189,6 +189,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bytes(
     assert contents(out) == uninterrupted
 
 
+@pytest.mark.slow
 def test_what_a_power_cut_left_behind_is_done_again(
     many_photos: Path, uninterrupted: dict[str, str], tmp_path: Path
 ) -> None:
@@ -204,6 +205,7 @@ def test_what_a_power_cut_left_behind_is_done_again(
         (out / "manifest.json").unlink()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_work_goes_on_afterwards(
     many_photos: Path, uninterrupted: dict[str, str], tmp_path: Path
 ) -> None:

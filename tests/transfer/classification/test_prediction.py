@@ -17,6 +17,7 @@ from cebench.weights.files import random_weights
 from cebench.weights.loading import load_backbone
 
 
+@pytest.mark.slow
 def test_the_sum_of_the_stored_passes_is_the_prediction(devkit: Path, tmp_path: Path) -> None:
     run(recipe(), devkit, tmp_path / "run")
     first, second, both = (

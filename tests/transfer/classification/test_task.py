@@ -136,6 +136,7 @@ def test_batch_normalisation_keeps_its_statistics_while_all_layers_train() -> No
     assert all(p.grad is not None for p in network.parameters())
 
 
+@pytest.mark.slow
 def test_fc6_and_fc7_come_from_the_weights_if_only_fc8_is_drawn() -> None:
     drawn = random_weights(0)
     chosen = recipe(train_from="all", random_from="drop7")
@@ -150,6 +151,7 @@ def test_fc6_and_fc7_come_from_the_weights_if_only_fc8_is_drawn() -> None:
     assert network.fc8.weight.std().item() == pytest.approx(0.01, rel=0.05)
 
 
+@pytest.mark.slow
 def test_a_foreign_backbone_sees_its_own_size_and_range(
     devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

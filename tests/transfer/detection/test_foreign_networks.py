@@ -45,6 +45,7 @@ def program_of(
     return Detection(network, data, boxes, recipe, 0, CPU, pixels), boxes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_a_whole_run(architecture: str, devkit: Path, tmp_path: Path) -> None:
     if architecture.startswith("timm/"):
@@ -133,6 +134,7 @@ def test_many_regions_in_parts_are_those_at_once() -> None:
         torch.testing.assert_close(whole, parts, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_batch_normalisation_stays_as_it_came_unless_it_is_trained(
     devkit: Path, tmp_path: Path
 ) -> None:
@@ -175,6 +177,7 @@ def test_pixels_are_those_of_the_weights() -> None:
     np.testing.assert_allclose(own[:, 0, 0], [-122.7717, -115.9465, -102.9801], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_drop7_takes_alexnets_fc6_and_fc7(devkit: Path, tmp_path: Path) -> None:
     weights = random_foreign_weights("torchvision/alexnet")
     recipe = RECIPE.model_copy(update={"random_from": "drop7"})

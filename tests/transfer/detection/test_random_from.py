@@ -25,6 +25,7 @@ def built(devkit: Path, folder: Path, weights: Weights, **changes: object) -> De
         return build(recipe, context, data, [np.zeros((0, 4), np.float32)])
 
 
+@pytest.mark.slow
 def test_drop7_takes_fc6_and_fc7_from_the_weights_and_pool5_draws_them(
     devkit: Path, tmp_path: Path
 ) -> None:

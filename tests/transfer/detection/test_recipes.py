@@ -153,6 +153,7 @@ def test_the_papers_rates_momentum_and_decay(devkit: Path) -> None:
         assert biases["lr"] == pytest.approx(2 * rate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "pixels"),
     [

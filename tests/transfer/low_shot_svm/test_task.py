@@ -35,6 +35,7 @@ def test_low_shot_gives_mean_and_deviation_over_draws(toy: Path, tmp_path: Path)
         assert other.read_bytes() == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_low_shot_goes_on_behind_the_finished_numbers_of_shots(
     toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

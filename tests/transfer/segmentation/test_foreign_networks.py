@@ -29,6 +29,7 @@ def program_of(
     return Segmentation(network, data, chosen, weights.sidecar.preprocessing, 0, CPU)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_a_whole_run(architecture: str, devkit: Path, tmp_path: Path) -> None:
     if architecture.startswith("timm/"):

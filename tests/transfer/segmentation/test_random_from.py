@@ -33,6 +33,7 @@ def test_drop7_takes_fc6_as_a_convolution_of_6_x_6(devkit: Path, tmp_path: Path)
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_pool5_draws_them_and_weights_without_them_are_refused(
     devkit: Path, tmp_path: Path
 ) -> None:
