@@ -77,6 +77,9 @@ def test_classification_equals_the_written_out_draw(seed: int) -> None:
             expected = getattr(plain, f"ap_{name}")
             np.testing.assert_allclose(per_class[k, :, b], expected, atol=1e-12)
             assert means[k, b] == pytest.approx(getattr(plain, f"mean_ap_{name}"), abs=1e-12)
+    np.testing.assert_array_equal(
+        run.values(weights, ["mean_ap_area", "mean_ap_sklearn"]), means[[2, 0]]
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
