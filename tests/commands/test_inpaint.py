@@ -130,6 +130,18 @@ def test_a_folder_of_images_and_one_of_masks(
         assert not different[mask < 128].any()
 
 
+def test_masks_beside_their_images_are_no_images(photo: Path, tmp_path: Path) -> None:
+    """One folder as LaMa wants it, and as `score inpainting` takes it."""
+    mask = np.zeros((40, 60), np.uint8)
+    mask[3:9, 50:] = 255
+    save(photo.with_name("photo_mask001.png"), mask)
+    options = ["--fill", "mean-of-context", "--no-comparison", "--out", tmp_path / "out"]
+    found = report(photo.parent, "--mask", photo.parent, *options)
+    assert [Path(image["image"]).name for image in found["images"]] == ["photo.png"]
+    different = changed(pixels(photo), pixels(tmp_path / "out" / "photo.png"))
+    np.testing.assert_array_equal(different, mask > 0)
+
+
 def test_the_report_names_files_shares_and_the_errors_in_the_hole(
     pretraining: Path, photo: Path, tmp_path: Path
 ) -> None:
