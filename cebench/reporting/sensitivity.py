@@ -91,13 +91,7 @@ def sensitivity_of(tables: Sequence[Table]) -> list[ColumnSensitivity]:
 
 def _stored(table: Table, column: Column) -> list[ColumnSensitivity]:
     """The column, if any of its rows has stored outcomes."""
-    numbers = [
-        number
-        for number in table.numbers
-        if (number.measurement.column, number.measurement.metric) == (column.id, column.metric)
-    ]
-    rows = grouped(numbers, lambda number: number.row)
-    values = {row: _row(cell, column) for row, cell in rows.items()}
+    values = {row: _row(cell, column) for row, cell in table.headlines(column).items()}
     stored = {row: found for row, found in values.items() if found}
     if not stored:
         return []

@@ -1,6 +1,7 @@
 """Which rows of a table differ: the stored outcomes of its cells, compared column by column."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from cebench.errors import InputError
@@ -123,15 +124,8 @@ def column_runs(table: Table, column: Column, rows: Sequence[str] = ()) -> Colum
 
 def _headlines(table: Table, column: Column, rows: Sequence[str]) -> dict[str, list[Number]]:
     """Row -> its numbers of the column's metric, of all rows or of `rows`."""
-    return grouped(
-        (
-            number
-            for number in table.numbers
-            if (number.measurement.column, number.measurement.metric) == (column.id, column.metric)
-            and (not rows or number.row in rows)
-        ),
-        lambda number: number.row,
-    )
+    found = table.headlines(column)
+    return {row: cell for row, cell in found.items() if not rows or row in rows}
 
 
 class _Work:
@@ -155,11 +149,18 @@ def _with_runs(
 ) -> Iterator[tuple[Table, Column, ColumnRuns, _Work]]:
     """The runs of each column, of all its rows or of `rows`, to be compared now: shows progress."""
     planned = [_planned(_headlines(*column, rows), baseline) for column in columns]
-    with progress("comparing", "resamplings") as report:
+    shown = (
+        progress("comparing", "resamplings") if any(planned) else nullcontext[Report](_say_nothing)
+    )
+    with shown as report:
         work = _Work(report, planned)
         for place, (table, column) in enumerate(columns):
             work.begin(place)
             yield table, column, column_runs(table, column, rows), work
+
+
+def _say_nothing(done: int, total: int) -> None:
+    """A `Report` of no work."""
 
 
 def _planned(cells: Mapping[str, Sequence[Number]], baseline: str | None) -> int:
@@ -169,7 +170,8 @@ def _planned(cells: Mapping[str, Sequence[Number]], baseline: str | None) -> int
         for row, cell in cells.items()
         if all(has_outcome(number.path, number.record) for number in cell)
     }
-    return resamplings(runs, baseline) if len(runs) > 1 else 0
+    compared = len(runs) > 1 and baseline in (None, *runs)
+    return resamplings(runs, baseline) if compared else 0
 
 
 @dataclass(frozen=True)

@@ -109,18 +109,20 @@ def test_any_size_works(pretraining: Path, tmp_path: Path, size: tuple[int, int]
     assert pixels(tmp_path / "out" / "odd.png").shape == (*size, 3)
 
 
-def test_a_folder_of_images_and_one_of_masks(
-    pretraining: Path, photo: Path, tmp_path: Path
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_folder_of_images_and_masks_elsewhere_or_beside_them(
+    pretraining: Path, photo: Path, tmp_path: Path, beside: bool
 ) -> None:
+    folder, ending = (photo.parent, "_mask001") if beside else (tmp_path / "masks", "")
     save(photo.with_name("other.png"), noise(30, 20, seed=1))
     masks = {"photo": np.zeros((40, 60), np.uint8), "other": np.zeros((30, 20), np.uint8)}
     masks["photo"][3:9, 50:] = 255
     masks["photo"][20, :] = 128
     masks["other"][::7] = 255
     for name, mask in masks.items():
-        save(tmp_path / "masks" / f"{name}.bmp", mask)
+        save(folder / f"{name}{ending}.bmp", mask)
     out = tmp_path / "out"
-    options = ["--weights", pretraining / "model.safetensors", "--mask", tmp_path / "masks"]
+    options = ["--weights", pretraining / "model.safetensors", "--mask", folder]
     found = report(photo.parent, *options, "--out", out)
     assert [Path(image["image"]).stem for image in found["images"]] == ["other", "photo"]
     for name, mask in masks.items():
@@ -128,18 +130,6 @@ def test_a_folder_of_images_and_one_of_masks(
         different = changed(before, pixels(out / f"{name}.png"))
         assert different[mask >= 128].mean() > 0.95
         assert not different[mask < 128].any()
-
-
-def test_masks_beside_their_images_are_no_images(photo: Path, tmp_path: Path) -> None:
-    """One folder as LaMa wants it, and as `score inpainting` takes it."""
-    mask = np.zeros((40, 60), np.uint8)
-    mask[3:9, 50:] = 255
-    save(photo.with_name("photo_mask001.png"), mask)
-    options = ["--fill", "mean-of-context", "--no-comparison", "--out", tmp_path / "out"]
-    found = report(photo.parent, "--mask", photo.parent, *options)
-    assert [Path(image["image"]).name for image in found["images"]] == ["photo.png"]
-    different = changed(pixels(photo), pixels(tmp_path / "out" / "photo.png"))
-    np.testing.assert_array_equal(different, mask > 0)
 
 
 def test_the_report_names_files_shares_and_the_errors_in_the_hole(
