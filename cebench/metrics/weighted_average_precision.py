@@ -172,6 +172,7 @@ class WeightedAveragePrecision:
         largest = max((np.count_nonzero(ranked.right) for ranked in self.classes), default=0)
         width = max(16, _CELLS_AT_ONCE // max(largest, 1))
         objects = np.array([ranked.objects for ranked in self.classes])
+        objects = objects.reshape(len(self.classes), self.images)  # of no class too
         for start in range(0, weights.shape[1], width):
             part = np.ascontiguousarray(weights[:, start : start + width])
             for c, (ranked, positives) in enumerate(zip(self.classes, objects @ part, strict=True)):

@@ -142,6 +142,11 @@ def test_a_class_with_objects_and_no_true_positive_scores_zero() -> None:
     np.testing.assert_array_equal(run.values(np.eye(2)), [[0, np.nan]] * 3)
 
 
+def test_no_class_has_no_score() -> None:
+    run = WeightedAveragePrecision.from_scores(np.zeros((2, 0)), np.zeros((2, 0)))
+    np.testing.assert_array_equal(run.values(np.eye(2)), np.full((3, 2), np.nan))
+
+
 def test_pooled_runs_are_each_run_and_their_exchange() -> None:
     (first, labels), (second, _) = labelled_scores(0), labelled_scores(1)
     a, b = (WeightedAveragePrecision.from_scores(s, labels) for s in (first, second))
