@@ -6,12 +6,12 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, ValidationError
 
 from cebench.errors import InputError, did_you_mean
-from cebench.files import read_utf8
+from cebench.files import is_one_line, read_utf8, readable
 
 RecipeTier = Literal["smoke", "custom", "short", "small", "paper"]
 """How much a recipe trains, from the least that can be said; `custom`: it is no shipped recipe."""
@@ -19,6 +19,16 @@ Tier = RecipeTier | Literal["imported"]
 """The same of weights; `imported`: they come from elsewhere, and nothing is known of it."""
 Precision = Literal["fp32", "bf16"]
 """In what arithmetic a network is computed."""
+
+
+def _one_line(text: str) -> str:
+    if not is_one_line(text):
+        raise ValueError("a line break or another control character in a name")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
+"""A text that stands in a line of the tables."""
 
 
 class Options(BaseModel):
@@ -139,7 +149,7 @@ def _recipe_text(package: str, program: str, name: str) -> tuple[str, str]:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"{name}: no such recipe file")
-        return path.stem, read_utf8(path)
+        return readable(path.stem), read_utf8(path)
     path_in_package = files(package) / "recipes" / program / f"{name}.toml"
     if not path_in_package.is_file():
         known = recipe_names(package, program)

@@ -6,12 +6,16 @@ import glob
 import hashlib
 import os
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from cebench.errors import InputError
+
+_BREAKS_LINES = ("Cc", "Zl", "Zp", "Cs")
+"""Categories of Unicode: control characters, separators of lines, and what is no character."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -123,8 +127,24 @@ def _umask() -> int:
 
 
 def readable(path: Path | str) -> str:
-    r"""A path as text that can be encoded: bytes that are not UTF-8 appear as \xff."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+    r"""A path as one line of text: bytes that are not UTF-8 appear as \xff, line breaks as \n."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if is_one_line(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def is_one_line(text: str) -> bool:
+    """Whether `text` can stand in a line of a table: all that programs print as names must."""
+    return not any(unicodedata.category(character) in _BREAKS_LINES for character in text)
+
+
+def check_one_line(text: str, option: str) -> str:
+    """`text`, given as `option`; InputError unless it can stand in a line of a table."""
+    if not is_one_line(text):
+        raise InputError(
+            f"{option} {text!r}: a name stands in one line of a table; leave out line breaks and "
+            "other control characters"
+        )
+    return text
 
 
 def read_utf8(path: Path) -> str:

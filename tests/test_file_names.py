@@ -60,6 +60,11 @@ def test_readable_escapes_what_is_not_utf_8() -> None:
     readable(os.fsdecode(b"\xff")).encode()
 
 
+def test_readable_stands_in_one_line() -> None:
+    assert readable("a\nb\x7f\u2028c") == "a\\nb\\x7f\\u2028c"
+    assert len(readable("a\r\x0b\x0c\x1c\x85\u2029b").splitlines()) == 1
+
+
 def test_a_file_can_be_read_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"\xff")
     path.write_text("7")

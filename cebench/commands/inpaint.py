@@ -141,10 +141,12 @@ def inpaint(
     _require_one_way(weights, methods, gallery)
     _require_one_hole(**hole)
     from cebench.data.images import image_files
+    from cebench.data.masks import images_and_masks
     from cebench.inpainting.fillers import load_fillers
     from cebench.inpainting.photos import Work, check_work, inpaint_photos
 
-    files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
+    listed = (images_and_masks(path)[0] if path.is_dir() else [path] for path in images)
+    files = [file for of_path in listed for file in of_path]
     if gallery is not None:
         _check_not_in_gallery(files, image_files(gallery))
     central = not (hole["mask"] or hole["rectangles"] or hole["kind"])

@@ -1,7 +1,6 @@
 """`cebench data proposals`: object proposals of VOC images, and how well they cover the objects."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -102,6 +101,7 @@ def proposals(
     objects. `cebench transfer --task detection --set proposals=OUT` uses the file.
     """
     from cebench.data.voc.devkit import VocYear
+    from cebench.files import remove_leftovers
 
     _check_unused_options(importing=bool(imported))
     voc = VocYear(devkit, year)
@@ -110,13 +110,14 @@ def proposals(
     for image_id in ids:
         voc.image_path(image_id)  # What is absent is said before the search.
     annotations, without = _annotations(voc, dict(zip(image_sets, sets, strict=True)))
+    _check_out(out)
     if dry_run:
-        _check_out(out)
         what = "take the boxes of files for" if imported else "search"
         result = {"images": len(ids), "mode": mode, "out": str(out), "imports": len(imported)}
         print_result(result, as_json, lambda shown: f"would {what} {len(ids):,} images into {out}")
         return
-    _make_room(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(out)
     facts: list[tuple[str, Imported]] = []
     if imported:
         found, facts = _import(imported, voc, sets, columns, first_pixel, out)
@@ -157,30 +158,15 @@ def _annotations(
 
 
 def _check_out(out: Path) -> None:
-    """InputError if `out` is no name for a file."""
+    """InputError if `out` is no name for a file, or one that could not be written at the end."""
     from cebench.errors import InputError
+    from cebench.files import check_writable
 
     if out.is_dir():
         raise InputError(
             f"--out {out} is a folder; name a file, such as {out / 'boxes.safetensors'}"
         )
-
-
-def _make_room(out: Path) -> None:
-    """Make the folder of `out`; InputError where the file could not be written at the end."""
-    from cebench.errors import InputError
-    from cebench.files import remove_leftovers
-
-    _check_out(out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"--out {out}: its folder cannot be made ({error.strerror}); name another"
-        ) from error
-    if not os.access(out.parent, os.W_OK):
-        raise InputError(f"--out {out}: nothing can be written to its folder; name another")
-    remove_leftovers(out)
+    check_writable(out.parent)
 
 
 def _search(

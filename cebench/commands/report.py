@@ -121,10 +121,9 @@ def report(
 def _tables(tables: "Sequence[Table]", found: "Sequence[RecordFile]", format_name: str) -> str:
     from cebench.reporting.formats import FORMATS
     from cebench.reporting.page.render import to_html
-    from cebench.reporting.results import find_outcome
     from cebench.reporting.verdicts import with_letters
 
-    lettered = [with_letters(table, find_outcome) for table in tables]
+    lettered = with_letters(tables)
     return to_html(lettered, found) if format_name == "html" else FORMATS[format_name](lettered)
 
 
@@ -142,23 +141,21 @@ def _comparison(
     format_name: str,
 ) -> str:
     from cebench.reporting.comparison_formats import COMPARISON_FORMATS
-    from cebench.reporting.results import find_outcome
     from cebench.reporting.verdicts import compare_all, compare_two
 
     if compare:
-        found = compare_two(tables, compare, column, find_outcome)
+        found = compare_two(tables, compare, column)
     else:
-        found = compare_all(tables, str(baseline), column, find_outcome)
+        found = compare_all(tables, str(baseline), column)
     return COMPARISON_FORMATS[format_name](found)
 
 
 def sensitivity_text(tables: "Sequence[Table]", format_name: str) -> str:
     """The columns of `tables` under every definition."""
-    from cebench.reporting.results import find_outcome
     from cebench.reporting.sensitivity import sensitivity_of
     from cebench.reporting.sensitivity_formats import SENSITIVITY_FORMATS
 
-    return SENSITIVITY_FORMATS[format_name](sensitivity_of(tables, find_outcome))
+    return SENSITIVITY_FORMATS[format_name](sensitivity_of(tables))
 
 
 def _emit(text: str, out: Path | None) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from cebench.data.images import image_files
 from cebench.devices import choose_device
 from cebench.errors import InputError
+from cebench.files import check_one_line
 from cebench.inpainting.classical import CLASSICAL
 from cebench.inpainting.hog import context_hog
 from cebench.inpainting.networks import (
@@ -104,7 +105,7 @@ def _load_networks(weights: Sequence[str], device: torch.device) -> dict[str, In
     networks: dict[str, Inpainter] = {}
     for given in weights:
         name, path = _named(given)
-        if Path(name).name != name or not name:
+        if Path(check_one_line(name, "--weights")).name != name or not name:
             raise InputError(
                 f"--weights {given}: {name!r} cannot stand in a file's name, as those of results "
                 "have it; give another: --weights NAME=PATH"

@@ -5,6 +5,8 @@ over images can be computed anew from the weights alone, for thousands of draws 
 under the same weights are compared on the same draw: that is what makes a comparison paired.
 """
 
+import functools
+from collections.abc import Sequence
 from typing import Protocol, Self
 
 import numpy as np
@@ -27,11 +29,12 @@ class WeightedScores(Protocol):
     def rarest_images(self) -> int:
         """Images with the rarest class of those that occur; N where there are no classes."""
 
-    def values(self, weights: np.ndarray) -> np.ndarray:
-        """The K metrics under B sets of weights.
+    def values(self, weights: np.ndarray, metrics: Sequence[str] | None = None) -> np.ndarray:
+        """K metrics under B sets of weights.
 
         Args:
             weights: (N, B), not negative.
+            metrics: those wanted, in this order; all if not given.
 
         Returns:
             (K, B) float64; nan where a metric does not exist, e.g. no class has a positive.
@@ -45,16 +48,20 @@ class WeightedScores(Protocol):
         """
 
 
+@functools.lru_cache(maxsize=1)
 def bootstrap_weights(images: int, draws: int, seed: int) -> np.ndarray:
     """How often each image is in each draw with replacement, (images, draws) float32.
 
     Each column sums to `images`. Equal arguments give equal weights, so that all rows of a table
-    are scored on the same draws.
+    are scored on the same draws. The last are kept, and cannot be written to: making them takes a
+    third of the time of scoring a run.
     """
     generator = numpy_generator(seed, "bootstrap")
     index = generator.integers(0, images, (images, draws), dtype=np.int64) * draws
     flat = np.bincount((index + np.arange(draws)).ravel(), minlength=images * draws)
-    return flat.reshape(images, draws).astype(np.float32)
+    weights = flat.reshape(images, draws).astype(np.float32)
+    weights.setflags(write=False)
+    return weights
 
 
 def swap_weights(images: int, permutations: int, seed: int) -> np.ndarray:
@@ -79,3 +86,11 @@ def mean_over_classes(values: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         means: np.ndarray = np.where(defined, values, 0).sum(axis=1) / defined.sum(axis=1)
     return means
+
+
+def select_metrics(
+    names: Sequence[str], scores: Sequence[np.ndarray], wanted: Sequence[str] | None
+) -> np.ndarray:
+    """(K, B): of `scores` (B,), which go by `names`, those wanted; all if None."""
+    chosen = scores if wanted is None else [scores[names.index(name)] for name in wanted]
+    return np.stack(chosen)

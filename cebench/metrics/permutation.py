@@ -1,5 +1,6 @@
 """Permutation test of two runs on the same images: swap their outputs, image by image."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -11,7 +12,11 @@ Scores = TypeVar("Scores", bound=WeightedScores)
 
 
 def swap_test(
-    first: Scores, second: Scores, permutations: int = PERMUTATIONS, seed: int = 0
+    first: Scores,
+    second: Scores,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+    metrics: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Two-sided p values of the difference in each metric, (K,).
 
@@ -26,13 +31,14 @@ def swap_test(
         second: a run on the same images in the same order.
         permutations: their number; the smallest p is 1 / (permutations + 1).
         seed: of the permutations.
+        metrics: those wanted, in this order; all if not given.
     """
     weights = swap_weights(first.images, 1 + permutations, seed)
     weights[: first.images, 0], weights[first.images :, 0] = 1, 0
     pooled = first.pooled(second)
     # Infinite PSNR minus infinite PSNR is no difference that could be tested.
     with np.errstate(invalid="ignore"):
-        differences = np.abs(pooled.values(weights) - pooled.values(1 - weights))
+        differences = np.abs(pooled.values(weights, metrics) - pooled.values(1 - weights, metrics))
     given = differences[:, :1]
     # Equal sums in another order differ in the last bits.
     p_values: np.ndarray = np.mean(differences >= given - 1e-12, axis=1)

@@ -6,6 +6,7 @@ recall of any draw are cumulative sums over one ranking.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +25,8 @@ from cebench.metrics.image_weights import mean_over_classes
 
 DEFINITIONS = ("sklearn", "voc07_11pt", "area")
 """Step-wise as scikit-learn's, the mean at 11 recall levels, the area under the envelope."""
+_MEAN = "mean_ap_"
+"""A metric's name is this and a definition."""
 _TINY = np.finfo(np.float64).tiny
 _CELLS_AT_ONCE = 1 << 18
 """Positives times draws of one class that are in memory together: they fit a processor's cache."""
@@ -149,26 +152,32 @@ class WeightedAveragePrecision:
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        return tuple(f"mean_ap_{name}" for name in DEFINITIONS)
+        return tuple(f"{_MEAN}{name}" for name in DEFINITIONS)
 
     @property
     def rarest_images(self) -> int:
         counts = [int(np.count_nonzero(ranked.objects)) for ranked in self.classes]
         return min((count for count in counts if count), default=0)
 
-    def values(self, weights: np.ndarray) -> np.ndarray:
-        """The means over classes under weights (N, B): (3, B) in the order of DEFINITIONS."""
-        return mean_over_classes(self.per_class(weights))
+    def values(self, weights: np.ndarray, metrics: Sequence[str] | None = None) -> np.ndarray:
+        """The means over classes under weights (N, B): (K, B); see `WeightedScores.values`."""
+        wanted = self.metrics if metrics is None else metrics
+        return mean_over_classes(self.per_class(weights, [m.removeprefix(_MEAN) for m in wanted]))
 
-    def per_class(self, weights: np.ndarray) -> np.ndarray:
-        """Average precisions under weights (N, B): (3, C, B); nan without a positive."""
-        found = np.full((len(DEFINITIONS), len(self.classes), weights.shape[1]), np.nan)
+    def per_class(
+        self, weights: np.ndarray, definitions: Sequence[str] = DEFINITIONS
+    ) -> np.ndarray:
+        """Average precisions under weights (N, B): (K, C, B); nan without a positive."""
+        found = np.full((len(definitions), len(self.classes), weights.shape[1]), np.nan)
         largest = max((np.count_nonzero(ranked.right) for ranked in self.classes), default=0)
         width = max(16, _CELLS_AT_ONCE // max(largest, 1))
+        objects = np.array([ranked.objects for ranked in self.classes])
+        objects = objects.reshape(len(self.classes), self.images)  # of no class too
         for start in range(0, weights.shape[1], width):
             part = np.ascontiguousarray(weights[:, start : start + width])
-            for c, ranked in enumerate(self.classes):
-                found[:, c, start : start + width] = _average_precisions(ranked, part)
+            for c, (ranked, positives) in enumerate(zip(self.classes, objects @ part, strict=True)):
+                scores = _average_precisions(ranked, part, positives, definitions)
+                found[:, c, start : start + width] = scores
         return found
 
     def pooled(self, other: "WeightedAveragePrecision") -> "WeightedAveragePrecision":
@@ -192,19 +201,40 @@ def _rows_of_ones(columns: np.ndarray, ends: np.ndarray, shape: tuple[int, int])
     return csr_array((np.ones(len(columns), np.float32), columns, starts), shape=shape)
 
 
-def _average_precisions(ranked: RankedEntries, weights: np.ndarray) -> np.ndarray:
-    """(3, B) of one class under weights (N, B)."""
-    right, every = ranked.sums
-    total = ranked.objects @ weights
-    hits = np.cumsum(right @ weights, axis=0, dtype=np.float64)
-    seen = np.cumsum(every @ weights, axis=0, dtype=np.float64)
+def _average_precisions(
+    ranked: RankedEntries, weights: np.ndarray, positives: np.ndarray, definitions: Sequence[str]
+) -> np.ndarray:
+    """(K, B) of one class with `positives` (B,) under weights (N, B)."""
+    hits, seen = (np.cumsum(m @ weights, axis=0, dtype=np.float64) for m in ranked.sums)
     precision = hits / np.maximum(seen, _TINY)
-    recall = hits / np.where(total > 0, total, np.nan)
-    gained = np.diff(recall, axis=0, prepend=0.0)
-    best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-    reached = np.stack([(recall < level).sum(axis=0) for level in RECALL_LEVELS])
-    best_or_none = np.concatenate([best, np.zeros((1, len(total)))])
-    eleven = np.take_along_axis(best_or_none, reached, axis=0).mean(axis=0)
-    found = np.stack([(gained * precision).sum(axis=0), eleven, (gained * best).sum(axis=0)])
-    found[:, total == 0] = np.nan
+    recall = hits / np.where(positives > 0, positives, np.nan)
+    found = np.stack([_OF_CURVE[name](recall, precision) for name in definitions])
+    found[:, positives == 0] = np.nan
     return found
+
+
+def _stepwise(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    gained = np.diff(recall, axis=0, prepend=0.0)
+    area: np.ndarray = (gained * precision).sum(axis=0)
+    return area
+
+
+def _at_eleven_levels(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    reached = np.stack([(recall < level).sum(axis=0) for level in RECALL_LEVELS])
+    best_or_none = np.concatenate([_envelope(precision), np.zeros((1, recall.shape[1]))])
+    mean: np.ndarray = np.take_along_axis(best_or_none, reached, axis=0).mean(axis=0)
+    return mean
+
+
+def _under_envelope(recall: np.ndarray, precision: np.ndarray) -> np.ndarray:
+    return _stepwise(recall, _envelope(precision))
+
+
+def _envelope(precision: np.ndarray) -> np.ndarray:
+    """(R, B), the best precision of this step and all later ones."""
+    best: np.ndarray = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    return best
+
+
+_OF_CURVE = dict(zip(DEFINITIONS, (_stepwise, _at_eleven_levels, _under_envelope), strict=True))
+"""Definition -> average precision (B,) of recall and precision (R, B)."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cebench.metrics.image_weights import select_metrics
 from cebench.metrics.inpainting import RegionSums
 
 
@@ -39,8 +40,11 @@ class WeightedInpainting:
     def rarest_images(self) -> int:
         return self.images
 
-    def values(self, weights: np.ndarray) -> np.ndarray:
-        """The five scores under weights (N, B): (5, B); infinite PSNR for no error at all."""
+    def values(self, weights: np.ndarray, metrics: Sequence[str] | None = None) -> np.ndarray:
+        """Those of the five scores under weights (N, B): (K, B); see `WeightedScores.values`.
+
+        No error at all has an infinite PSNR.
+        """
         finite = np.isfinite(self.sums)
         values, absolute, squared, psnr, ssim = np.where(finite, self.sums, 0.0) @ weights
         # 0 times infinity is no error: an image that was not drawn says nothing.
@@ -49,7 +53,7 @@ class WeightedInpainting:
         with np.errstate(divide="ignore", invalid="ignore"):
             pooled = -10 * np.log10(squared / values)
             scores = [absolute / values, squared / values, psnr / images, pooled, ssim / images]
-        return np.stack(scores)
+        return select_metrics(self.metrics, scores, metrics)
 
     def pooled(self, other: "WeightedInpainting") -> "WeightedInpainting":
         """See `WeightedScores.pooled`."""

@@ -1,11 +1,11 @@
 """The segmentation scores under image weights, from each image's sums per class."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from cebench.metrics.image_weights import mean_over_classes
+from cebench.metrics.image_weights import mean_over_classes, select_metrics
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class WeightedSegmentation:
         counts = np.count_nonzero(self.true, axis=0)
         return int(min(counts[counts > 0], default=0))
 
-    def values(self, weights: np.ndarray) -> np.ndarray:
-        """The four scores under weights (N, B): (4, B)."""
+    def values(self, weights: np.ndarray, metrics: Sequence[str] | None = None) -> np.ndarray:
+        """Those of the four scores under weights (N, B): (K, B); see `WeightedScores.values`."""
         weights = weights.astype(np.float64)
         right, true, predicted = (
             part.T @ weights for part in (self.right, self.true, self.predicted)
@@ -56,7 +56,8 @@ class WeightedSegmentation:
         mean_iou, mean_accuracy = mean_over_classes(np.stack([iou, accuracy]))
         weighted = (true * np.where(true > 0, iou, 0.0)).sum(axis=0)
         pixel = _ratio(right.sum(axis=0), total)
-        return np.stack([mean_iou, pixel, mean_accuracy, _ratio(weighted, total)])
+        scores = (mean_iou, pixel, mean_accuracy, _ratio(weighted, total))
+        return select_metrics(self.metrics, scores, metrics)
 
     def pooled(self, other: "WeightedSegmentation") -> "WeightedSegmentation":
         """See `WeightedScores.pooled`."""

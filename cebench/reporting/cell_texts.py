@@ -1,16 +1,15 @@
-"""What is printed of a cell: x100 and rounding happen here."""
+"""What is printed of a cell."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from cebench.reporting.cells import Number, grouped
+from cebench.reporting.cells import Number
 from cebench.reporting.notes import NO_RECORD
 from cebench.reporting.published import Column, Layout, Row
 from cebench.reporting.tables import Table
 
-MINUS = "\N{MINUS SIGN}"
 _CLOCK = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
@@ -46,9 +45,7 @@ def table_rows(table: Table) -> list[Row]:
 
 def headline_numbers(table: Table, column: Column) -> dict[str, list[Number]]:
     """Row -> the numbers of its headline in `column`, measured rows only, in the order of print."""
-    wanted = column.id, column.metric
-    inside = [n for n in table.numbers if (n.measurement.column, n.measurement.metric) == wanted]
-    found = grouped(inside, lambda number: number.row)
+    found = table.headlines(column)
     return {row.id: found[row.id] for row in table_rows(table) if row.id in found}
 
 
@@ -70,9 +67,8 @@ def cell_texts(column: Column, cell: dict[Any, Any] | None) -> CellTexts:
     """The texts of `cell`, a line of `Table.cells`; None: neither measured nor published."""
     if cell is None:
         return CellTexts()
-    factor, decimals = column.factor, column.decimals
     published, difference = cell["published"], cell["difference"]
-    printed = "" if pd.isna(published) else f"{factor * published:.{decimals}f}"
+    printed = "" if pd.isna(published) else column.text(published)
     if column.unit == "s":
         printed = "" if pd.isna(cell["printed"]) else cell["printed"]
     measured = bool(cell["n"])
@@ -84,13 +80,8 @@ def cell_texts(column: Column, cell: dict[Any, Any] | None) -> CellTexts:
         count=_count(cell) if measured else "",
         published=printed,
         verdict=verdict,
-        difference="" if no_difference else signed_text(factor * difference, decimals),
+        difference="" if no_difference else column.signed(difference),
     )
-
-
-def signed_text(value: float, decimals: int) -> str:
-    """`value` with its sign."""
-    return f"{value:+z.{decimals}f}".replace("-", MINUS)
 
 
 def duration_text(seconds: float, spread: float | None = None) -> str:
@@ -104,9 +95,8 @@ def _value(column: Column, cell: dict[Any, Any]) -> str:
     spread = None if pd.isna(cell["sd"]) else float(cell["sd"])
     if column.unit == "s":
         return duration_text(cell["mean"], spread)
-    factor, decimals = column.factor, column.decimals
-    deviation = "" if spread is None else f" ± {factor * spread:.{decimals}f}"
-    return f"{factor * cell['mean']:.{decimals}f}{deviation}"
+    deviation = "" if spread is None else f" ± {column.text(spread)}"
+    return f"{column.text(cell['mean'])}{deviation}"
 
 
 def _count(cell: dict[Any, Any]) -> str:

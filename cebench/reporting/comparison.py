@@ -7,7 +7,7 @@ methods; Student's t then accounts for how few they are.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
@@ -30,7 +30,11 @@ Intervals of differences of 11-point AP of weak rows cover too rarely: docs/inte
 
 Runs = Sequence[Sequence[WeightedScores]]
 """A row's runs: of each pretraining its fine-tunings, all on the same images."""
+Advance = Callable[[int], None]
+"""Called with how many more of a comparison's `resamplings` are done."""
 Varied = Literal["images", "images and pretrainings"]
+IN_A_SWAP_TEST = 4
+"""Resamplings of a swap test: two runs at once, twice."""
 PublishedVerdict = Literal[
     "inside", "outside", "other tier", "not run", "not published", "no interval"
 ]
@@ -88,6 +92,7 @@ def compare_column(
     draws: int = DRAWS,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
+    advance: Advance = lambda _: None,
 ) -> ColumnComparison:
     """Compare every two rows of a column, adjusted over all pairs, and letter the rows.
 
@@ -98,9 +103,10 @@ def compare_column(
         draws: number of bootstrap draws.
         permutations: number of permutations of a pair of single runs.
         seed: of draws and permutations.
+        advance: told of every step.
     """
-    resampled = _resample(rows, metric, draws, seed)
-    pairs = _compare(rows, resampled, list(combinations(rows, 2)), permutations, seed)
+    resampled = _resample(rows, metric, draws, seed, advance)
+    pairs = _compare(rows, resampled, pairs_of(rows), permutations, seed, advance)
     return ColumnComparison(pairs, _letters(resampled, pairs, higher_is_better))
 
 
@@ -111,15 +117,31 @@ def compare_with_baseline(
     draws: int = DRAWS,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
+    advance: Advance = lambda _: None,
 ) -> dict[str, PairComparison]:
     """Compare every other row with one, row minus baseline, adjusted over the rows.
 
     Arguments as for `compare_column`.
     """
-    names = [(row, baseline) for row in rows if row != baseline]
-    resampled = _resample(rows, metric, draws, seed)
-    pairs = _compare(rows, resampled, names, permutations, seed)
+    resampled = _resample(rows, metric, draws, seed, advance)
+    pairs = _compare(rows, resampled, pairs_of(rows, baseline), permutations, seed, advance)
     return {row: pair for (row, _), pair in pairs.items()}
+
+
+def pairs_of(rows: Iterable[str], baseline: str | None = None) -> list[tuple[str, str]]:
+    """Every two rows; with a baseline, every other row and this one."""
+    if baseline is None:
+        return list(combinations(rows, 2))
+    return [(row, baseline) for row in rows if row != baseline]
+
+
+def resamplings(runs: Mapping[str, int], baseline: str | None = None) -> int:
+    """How many times a comparison scores a run on all draws, which is what takes its time.
+
+    runs: row -> number of its runs.
+    """
+    tested = sum(runs[first] == runs[second] == 1 for first, second in pairs_of(runs, baseline))
+    return sum(runs.values()) + IN_A_SWAP_TEST * tested
 
 
 def deciding_metric(metric: str) -> str:
@@ -154,11 +176,10 @@ def published_verdict(
 
 def resample_row(runs: Runs, metric: str, weights: np.ndarray) -> ResampledRow:
     """Score a row's runs on all images and on the draws of `weights` (N, B)."""
-    index = runs[0][0].metrics.index(metric)
     ones = equal_weights(len(weights))
     every = np.concatenate([ones, weights], axis=1)
     values = np.stack(
-        [np.mean([run.values(every)[index] for run in tuned], axis=0) for tuned in runs]
+        [np.mean([run.values(every, [metric])[0] for run in tuned], axis=0) for tuned in runs]
     )
     return ResampledRow(metric, values[:, 0], values[:, 1:])
 
@@ -222,11 +243,14 @@ def _standardised(difference: float, error: float) -> float:
 
 
 def _resample(
-    rows: Mapping[str, Runs], metric: str, draws: int, seed: int
+    rows: Mapping[str, Runs], metric: str, draws: int, seed: int, advance: Advance
 ) -> dict[str, ResampledRow]:
     weights = bootstrap_weights(_common_images(rows), draws, seed)
-    decided = deciding_metric(metric)
-    return {row: resample_row(runs, decided, weights) for row, runs in rows.items()}
+    resampled = {}
+    for row, runs in rows.items():
+        resampled[row] = resample_row(runs, deciding_metric(metric), weights)
+        advance(sum(map(len, runs)))
+    return resampled
 
 
 def _compare(
@@ -235,6 +259,7 @@ def _compare(
     names: Sequence[tuple[str, str]],
     permutations: int,
     seed: int,
+    advance: Advance,
 ) -> dict[tuple[str, str], PairComparison]:
     """The named pairs, with Holm's adjustment over them."""
     images, pairs = _common_images(rows), []
@@ -242,8 +267,9 @@ def _compare(
         pair = paired_interval(resampled[first], resampled[second], images)
         runs = [run for row in (first, second) for tuned in rows[row] for run in tuned]
         if len(runs) == 2:
-            p_values = swap_test(runs[0], runs[1], permutations, seed)
-            pair = replace(pair, p_value=float(p_values[runs[0].metrics.index(pair.metric)]))
+            (p_value,) = swap_test(runs[0], runs[1], permutations, seed, [pair.metric])
+            pair = replace(pair, p_value=float(p_value))
+            advance(IN_A_SWAP_TEST)
         pairs.append(pair)
     adjusted = holm_adjusted([pair.p_value for pair in pairs])
     return {

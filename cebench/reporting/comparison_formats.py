@@ -1,4 +1,4 @@
-"""Comparisons of rows as Markdown, LaTeX, CSV and JSON; x100 and rounding happen here only."""
+"""Comparisons of rows as Markdown, LaTeX, CSV and JSON."""
 
 import json
 import math
@@ -8,12 +8,11 @@ from typing import Any
 import pandas as pd
 
 from cebench.reporting.formats import booktabs, pair_values, pipe_table
-from cebench.reporting.published import load_published
+from cebench.reporting.published import MINUS, load_published
 from cebench.reporting.verdicts import NamedComparison
 
 HEADINGS = ("Column", "Rows", "Difference", "95 % interval", "p", "Adjusted p", "Over", "Verdict")
 _LEFT = (True, True, False, False, False, False, True, True)
-_MINUS = "\N{MINUS SIGN}"
 
 
 def comparisons_to_markdown(found: Sequence[NamedComparison]) -> str:
@@ -65,11 +64,11 @@ def as_values(comparison: NamedComparison) -> dict[str, Any]:
 def pair_texts(comparison: NamedComparison) -> list[str]:
     """One pair as printed, a text for each of HEADINGS."""
     column, found = comparison.column, comparison.found
-    low, high = (_number(column.factor * end, column.decimals) for end in found.interval)
+    low, high = map(column.signed, found.interval)
     return [
         column.heading,
-        f"{comparison.first} {_MINUS} {comparison.second}",
-        _number(column.factor * found.difference, column.decimals),
+        f"{comparison.first} {MINUS} {comparison.second}",
+        column.signed(found.difference),
         f"{low} to {high}",
         _p_value(found.p_value),
         _p_value(found.adjusted_p_value),
@@ -87,12 +86,6 @@ def comparison_notes(found: Sequence[NamedComparison]) -> list[str]:
         "Over images it is a claim about these networks, over pretrainings one about the methods. "
         "Rows that cannot be told apart are not shown to be equal: see the interval.",
     ]
-
-
-def _number(value: float, decimals: int) -> str:
-    if not math.isfinite(value):
-        return "undefined"
-    return f"{value:+z.{decimals}f}".replace("-", _MINUS)
 
 
 def _p_value(value: float) -> str:

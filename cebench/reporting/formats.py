@@ -97,10 +97,15 @@ def pair_values(first: str, second: str, found: PairComparison) -> dict[str, Any
         "first": first,
         "second": second,
         "metric": found.metric,
-        **{name: value if math.isfinite(value) else None for name, value in numbers.items()},
+        **{name: finite_or_none(value) for name, value in numbers.items()},
         "varied": found.varied,
         "differs": found.differs,
     }
+
+
+def finite_or_none(value: float) -> float | None:
+    """`value`, or None for what JSON cannot write."""
+    return value if math.isfinite(value) else None
 
 
 def _plain(cell: dict[Any, Any]) -> dict[str, Any]:

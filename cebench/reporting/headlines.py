@@ -39,14 +39,12 @@ def _line(number: Measurement, column: Column) -> str:
 
 def text_of(value: float, column: Column) -> str:
     """`value` as the column prints it, with its unit."""
-    return f"{column.factor * value:.{column.decimals}f}{_UNITS.get(column.unit, '')}"
+    return f"{column.text(value)}{_UNITS.get(column.unit, '')}"
 
 
 def interval_text(value: float, interval: Interval, column: Column) -> str:
     """An interval as the column prints it, with a word where `value` itself lies outside."""
-    low, high = (
-        f"{column.factor * end:.{column.decimals}f}" for end in (interval.low, interval.high)
-    )
+    low, high = column.text(interval.low), column.text(interval.high)
     word = outside_word(value, interval.low, interval.high)
     return f"   {100 * interval.level:g} %: {low} to {high}{word}"
 

@@ -143,10 +143,9 @@ def _interval_notes(table: Table, column: Column) -> list[str]:
     cells = table.cells[(table.cells["column"] == column.id) & table.cells["headline"]]
     with_interval = cells[cells["interval_low"].notna()].to_dict("records")
     kinds = grouped(with_interval, lambda c: (c["interval_level"], c["interval_method"]))
-    factor, decimals = column.factor, column.decimals
 
     def text(cell: dict[Any, Any]) -> str:
-        low, high = (f"{factor * cell[f'interval_{end}']:.{decimals}f}" for end in ("low", "high"))
+        low, high = (column.text(cell[f"interval_{end}"]) for end in ("low", "high"))
         word = outside_word(cell["mean"], cell["interval_low"], cell["interval_high"])
         return f"{cell['row']} {low} to {high}{word}"
 

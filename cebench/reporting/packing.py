@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cebench.errors import InputError
+from cebench.progress import progress
 from cebench.reporting.bundles import open_bundle, write_bundle
 from cebench.reporting.outcomes import RunOutcome, rescored, with_intervals
 from cebench.reporting.records import Measurement, Record, RecordFile, record_name
@@ -45,23 +46,31 @@ def pack_runs(places: Sequence[Path], out: Path, *, write: bool = True) -> Verif
     if not found:
         raise InputError(f"{', '.join(map(str, places))}: no record.json of a finished run found")
     result, files = Verification(), dict[str, bytes]()
-    packed: dict[str, RecordFile] = {}
-    for path, record in found:
-        stem = record_name(record)
-        first, same = packed.setdefault(stem, (path, record))
-        if same != record:
-            raise InputError(
-                f"{first} and {path}: two runs of one name ({stem}) differ; pack one of them"
-            )
-        if first == path:
+    runs = _by_name(found)
+    with progress("scoring again", "records") as report:
+        for done, (stem, (path, record)) in enumerate(runs.items(), start=1):
             _check_record(path, record, result, intervals=False)
             files |= _files(path, stem)
+            report(done, len(runs))
     if result.problems:
         raise InputError(f"{result.problems[0]}; run the transfer again")
     if write:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_bundle(out, files)
     return result
+
+
+def _by_name(found: Sequence[RecordFile]) -> dict[str, RecordFile]:
+    """Name of the record -> the first file of it; InputError where two of one name differ."""
+    runs: dict[str, RecordFile] = {}
+    for path, record in found:
+        stem = record_name(record)
+        first, same = runs.setdefault(stem, (path, record))
+        if same != record:
+            raise InputError(
+                f"{first} and {path}: two runs of one name ({stem}) differ; pack one of them"
+            )
+    return runs
 
 
 def verify_bundle(path: Path, *, intervals: bool = True) -> Verification:
@@ -72,17 +81,19 @@ def verify_bundle(path: Path, *, intervals: bool = True) -> Verification:
     """
     bundle, result = open_bundle(path), Verification()
     truths: dict[tuple[str, ...], tuple[str, str]] = {}
-    for stem in bundle.records:
-        place = path / "records" / f"{stem}.json"
-        try:
-            record = bundle.record(stem)
-            if record_name(record) != stem:
-                raise InputError(f"{place}: holds the record of {record_name(record)}")
-            outcome = _check_record(place, record, result, intervals=intervals)
-            if outcome:
-                _check_truth(place, record, outcome, truths)
-        except InputError as error:
-            result.problems.append(str(error))
+    with progress("scoring again", "records") as report:
+        for done, stem in enumerate(bundle.records, start=1):
+            place = path / "records" / f"{stem}.json"
+            try:
+                record = bundle.record(stem)
+                if record_name(record) != stem:
+                    raise InputError(f"{place}: holds the record of {record_name(record)}")
+                outcome = _check_record(place, record, result, intervals=intervals)
+                if outcome:
+                    _check_truth(place, record, outcome, truths)
+            except InputError as error:
+                result.problems.append(str(error))
+            report(done, len(bundle.records))
     result.problems += _damaged(path)
     return result
 

@@ -1,11 +1,14 @@
 """The published numbers of Tables 1 and 2 and the layout of the tables: `published.toml`, typed."""
 
 import functools
+import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
+
+MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,16 @@ class Column:
     def factor(self) -> float:
         """What its values are multiplied by in print."""
         return 100.0 if self.unit == "fraction" else 1.0
+
+    def text(self, value: float) -> str:
+        """`value` in print, without its unit: multiplied and rounded here and in `signed` alone."""
+        return f"{self.factor * value:.{self.decimals}f}"
+
+    def signed(self, value: float, sign: str = "+") -> str:
+        """The same of what may be negative, or no number; `sign`: of what is not."""
+        if not math.isfinite(value):
+            return "undefined"
+        return f"{self.factor * value:{sign}z.{self.decimals}f}".replace("-", MINUS)
 
     @property
     def heading(self) -> str:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from cebench.config import Recipe, Tier, values_sha256
+from cebench.config import Line, Recipe, Tier, values_sha256
 from cebench.errors import InputError
 from cebench.files import write_atomically
 
@@ -32,7 +32,7 @@ SCHEMA = 2
 MAX_BYTES = 16 * 2**20
 """Greatest size of a record file."""
 
-Text = Annotated[str, StringConstraints(max_length=4000)]
+Text = Annotated[Line, StringConstraints(max_length=4000)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)
 

@@ -1,17 +1,18 @@
 """Whether rows differ by more than the definitions of what is measured do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from cebench.errors import InputError
+from cebench.progress import progress
 from cebench.reporting.cells import Number, grouped
 from cebench.reporting.definitions import by_every_definition
 from cebench.reporting.published import Column
+from cebench.reporting.results import find_outcome
 from cebench.reporting.tables import Table
-from cebench.reporting.verdicts import FindOutcome
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,14 @@ class ColumnSensitivity:
         ]
 
 
-def sensitivity_of(tables: Sequence[Table], find_outcome: FindOutcome) -> list[ColumnSensitivity]:
+def sensitivity_of(tables: Sequence[Table]) -> list[ColumnSensitivity]:
     """Every column with stored outcomes; InputError if there is none."""
-    found = [column for table in tables for column in _columns(table, find_outcome)]
+    columns = [(table, column) for table in tables for column in table.layout.columns]
+    found = []
+    with progress("scoring again", "columns") as report:
+        for done, (table, column) in enumerate(columns, start=1):
+            found += _stored(table, column)
+            report(done, len(columns))
     if not found:
         raise InputError(
             "no stored predictions; give run directories with outcome.safetensors, or bundles, not "
@@ -83,27 +89,22 @@ def sensitivity_of(tables: Sequence[Table], find_outcome: FindOutcome) -> list[C
     return found
 
 
-def _columns(table: Table, find_outcome: FindOutcome) -> Iterator[ColumnSensitivity]:
-    for column in table.layout.columns:
-        numbers = [
-            number
-            for number in table.numbers
-            if (number.measurement.column, number.measurement.metric) == (column.id, column.metric)
-        ]
-        rows = grouped(numbers, lambda number: number.row)
-        values = {row: _row(cell, column, find_outcome) for row, cell in rows.items()}
-        stored = {row: found for row, found in values.items() if found}
-        if stored:
-            first, *others = stored.values()
-            shared = [name for name in first if all(name in other for other in others)]
-            by_row = {row: {name: of[name] for name in shared} for row, of in stored.items()}
-            yield ColumnSensitivity(table.layout.id, column, by_row)
+def _stored(table: Table, column: Column) -> list[ColumnSensitivity]:
+    """The column, if any of its rows has stored outcomes."""
+    values = {row: _row(cell, column) for row, cell in table.headlines(column).items()}
+    stored = {row: found for row, found in values.items() if found}
+    if not stored:
+        return []
+    first, *others = stored.values()
+    shared = [name for name in first if all(name in other for other in others)]
+    by_row = {row: {name: of[name] for name in shared} for row, of in stored.items()}
+    return [ColumnSensitivity(table.layout.id, column, by_row)]
 
 
-def _row(cell: Sequence[Number], column: Column, find_outcome: FindOutcome) -> dict[str, float]:
+def _row(cell: Sequence[Number], column: Column) -> dict[str, float]:
     """Definition -> mean of a cell; empty if a run of it has no outcome."""
     pretrainings = grouped(cell, lambda number: number.replicate[0]).values()
-    tuned = [[_number(number, column, find_outcome) for number in runs] for runs in pretrainings]
+    tuned = [[_number(number, column) for number in runs] for runs in pretrainings]
     if not all(values for runs in tuned for values in runs):
         return {}
     names = list(tuned[0][0])
@@ -113,7 +114,7 @@ def _row(cell: Sequence[Number], column: Column, find_outcome: FindOutcome) -> d
     }
 
 
-def _number(number: Number, column: Column, find_outcome: FindOutcome) -> dict[str, float]:
+def _number(number: Number, column: Column) -> dict[str, float]:
     outcome = find_outcome(number.path, number.record)
     method = number.record.weights.method
     values: dict[str, float] = {}

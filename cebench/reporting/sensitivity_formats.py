@@ -1,17 +1,14 @@
 """Rows under every definition, as Markdown, LaTeX, CSV and JSON."""
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from cebench.reporting.formats import booktabs, pipe_table
-from cebench.reporting.published import load_published
+from cebench.reporting.formats import booktabs, finite_or_none, pipe_table
+from cebench.reporting.published import MINUS, load_published
 from cebench.reporting.sensitivity import ColumnSensitivity, PairSensitivity
-
-_MINUS = "\N{MINUS SIGN}"
 
 
 def sensitivity_to_markdown(found: Sequence[ColumnSensitivity]) -> str:
@@ -44,7 +41,7 @@ def sensitivity_to_json(found: Sequence[ColumnSensitivity]) -> str:
             "column": c.column.id,
             "unit": c.column.unit,
             "values": {
-                row: {name: _finite(value) for name, value in values.items()}
+                row: {name: finite_or_none(value) for name, value in values.items()}
                 for row, values in c.values.items()
             },
             "pairs": [_pair(pair) for pair in c.pairs],
@@ -67,9 +64,9 @@ def _pair(pair: PairSensitivity) -> dict[str, Any]:
     return {
         "first": pair.first,
         "second": pair.second,
-        "smallest_difference": _finite(min(differences)),
-        "largest_difference": _finite(max(differences)),
-        "between_definitions": _finite(pair.between_definitions),
+        "smallest_difference": finite_or_none(min(differences)),
+        "largest_difference": finite_or_none(max(differences)),
+        "between_definitions": finite_or_none(pair.between_definitions),
         "same_sign": pair.same_sign,
         "larger_than_between_definitions": pair.is_larger,
     }
@@ -84,7 +81,7 @@ def _markdown(found: ColumnSensitivity) -> str:
 def _grid(found: ColumnSensitivity) -> tuple[list[str], list[list[str]], list[bool]]:
     """Headings, lines (a definition each) and which columns stand to the left."""
     lines = [
-        [name, *(_text(found, values[name]) for values in found.values.values())]
+        [name, *(found.column.signed(row[name], sign="") for row in found.values.values())]
         for name in found.definitions
     ]
     return ["Definition", *found.values], lines, [True, *(False for _ in found.values)]
@@ -95,24 +92,13 @@ def _notes(found: ColumnSensitivity) -> list[str]:
     notes = []
     for pair in found.pairs:
         low, high = min(pair.differences.values()), max(pair.differences.values())
-        ends = f"{_text(found, low, '+')} to {_text(found, high, '+')}"
+        ends = f"{found.column.signed(low)} to {found.column.signed(high)}"
         if not pair.same_sign:
             verdict = "which row is ahead depends on the definition"
         elif pair.is_larger:
             verdict = "more than one row's numbers differ between definitions"
         else:
             verdict = "less than one row's numbers differ between definitions: name the definition"
-        span = _text(found, pair.between_definitions)
-        notes.append(f"{pair.first} {_MINUS} {pair.second}: {ends}; {verdict} ({span}).")
+        span = found.column.signed(pair.between_definitions, sign="")
+        notes.append(f"{pair.first} {MINUS} {pair.second}: {ends}; {verdict} ({span}).")
     return notes
-
-
-def _text(found: ColumnSensitivity, value: float, sign: str = "") -> str:
-    column = found.column
-    if not math.isfinite(value):
-        return "undefined"
-    return f"{column.factor * value:{sign}z.{column.decimals}f}".replace("-", _MINUS)
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -1,6 +1,6 @@
 """Tables 1 and 2 from records: means over replications, beside the published numbers.
 
-Values stay in the records' units here; `cebench.reporting.formats` multiplies by 100 and rounds.
+Values stay in the records' units here; `published.Column` multiplies by 100 and rounds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ import pandas as pd
 from cebench.errors import InputError
 from cebench.reporting.cells import Number, check_columns, grouped, numbers_of, summary
 from cebench.reporting.comparison import ColumnComparison, published_verdict
-from cebench.reporting.published import Layout, load_published
+from cebench.reporting.published import Column, Layout, load_published
 from cebench.reporting.records import Measurement, Record, RecordFile, record_name
 
 _CELL = ["row", "column", "metric"]
@@ -48,6 +48,12 @@ class Table:
     """
     comparisons: Mapping[str, ColumnComparison] = field(default_factory=dict)
     """Columns whose rows were compared."""
+
+    def headlines(self, column: Column) -> dict[str, list[Number]]:
+        """Row -> its numbers of the column's metric, rows by name."""
+        wanted = column.id, column.metric
+        inside = [n for n in self.numbers if (n.measurement.column, n.measurement.metric) == wanted]
+        return grouped(inside, lambda number: number.row)
 
     @property
     def files(self) -> list[RecordFile]:

@@ -1,26 +1,25 @@
 """Which rows of a table differ: the stored outcomes of its cells, compared column by column."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from cebench.errors import InputError
 from cebench.metrics.image_weights import WeightedScores
-from cebench.progress import progress
+from cebench.progress import Report, progress
 from cebench.reporting.cells import Number, grouped
 from cebench.reporting.comparison import (
+    ColumnComparison,
     PairComparison,
     Runs,
     compare_column,
     compare_with_baseline,
+    resamplings,
 )
-from cebench.reporting.outcomes import OutcomePart, RunOutcome
+from cebench.reporting.outcomes import OutcomePart
 from cebench.reporting.published import Column
-from cebench.reporting.records import Record
+from cebench.reporting.results import find_outcome, has_outcome
 from cebench.reporting.tables import Table
-
-FindOutcome = Callable[[Path, Record], RunOutcome | None]
-"""A record and the file it was read from -> its outcome, None if none is stored there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,24 +44,31 @@ class ColumnRuns:
     higher_is_better: bool
 
 
-def with_letters(table: Table, find_outcome: FindOutcome) -> Table:
-    """`table` with a letter at each headline whose run can be compared with another row's.
+def with_letters(tables: Sequence[Table]) -> list[Table]:
+    """`tables` with a letter at each headline whose run can be compared with another row's.
 
     All pairs of a column are one family.
     """
-    cells, compared = table.cells.copy(), {}
-    for column in table.layout.columns_in_print:
-        runs = column_runs(table, column, find_outcome)
+    columns = [(table, column) for table in tables for column in table.layout.columns_in_print]
+    compared: dict[str, dict[str, ColumnComparison]] = {table.layout.id: {} for table in tables}
+    for table, column, runs, work in _with_runs(columns):
         if len(runs.rows) > 1:
-            found = compare_column(runs.rows, runs.metric, runs.higher_is_better)
-            compared[column.id] = found
-            at = cells["headline"] & (cells["column"] == column.id)
-            cells.loc[at, "letters"] = cells.loc[at, "row"].map(found.letters)
+            compared[table.layout.id][column.id] = compare_column(
+                runs.rows, runs.metric, runs.higher_is_better, advance=work.advance
+            )
+    return [_lettered(table, compared[table.layout.id]) for table in tables]
+
+
+def _lettered(table: Table, compared: Mapping[str, ColumnComparison]) -> Table:
+    cells = table.cells.copy()
+    for column, found in compared.items():
+        at = cells["headline"] & (cells["column"] == column)
+        cells.loc[at, "letters"] = cells.loc[at, "row"].map(found.letters)
     return replace(table, cells=cells, comparisons=compared)
 
 
 def compare_two(
-    tables: Sequence[Table], rows: tuple[str, str], column: str | None, find_outcome: FindOutcome
+    tables: Sequence[Table], rows: tuple[str, str], column: str | None
 ) -> list[NamedComparison]:
     """The first row minus the second in every column that has both, or in `column` alone.
 
@@ -72,22 +78,23 @@ def compare_two(
     if first == second:
         raise InputError(f"--compare {first} {second}: expected two different rows")
     found = []
-    for table, inside, runs in _columns(tables, rows, column, find_outcome):
-        pairs = compare_column({row: runs.rows[row] for row in rows}, runs.metric).pairs
+    for table, inside, runs, work in _columns_with(tables, rows, column):
+        compared = {row: runs.rows[row] for row in rows}
+        pairs = compare_column(compared, runs.metric, advance=work.advance).pairs
         found.append(_named(table, inside, rows, pairs[rows]))
     return found
 
 
 def compare_all(
-    tables: Sequence[Table], baseline: str, column: str | None, find_outcome: FindOutcome
+    tables: Sequence[Table], baseline: str, column: str | None
 ) -> list[NamedComparison]:
     """Every row minus `baseline` in every column that has it, or in `column` alone.
 
     The rows of a column are one family. InputError as for `compare_two`.
     """
     found = []
-    for table, inside, runs in _columns(tables, (baseline,), column, find_outcome):
-        pairs = compare_with_baseline(runs.rows, baseline, runs.metric)
+    for table, inside, runs, work in _columns_with(tables, (baseline,), column):
+        pairs = compare_with_baseline(runs.rows, baseline, runs.metric, advance=work.advance)
         found += [_named(table, inside, (row, baseline), pair) for row, pair in pairs.items()]
     if not found:
         raise InputError(
@@ -97,23 +104,13 @@ def compare_all(
     return found
 
 
-def column_runs(
-    table: Table, column: Column, find_outcome: FindOutcome, rows: Sequence[str] = ()
-) -> ColumnRuns:
+def column_runs(table: Table, column: Column, rows: Sequence[str] = ()) -> ColumnRuns:
     """The runs behind the headlines of `column`, of all its rows or of `rows`.
 
     InputError where two runs were scored on other images, or on other ground truth.
     """
-    cells = grouped(
-        (
-            number
-            for number in table.numbers
-            if (number.measurement.column, number.measurement.metric) == (column.id, column.metric)
-            and (not rows or number.row in rows)
-        ),
-        lambda number: number.row,
-    )
-    found = {row: [_scored(n, find_outcome) for n in cell] for row, cell in cells.items()}
+    cells = _headlines(table, column, rows)
+    found = {row: [_scored(number) for number in cell] for row, cell in cells.items()}
     stored = {row: [s for s in cell if s] for row, cell in found.items() if all(cell)}
     every = [scored for cell in stored.values() for scored in cell]
     _check_same_images(every)
@@ -125,6 +122,58 @@ def column_runs(
     )
 
 
+def _headlines(table: Table, column: Column, rows: Sequence[str]) -> dict[str, list[Number]]:
+    """Row -> its numbers of the column's metric, of all rows or of `rows`."""
+    found = table.headlines(column)
+    return {row: cell for row, cell in found.items() if not rows or row in rows}
+
+
+class _Work:
+    """How much is done of comparisons in several columns."""
+
+    def __init__(self, report: Report, planned: Sequence[int]) -> None:
+        self.report, self.planned = report, planned
+        self.done = 0
+
+    def begin(self, column: int) -> None:
+        """Whatever was planned for the columns before is done or could not be."""
+        self.done = sum(self.planned[:column])
+
+    def advance(self, more: int) -> None:
+        self.done += more
+        self.report(self.done, max(self.done, sum(self.planned)))
+
+
+def _with_runs(
+    columns: Sequence[tuple[Table, Column]], rows: Sequence[str] = (), baseline: str | None = None
+) -> Iterator[tuple[Table, Column, ColumnRuns, _Work]]:
+    """The runs of each column, of all its rows or of `rows`, to be compared now: shows progress."""
+    planned = [_planned(_headlines(*column, rows), baseline) for column in columns]
+    shown = (
+        progress("comparing", "resamplings") if any(planned) else nullcontext[Report](_say_nothing)
+    )
+    with shown as report:
+        work = _Work(report, planned)
+        for place, (table, column) in enumerate(columns):
+            work.begin(place)
+            yield table, column, column_runs(table, column, rows), work
+
+
+def _say_nothing(done: int, total: int) -> None:
+    """A `Report` of no work."""
+
+
+def _planned(cells: Mapping[str, Sequence[Number]], baseline: str | None) -> int:
+    """The resamplings of a column's comparison, as far as the records tell."""
+    runs = {
+        row: sum(number.measurement.draws for number in cell)
+        for row, cell in cells.items()
+        if all(has_outcome(number.path, number.record) for number in cell)
+    }
+    compared = len(runs) > 1 and baseline in (None, *runs)
+    return resamplings(runs, baseline) if compared else 0
+
+
 @dataclass(frozen=True)
 class _Scored:
     """A number with what it was scored from."""
@@ -134,7 +183,7 @@ class _Scored:
     part: OutcomePart
 
 
-def _scored(number: Number, find_outcome: FindOutcome) -> _Scored | None:
+def _scored(number: Number) -> _Scored | None:
     outcome = find_outcome(number.path, number.record)
     part = outcome and outcome.part_of(number.measurement, number.record.weights.method)
     return _Scored(number, outcome.ids, part) if outcome and part else None
@@ -158,28 +207,28 @@ def _check_same_images(cells: Sequence[_Scored]) -> None:
             )
 
 
-def _columns(
-    tables: Sequence[Table], rows: Sequence[str], column: str | None, find_outcome: FindOutcome
-) -> Iterator[tuple[Table, Column, ColumnRuns]]:
-    """The columns in which all of `rows` were measured and their outcomes are stored."""
+def _columns_with(
+    tables: Sequence[Table], rows: Sequence[str], column: str | None
+) -> Iterator[tuple[Table, Column, ColumnRuns, _Work]]:
+    """The columns in which all of `rows` were measured and their outcomes are stored.
+
+    rows: two that are compared, or one with which all others are.
+    """
     _check_known(tables, rows, column)
     lacking, any_found = [], False
-    wanted = rows if len(rows) > 1 else ()
+    wanted, baseline = (rows, None) if len(rows) > 1 else ((), rows[0])
     asked = [
         (table, inside)
         for table in tables
         for inside in table.layout.columns
         if inside.unit != "s" and column in (None, inside.id)
     ]
-    with progress("comparing", "columns") as report:
-        for done, (table, inside) in enumerate(asked):
-            report(done, len(asked))
-            runs = column_runs(table, inside, find_outcome, wanted)
-            if all(row in runs.rows for row in rows):
-                any_found = True
-                yield table, inside, runs
-            elif any(row in runs.without for row in rows):
-                lacking.append(inside.id)
+    for table, inside, runs, work in _with_runs(asked, wanted, baseline):
+        if all(row in runs.rows for row in rows):
+            any_found = True
+            yield table, inside, runs, work
+        elif any(row in runs.without for row in rows):
+            lacking.append(inside.id)
     if not any_found:
         raise InputError(
             f"{' and '.join(rows)}: a comparison needs the stored predictions "

@@ -9,7 +9,6 @@ from cebench.reporting.page.content import page_content
 from cebench.reporting.page.pictures import PictureFile
 from cebench.reporting.page.render import render_page
 from cebench.reporting.records import RecordFile, load_record, record_name, write_record
-from cebench.reporting.results import find_outcome
 from cebench.reporting.tables import Table, build_tables
 from cebench.reporting.verdicts import with_letters
 from cebench.suite.folder import SuiteFolder
@@ -45,7 +44,7 @@ def write_page(plan: Plan, out: Path, page: Path, seed: int) -> None:
 
 def _tables(plan: Plan, out: Path) -> tuple[list[RecordFile], list[Table]]:
     found = found_records(plan, out)
-    return found, [with_letters(table, find_outcome) for table in build_tables(found)]
+    return found, with_letters(build_tables(found))
 
 
 def _write_page(

@@ -6,6 +6,7 @@ from typing import Any
 
 from cebench.config import Recipe
 from cebench.errors import InputError, did_you_mean
+from cebench.files import check_one_line
 from cebench.models.backbones import is_foreign
 from cebench.pretrain.run import METHODS, Request
 from cebench.suite.suite_file import Checkpoints, Row, Suite, reference
@@ -95,7 +96,7 @@ def with_checkpoints(suite: Suite, folder: Path) -> Suite:
     rows = dict(suite.rows)
     for path in sorted(root.iterdir()):
         row = _checkpoint_row(path.resolve(), given)
-        name = path.name if path.is_dir() else path.stem
+        name = check_one_line(path.name if path.is_dir() else path.stem, f"{root}: row")
         if row and name in rows:
             raise InputError(f"{path}: another row is called {name!r}; rename the file or that row")
         rows |= {name: row} if row else {}

@@ -49,14 +49,13 @@ def run_until_separated(
 
 def _not_separated(plan: Plan, out: Path, rows: tuple[str, str]) -> list[str]:
     """Columns in which the two rows cannot be told apart at 5 %."""
-    from cebench.reporting.results import find_outcome
     from cebench.reporting.tables import build_tables
     from cebench.reporting.verdicts import compare_two
     from cebench.suite.report import found_records
 
     lines = _line(plan, rows[0]), _line(plan, rows[1])
     tables = build_tables(found_records(plan, out))
-    compared = compare_two(tables, lines, None, find_outcome)
+    compared = compare_two(tables, lines, None)
     return [pair.column.id for pair in compared if not pair.found.differs]
 
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from cebench import __version__
-from cebench.config import Tier, values_sha256
+from cebench.config import Line, Tier, values_sha256
 from cebench.errors import InputError
 from cebench.files import readable, readable_by_name, sha256_of, write_atomically
 from cebench.models.backbone import LibraryCrop
@@ -67,20 +67,20 @@ class Sidecar:
     """Content of weights.json: what weights.safetensors is and how it was made."""
 
     schema: int = SCHEMA
-    architecture: str
+    architecture: Line
     """`caffenet-trunk`, `torchvision/NAME` or `timm/NAME` (a trunk, what transfer takes), or what
     a model.safetensors holds whole, such as `context-encoder`."""
-    method: str
+    method: Line
     """The pretext method: row of Table 2."""
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    recipe: str
+    recipe: Line
     recipe_values: dict[str, Any]
     recipe_excluded_from_hash: tuple[str, ...] = ()
     """Options of the recipe that cannot change the weights, or only by way of the data."""
     recipe_sha256: str = ""
     """Hash of the other values; computed where it is not given."""
     tier: Tier
-    data: str
+    data: Line
     data_fingerprint: str | None
     """None, here and below: unknown, as of imported weights."""
     steps: int | None

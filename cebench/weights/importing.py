@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cebench.errors import InputError
-from cebench.files import sha256_of
+from cebench.files import check_one_line, sha256_of
 from cebench.models.backbone import Backbone, position_count
 from cebench.models.backbones import CAFFENET, CAFFENET_WITHOUT_GROUPS, build_backbone, is_foreign
 from cebench.models.caffenet import CaffeNetTrunk
@@ -135,6 +135,7 @@ def import_weights(
 
 def preset_of(like: str | None, architecture: str | None, method: str | None) -> Preset:
     """What `--like`, `--as` and `--method` say together."""
+    check_one_line(method or "", "--method")
     if like is None:
         if architecture is None or method is None:
             raise InputError("--as and --method are missing; give both, or --like NAME")

@@ -109,18 +109,20 @@ def test_any_size_works(pretraining: Path, tmp_path: Path, size: tuple[int, int]
     assert pixels(tmp_path / "out" / "odd.png").shape == (*size, 3)
 
 
-def test_a_folder_of_images_and_one_of_masks(
-    pretraining: Path, photo: Path, tmp_path: Path
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_folder_of_images_and_masks_elsewhere_or_beside_them(
+    pretraining: Path, photo: Path, tmp_path: Path, beside: bool
 ) -> None:
+    folder, ending = (photo.parent, "_mask001") if beside else (tmp_path / "masks", "")
     save(photo.with_name("other.png"), noise(30, 20, seed=1))
     masks = {"photo": np.zeros((40, 60), np.uint8), "other": np.zeros((30, 20), np.uint8)}
     masks["photo"][3:9, 50:] = 255
     masks["photo"][20, :] = 128
     masks["other"][::7] = 255
     for name, mask in masks.items():
-        save(tmp_path / "masks" / f"{name}.bmp", mask)
+        save(folder / f"{name}{ending}.bmp", mask)
     out = tmp_path / "out"
-    options = ["--weights", pretraining / "model.safetensors", "--mask", tmp_path / "masks"]
+    options = ["--weights", pretraining / "model.safetensors", "--mask", folder]
     found = report(photo.parent, *options, "--out", out)
     assert [Path(image["image"]).stem for image in found["images"]] == ["other", "photo"]
     for name, mask in masks.items():

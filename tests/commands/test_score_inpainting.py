@@ -260,6 +260,7 @@ def test_a_record_is_of_table_1_alone(runner: CliRunner, tmp_path: Path) -> None
     for given, message in (
         ([*table_1, *new], "--record needs --row"),
         ([*table_1, *new, "--row", "context-gan"], "a row of the paper"),
+        ([*table_1, *new, "--row", "la\nma"], r"--row 'la\nma': a name stands in one line"),
         ([*table_1, *taken], "exists and is not empty"),
         (["--hole", "center:50", "--size", 128, *new, "--row", "x"], "Table 1 is about"),
     ):

@@ -77,6 +77,9 @@ def test_classification_equals_the_written_out_draw(seed: int) -> None:
             expected = getattr(plain, f"ap_{name}")
             np.testing.assert_allclose(per_class[k, :, b], expected, atol=1e-12)
             assert means[k, b] == pytest.approx(getattr(plain, f"mean_ap_{name}"), abs=1e-12)
+    np.testing.assert_array_equal(
+        run.values(weights, ["mean_ap_area", "mean_ap_sklearn"]), means[[2, 0]]
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -137,6 +140,11 @@ def test_a_class_with_objects_and_no_true_positive_scores_zero() -> None:
     objects = np.array([[1.0, 0.0]])
     run = WeightedAveragePrecision.from_outcomes(none, none, np.zeros(0), none, objects)
     np.testing.assert_array_equal(run.values(np.eye(2)), [[0, np.nan]] * 3)
+
+
+def test_no_class_has_no_score() -> None:
+    run = WeightedAveragePrecision.from_scores(np.zeros((2, 0)), np.zeros((2, 0)))
+    np.testing.assert_array_equal(run.values(np.eye(2)), np.full((3, 2), np.nan))
 
 
 def test_pooled_runs_are_each_run_and_their_exchange() -> None:

@@ -36,6 +36,8 @@ def test_segmentation_equals_the_weighted_sum_of_confusions(seed: int) -> None:
         plain = segmentation_scores(np.tensordot(column, matrices, 1))
         expected = [getattr(plain, name) for name in run.metrics]
         np.testing.assert_allclose(found[:, b], expected, atol=1e-14)
+    two = ["mean_accuracy", "mean_iou"]
+    np.testing.assert_array_equal(run.values(weights, two), found[[2, 0]])
 
 
 def test_the_rarest_class_is_one_that_occurs() -> None:
@@ -58,6 +60,7 @@ def test_inpainting_equals_the_sums_of_the_drawn_images(seed: int) -> None:
         plain = inpainting_scores(total).hole
         expected = [getattr(plain, name) for name in run.metrics]
         np.testing.assert_allclose(found[:, b], expected, atol=1e-12)
+    np.testing.assert_array_equal(run.values(weights, ["ssim"]), found[4:])
 
 
 def test_a_perfect_image_makes_psnr_infinite_only_where_it_is_drawn() -> None:
@@ -85,6 +88,8 @@ def test_each_draw_has_as_many_images_as_there_are() -> None:
     weights = bootstrap_weights(50, 200, seed=0)
     np.testing.assert_array_equal(weights.sum(axis=0), 50)
     assert (weights == 0).mean() == pytest.approx(math.exp(-1), abs=0.02)
+    assert not weights.flags.writeable  # The next who asks gets them too.
+    bootstrap_weights.cache_clear()
     np.testing.assert_array_equal(weights, bootstrap_weights(50, 200, seed=0))
     assert (weights != bootstrap_weights(50, 200, seed=1)).any()
 

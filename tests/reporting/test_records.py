@@ -74,6 +74,7 @@ def test_a_measurement_is_a_number(value: float) -> None:
         (INTERVAL, {"high": math.nan}, "finite"),
         (MEASUREMENT, {"count": -1}, "greater than or equal to 0"),
         (MEASUREMENT, {"metric": "m" * 5000}, "at most 4000"),
+        (MEASUREMENT, {"row": "con\ntext"}, "a line break or another control character in a name"),
         (
             WEIGHTS,
             {"tier": "long"},

@@ -19,7 +19,7 @@ from cebench.reporting.definitions import by_every_definition
 from cebench.reporting.outcome_boxes import ScoredBoxes
 from cebench.reporting.outcome_parts import FillErrors, LabelScores, PixelPairs
 from cebench.reporting.outcomes import OutcomePart
-from cebench.reporting.results import find_outcome, read_results
+from cebench.reporting.results import read_results
 from cebench.reporting.sensitivity import PairSensitivity, sensitivity_of
 from cebench.reporting.tables import build_tables
 
@@ -120,7 +120,7 @@ def test_a_row_has_its_cells_mean_and_a_pair_the_wider_range_of_its_rows(tmp_pat
         classification_run(folder, row, strength, seed=seed, weights={"seed": pretraining})
     classification_run(tmp_path / "random", "random", 0.1)
     tables = build_tables(read_results([tmp_path]))
-    (column,) = sensitivity_of(tables, find_outcome)
+    (column,) = sensitivity_of(tables)
     cells = tables[0].cells.set_index(["row", "metric"])["mean"]
     for row in ("context", "random"):
         mean = cells[row, "mean_ap_sklearn"]

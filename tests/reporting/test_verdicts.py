@@ -18,7 +18,7 @@ from cebench.errors import InputError
 from cebench.reporting.outcome_parts import FillErrors, LabelScores
 from cebench.reporting.outcomes import FILE_NAME, OutcomePart, RunOutcome
 from cebench.reporting.records import load_record, write_record
-from cebench.reporting.results import find_outcome, read_results
+from cebench.reporting.results import read_results
 from cebench.reporting.tables import build_tables
 from cebench.reporting.verdicts import column_runs, with_letters
 
@@ -33,8 +33,8 @@ def rows(tmp_path: Path) -> Path:
 
 
 def test_rows_that_cannot_be_told_apart_share_a_letter(rows: Path) -> None:
-    (table,) = build_tables(read_results([rows]))
-    cells = with_letters(table, find_outcome).cells
+    (table,) = with_letters(build_tables(read_results([rows])))
+    cells = table.cells
     measured = cells[cells["headline"] & (cells["column"] == "classification") & (cells["n"] > 0)]
     letters = dict(zip(measured["row"], measured["letters"], strict=True))
     assert letters == {"context": "a", "autoencoder": "b", "random": "b"}
@@ -50,8 +50,8 @@ def test_the_best_of_a_column_of_errors_has_the_least(tmp_path: Path) -> None:
             row=row, table="1", column="mean_l1", metric="mean_l1", higher_is_better=False, count=40
         )
         store_run(tmp_path / row, record, outcome)
-    (table,) = build_tables(read_results([tmp_path]))
-    found = with_letters(table, find_outcome).comparisons["mean_l1"]
+    (table,) = with_letters(build_tables(read_results([tmp_path])))
+    found = table.comparisons["mean_l1"]
     assert found.letters == {"context-gan": "a", "context": "b"}
 
 
@@ -103,6 +103,47 @@ def test_all_rows_against_a_baseline_are_one_family(rows: Path) -> None:
     assert {pair["second"] for pair in pairs.values()} == {"random"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "total"),
+    [
+        # Each of three runs on the bootstrap's draws, and four times in the test of each pair.
+        ((), 3 + 4 * 3),
+        (("--baseline", "random"), 3 + 4 * 2),
+        (("--compare", "context", "random"), 2 + 4),
+    ],
+)
+def test_comparisons_say_on_stderr_how_far_they_are(
+    rows: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], total: int
+) -> None:
+    monkeypatch.setattr("cebench.progress.SECONDS_BETWEEN_LINES", 0)
+    result = run_report(rows, *arguments)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("comparing: ")]
+    counts = [line.removeprefix("comparing: ").partition(" ")[0] for line in lines]
+    bootstraps = range(1, 1 + (2 if "--compare" in arguments else 3))
+    tests = range(bootstraps[-1] + 4, total + 1, 4)
+    assert counts == [f"{done}/{total}" for done in (*bootstraps, *tests)]
+    assert "resamplings" in lines[0]
+    assert "comparing" not in result.stdout
+
+
+def test_several_pretrainings_of_a_column_are_counted_without_tests(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in ("context", "random"):
+        for p in (0, 1):
+            classification_run(tmp_path / f"{row}{p}", row, 1.0, noise=p, weights={"seed": p})
+        detection_run(tmp_path / f"d-{row}", row, 3.0)
+    monkeypatch.setattr("cebench.progress.SECONDS_BETWEEN_LINES", 0)
+    lines = run_report(tmp_path).stderr.splitlines()
+    found = [line.split()[1] for line in lines if line.startswith("comparing: ")]
+    assert found == [f"{done}/10" for done in (2, 4, 5, 6, 10)]
+
+
+def test_records_without_outcomes_say_nothing(rows: Path) -> None:
+    run_report(rows, "--collect", rows.parent / "records")
+    assert run_report(rows.parent / "records").stderr == ""
+
+
 def test_detection_is_compared_by_area(tmp_path: Path) -> None:
     detection_run(tmp_path / "a", "context", 3.0)
     detection_run(tmp_path / "b", "random", 30.0)
@@ -132,7 +173,7 @@ def test_pretrainings_and_fine_tunings_keep_their_place(tmp_path: Path) -> None:
             )
     (table,) = build_tables(read_results([tmp_path]))
     column = next(c for c in table.layout.columns if c.id == "classification")
-    runs = column_runs(table, column, find_outcome).rows["context"]
+    runs = column_runs(table, column).rows["context"]
     assert [len(tuned) for tuned in runs] == [3, 3]
 
 

@@ -59,7 +59,9 @@ def test_a_generator_is_finished_when_its_model_stands(planned: Planned, tmp_pat
     assert Path(cells["released"].result).name == "model.json"
 
 
-def test_two_checkpoints_of_one_name_are_refused(planned: Planned, tmp_path: Path) -> None:
+def test_checkpoints_of_one_name_or_a_broken_one_are_refused(
+    planned: Planned, tmp_path: Path
+) -> None:
     folder = tmp_path / "found"
     folder.mkdir()
     text = f"{TOY}[checkpoints]\nfolder = '{folder}'\nas = 'torchvision/alexnet'\n"
@@ -69,6 +71,9 @@ def test_two_checkpoints_of_one_name_are_refused(planned: Planned, tmp_path: Pat
     (folder / "a.pt").write_bytes(b"b")
     with pytest.raises(InputError, match=r"a\.pth: another row is called 'a'; rename the file"):
         planned(text)
-    (folder / "a.pt").rename(folder / "random.pt")
+    (folder / "a.pt").rename(folder / "b\nc.pt")
+    with pytest.raises(InputError, match=r"found: row 'b\\nc': a name stands in one line"):
+        planned(text)
+    (folder / "b\nc.pt").rename(folder / "random.pt")
     with pytest.raises(InputError, match=r"random\.pt: another row is called 'random'"):
         planned(text)

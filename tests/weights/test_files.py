@@ -34,6 +34,14 @@ def test_weights_survive_the_file(saved: Path) -> None:
     assert load_weights(saved.parent).sidecar == loaded.sidecar
 
 
+def test_a_sidecar_whose_row_would_break_a_line_is_refused(saved: Path) -> None:
+    sidecar = saved.with_suffix(".json")
+    values = json.loads(sidecar.read_text())
+    sidecar.write_text(json.dumps({**values, "method": "context\u2028"}))
+    with pytest.raises(InputError, match=r"method: .*a line break or another control character"):
+        load_weights(saved)
+
+
 def test_the_proof_counts_tensors_and_shows_that_the_response_changed(saved: Path) -> None:
     trunk, weights = CaffeNetTrunk(), load_weights(saved)
     proof = load_trunk(trunk, weights)

@@ -202,6 +202,8 @@ def test_options_that_do_not_go_together(tmp_path: Path) -> None:
         like("alexnet", file)
     with pytest.raises(InputError, match="--as and --method are missing; give both, or --like"):
         import_weights(file, None, "x", tmp_path / "out")
+    with pytest.raises(InputError, match=r"--method 'a\\tb': a name stands in one line"):
+        import_weights(file, "caffenet", "a\tb", tmp_path / "out")
     with pytest.raises(InputError, match="--as caffenet: --like doersch is a caffenet-nogroups"):
         import_weights(file, "caffenet", None, tmp_path / "out", like="doersch")
     with pytest.raises(InputError, match=re.escape("a.caffemodel: no such file")):

@@ -18,6 +18,7 @@ from torch.optim import Optimizer
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.devices import autocast
 from cebench.errors import InputError
+from cebench.files import readable
 from cebench.metrics.detection import detection_scores
 from cebench.models.backbone import first_convolution
 from cebench.models.backbone_fast_rcnn import BackboneFastRCNN, region_stride
@@ -232,7 +233,7 @@ def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
         measurements=measurements(scores, len(data.test.ids)),
         scored_from=scored_from(detections, data.test),
         data_fingerprint=data.fingerprint,
-        proposals=f"{data.proposals.name} {data.proposals.sha256}",
+        proposals=f"{readable(data.proposals.name)} {data.proposals.sha256}",
     )
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cebench.errors import InputError
-from cebench.reporting.cell_texts import MINUS
 from cebench.reporting.cells import grouped
+from cebench.reporting.published import MINUS
 
 from .pictures import Picture, PictureBudget
 from .runs import Run, first_of_each_row

@@ -12,6 +12,7 @@ from cebench.reporting.cells import Number
 from cebench.reporting.comparison_formats import comparison_notes, pair_texts
 from cebench.reporting.outcome_boxes import ScoredBoxes
 from cebench.reporting.outcome_parts import LabelScores, PixelPairs, Scorable
+from cebench.reporting.outcomes import OutcomePart
 from cebench.reporting.results import find_outcome
 from cebench.reporting.tables import Table
 from cebench.reporting.verdicts import NamedComparison
@@ -37,9 +38,8 @@ def pair_lines(table: Table) -> tuple[list[list[str]], list[str]]:
 
 def precision_recall_curves(number: Number) -> Curves:
     """The curves that `number` averages over classes; empty where none are stored."""
-    outcome = find_outcome(number.path, number.record)
-    part = outcome and outcome.part_of(number.measurement, number.record.weights.method)
-    if not part:
+    part = _part_of(number)
+    if part is None:
         return {}
     scored = part.scored
     if isinstance(scored, LabelScores):
@@ -56,9 +56,8 @@ def scores_per_class(number: Number) -> dict[str, float]:
 
     Over draws of training images the mean.
     """
-    outcome = find_outcome(number.path, number.record)
-    part = outcome and outcome.part_of(number.measurement, number.record.weights.method)
-    if not part:
+    part = _part_of(number)
+    if part is None:
         return {}
     metric = part.base_metric(number.measurement.metric).removeprefix("mean_")
     values = _class_values(part.scored, metric)
@@ -74,6 +73,14 @@ def iou_per_image(run: Run) -> dict[str, float]:
             ious = (segmentation_scores(one).mean_iou for one in part.scored.confusions)
             return dict(zip(outcome.ids, map(float, ious), strict=True))
     return {}
+
+
+def _part_of(number: Number) -> OutcomePart | None:
+    """What `number` was scored from, where that is stored."""
+    outcome = find_outcome(number.path, number.record)
+    if outcome is None:
+        return None
+    return outcome.part_of(number.measurement, number.record.weights.method)
 
 
 def _class_values(scored: Scorable, metric: str) -> list[float]:

@@ -184,9 +184,8 @@ def _bar(column: Column, cell: dict[Any, Any], scale: tuple[float, float]) -> Ba
 def _bar_text(column: Column, cell: dict[Any, Any], low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return "no interval"
-    factor, decimals = column.factor, column.decimals
     level = f"{100 * cell['interval_level']:g} % interval"
-    return f"{level} {factor * low:.{decimals}f} to {factor * high:.{decimals}f}"
+    return f"{level} {column.text(low)} to {column.text(high)}"
 
 
 def _finite(value: Any) -> float | None:

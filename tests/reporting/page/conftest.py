@@ -15,7 +15,7 @@ from cebench.reporting.outcome_parts import LabelScores, PixelPairs
 from cebench.reporting.outcomes import OutcomePart, RunOutcome, write_outcome
 from cebench.reporting.page.render import to_html
 from cebench.reporting.records import Interval, Record, write_record
-from cebench.reporting.results import find_outcome, read_results
+from cebench.reporting.results import read_results
 from cebench.reporting.tables import build_tables
 from cebench.reporting.verdicts import with_letters
 
@@ -90,7 +90,7 @@ def _write_segmentation(folder: Path, row: str, seed: int) -> None:
 def page_of() -> Callable[[Path], str]:
     def page(folder: Path) -> str:
         found = read_results([folder])
-        tables = [with_letters(table, find_outcome) for table in build_tables(found)]
+        tables = with_letters(build_tables(found))
         return to_html(tables, found)
 
     return page
