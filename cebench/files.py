@@ -72,9 +72,25 @@ def check_writable(folder: Path) -> None:
     """InputError where `folder` cannot be written to, or not be made: told without writing."""
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
+        if there == folder:
+            raise InputError(f"{folder}: is a file; --out must be a folder")
         raise InputError(f"{folder}: {there} is a file; choose another --out")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: cannot be written (Permission denied); choose another --out")
+
+
+@contextlib.contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Make the folder `path` with those above it; if what follows fails, empty ones go again."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 @contextlib.contextmanager
