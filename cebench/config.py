@@ -86,6 +86,10 @@ def load_recipe(
     return _with_proven_tier(recipe, package, program), title + suffix
 
 
+_PLAINLY = {"extra_forbidden": "unknown key", "tuple_type": "expected a list in brackets"}
+"""What pydantic finds -> its message where the library's own speaks of Python."""
+
+
 def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> OptionsType:
     """`values` as options of `kind`; a mistake is one line that names the nearest valid key."""
     for key in values:
@@ -102,7 +106,7 @@ def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> 
         key = ".".join(str(part) for part in first["loc"])
         whole = first["type"] == "missing" or isinstance(first["input"], Mapping)
         got = "" if whole else f", got {first['input']!r}"
-        message = first["msg"].removeprefix("Value error, ")
+        message = _PLAINLY.get(first["type"], first["msg"].removeprefix("Value error, "))
         raise InputError(f"{where}: {key}: {message}{got}") from None
 
 

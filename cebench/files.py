@@ -70,11 +70,12 @@ def naming(path: Path) -> Iterator[None]:
 
 def check_writable(folder: Path) -> None:
     """InputError where `folder` cannot be written to, or not be made: told without writing."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not there.is_dir():
+        what = "a file" if there.exists() else "a link that leads nowhere"
         if there == folder:
-            raise InputError(f"{folder}: is a file; --out must be a folder")
-        raise InputError(f"{folder}: {there} is a file; choose another --out")
+            raise InputError(f"{folder}: is {what}; --out must be a folder")
+        raise InputError(f"{folder}: {there} is {what}; choose another --out")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: cannot be written (Permission denied); choose another --out")
 
@@ -136,6 +137,14 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def without_links(path: Path) -> Path:
+    """The absolute path with links followed; what is in a circle of links stays as it is named.
+
+    `Path.resolve` raises RuntimeError there, up to Python 3.12.
+    """
+    return Path(os.path.realpath(path))
 
 
 def readable(path: Path | str) -> str:

@@ -18,7 +18,7 @@ from pydantic import (
 
 from cebench.config import Options, validate
 from cebench.errors import InputError, did_you_mean
-from cebench.files import read_utf8
+from cebench.files import read_utf8, without_links
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60)]
 """Of a row, a task or data: what may stand in a folder's name."""
@@ -184,7 +184,7 @@ def load_suite(name: str, data: Mapping[str, str] | None = None) -> SuiteFile:
             )
     if data:
         # A path that was typed starts from the current folder, not from the file's.
-        typed = {given: str(Path(path).resolve()) for given, path in data.items()}
+        typed = {given: str(without_links(Path(path))) for given, path in data.items()}
         suite = suite.model_copy(update={"data": {**suite.data, **typed}})
     path = Path(name)
     return SuiteFile(suite=suite, folder=path.resolve().parent if path.is_file() else Path.cwd())

@@ -154,7 +154,10 @@ def load_weights(path: Path) -> Weights:
     if path.is_dir():
         path = path / "weights.safetensors"
     if not path.is_file():
-        raise InputError(f"{path}: no such weights file; `cebench pretrain` writes one")
+        raise InputError(
+            f"{path}: no such weights file; `cebench pretrain` and `cebench weights import` make "
+            "them"
+        )
     sidecar = read_sidecar(path)
     if sha256_of(path) != sidecar.sha256:
         raise InputError(

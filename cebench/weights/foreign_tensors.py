@@ -61,14 +61,19 @@ def _same_but_for_axes(shape: Sequence[int], wanted: Sequence[int]) -> bool:
     return axes == [*wanted]
 
 
-def check_prefix(state: Mapping[str, Tensor], names: Iterable[str], file: Path) -> None:
-    """InputError where the names of the file are `names` behind a prefix, which it says."""
+def check_prefix(
+    state: Mapping[str, Tensor], names: Iterable[str], file: Path, taken_off: str = ""
+) -> None:
+    """InputError where the names of the file are `names` behind a prefix, which it says.
+
+    taken_off: what the names of `state` had before them in the file.
+    """
     wanted = [name for name in names if not name.endswith(COUNTER)]
     found: dict[str, int] = {}
     for name in wanted:
         for theirs in state:
             if theirs.endswith(f".{name}"):
-                prefix = theirs.removesuffix(name)
+                prefix = taken_off + theirs.removesuffix(name)
                 found[prefix] = found.get(prefix, 0) + 1
     full = [prefix for prefix, count in found.items() if count == len(wanted)]
     if full and not any(name in state for name in wanted):

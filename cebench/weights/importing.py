@@ -167,7 +167,7 @@ def _trunk(
         side=description.side,
         positions=position_count(state.tensors, description.tensors),
     )
-    wanted = _wanted(state.tensors, backbone, description, file)
+    wanted = _wanted(state, backbone, description, file)
     tensors, transformed = _taken_over(state, wanted, backbone, description, file)
     incomplete = _drop_incomplete_fc(tensors, transformed)
     taken = {wanted[name].source for name in tensors}
@@ -223,11 +223,12 @@ def _without_prefix(state: ForeignState, prefix: str, file: Path) -> ForeignStat
         names = ", ".join(list(state.tensors)[:3])
         raise InputError(f"{file}: no name begins with {prefix!r}; they are {names}, ...")
     done = {name.removeprefix(prefix): text for name, text in state.done.items()}
-    return ForeignState({name.removeprefix(prefix): state.tensors[name] for name in found}, done)
+    tensors = {name.removeprefix(prefix): state.tensors[name] for name in found}
+    return ForeignState(tensors, done, prefix)
 
 
 def _wanted(
-    state: Mapping[str, Tensor], backbone: Backbone, description: Description, file: Path
+    state: ForeignState, backbone: Backbone, description: Description, file: Path
 ) -> dict[str, Wanted]:
     """Our name of each tensor of the trunk, fc6 and fc7 -> its shape and its name in the file."""
     own = backbone.trunk.state_dict()
@@ -238,11 +239,12 @@ def _wanted(
         for ours, theirs in zip(("fc6", "fc7"), backbone.fully_connected, strict=False):
             for kind in ("weight", "bias"):
                 wanted[f"{ours}.{kind}"] = Wanted(shapes[f"{ours}.{kind}"], f"{theirs}.{kind}")
-    _check_names(state, wanted, description)
+    _check_names(state.tensors, wanted, description)
     wanted |= {n: Wanted(wanted[n].shape, theirs) for n, theirs in description.tensors.items()}
-    check_prefix(state, [wanted[name].source for name in own], file)
+    sources = [wanted[name].source for name in own]
+    check_prefix(state.tensors, sources, file, state.prefix)
     if isinstance(backbone.trunk, CaffeNetTrunk):
-        by_shape = found_by_shape(state, wanted)
+        by_shape = found_by_shape(state.tensors, wanted)
         wanted |= {name: Wanted(wanted[name].shape, theirs) for name, theirs in by_shape.items()}
     return wanted
 

@@ -107,3 +107,11 @@ def test_a_full_disk_leaves_neither_tensors_nor_folder(
     with pytest.raises(OSError, match="No space left"):
         files.save_weights(tmp_path / "a/b/weights.safetensors", drawn.tensors, drawn.sidecar)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_prefix_that_is_too_short_is_completed(tmp_path: Path, resnet: State) -> None:
+    torch.save({f"net.body.{name}": value for name, value in resnet.items()}, tmp_path / "a.pth")
+    with pytest.raises(InputError, match=r"names begin with net\.body\., try --prefix net\.body\."):
+        import_weights(
+            tmp_path / "a.pth", "torchvision/resnet18", "mine", tmp_path / "out", prefix="net.body"
+        )
