@@ -103,7 +103,7 @@ def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> 
         first = error.errors()[0]
         if not first["loc"]:  # Options that do not agree.
             raise InputError(f"{where}: {first['ctx']['error']}") from None
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
         whole = first["type"] == "missing" or isinstance(first["input"], Mapping)
         got = "" if whole else f", got {first['input']!r}"
         message = _PLAINLY.get(first["type"], first["msg"].removeprefix("Value error, "))

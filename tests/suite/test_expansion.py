@@ -160,6 +160,11 @@ MISTAKES = {
         "[rows.random]\nrecip = 'x'",
         "rows.random.recip: unknown key, got 'x'",
     ),
+    "a name that is no folder's": (
+        "[rows.random]",
+        "[rows.My_net]\nmethod = 'random'",
+        "rows.My_net: a name has up to 60 small letters, digits, dots and hyphens, got 'My_net'",
+    ),
     "a text in place of a list": (
         "[rows.random]",
         "[rows.random]\nset = 'steps=1'",
