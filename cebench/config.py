@@ -96,6 +96,10 @@ def load_recipe(
     return _with_proven_tier(recipe, package, program), title + suffix
 
 
+_PLAINLY = {"extra_forbidden": "unknown key", "tuple_type": "expected a list in brackets"}
+"""What pydantic finds -> its message where the library's own speaks of Python."""
+
+
 def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> OptionsType:
     """`values` as options of `kind`; a mistake is one line that names the nearest valid key."""
     for key in values:
@@ -109,10 +113,10 @@ def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> 
         first = error.errors()[0]
         if not first["loc"]:  # Options that do not agree.
             raise InputError(f"{where}: {first['ctx']['error']}") from None
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
         whole = first["type"] == "missing" or isinstance(first["input"], Mapping)
         got = "" if whole else f", got {first['input']!r}"
-        message = first["msg"].removeprefix("Value error, ")
+        message = _PLAINLY.get(first["type"], first["msg"].removeprefix("Value error, "))
         raise InputError(f"{where}: {key}: {message}{got}") from None
 
 

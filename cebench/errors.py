@@ -28,6 +28,12 @@ class Interrupted(CebenchError):  # noqa: N818 - it names what happened, not a m
         self.exit_status = 128 + signal_number
 
 
+def similar_name(name: str, known: Iterable[str]) -> str:
+    """The end of a message about a wrong name of very many: a similar one, or nothing."""
+    similar = difflib.get_close_matches(name.lower(), known, n=1)
+    return f"; did you mean {similar[0]}?" if similar else ""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a message about a wrong name: a similar known one if there is any, then all."""
     names = list(known)

@@ -74,11 +74,28 @@ def naming(path: Path) -> Iterator[None]:
 
 def check_writable(folder: Path) -> None:
     """InputError where `folder` cannot be written to, or not be made: told without writing."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not there.is_dir():
-        raise InputError(f"{folder}: {there} is a file; choose another --out")
+        what = "a file" if there.exists() else "a link that leads nowhere"
+        if there == folder:
+            raise InputError(f"{folder}: is {what}; --out must be a folder")
+        raise InputError(f"{folder}: {there} is {what}; choose another --out")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: cannot be written (Permission denied); choose another --out")
+
+
+@contextlib.contextmanager
+def made_folder(path: Path) -> Iterator[None]:
+    """Make the folder `path` with those above it; if what follows fails, empty ones go again."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 @contextlib.contextmanager
@@ -124,6 +141,14 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def without_links(path: Path) -> Path:
+    """The absolute path with links followed; what is in a circle of links stays as it is named.
+
+    `Path.resolve` raises RuntimeError there, up to Python 3.12.
+    """
+    return Path(os.path.realpath(path))
 
 
 def readable(path: Path | str) -> str:

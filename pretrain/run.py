@@ -12,7 +12,7 @@ from cebench.config import Recipe, load_recipe
 from cebench.data.fingerprint import fingerprint_files
 from cebench.devices import choose_device, provenance
 from cebench.distributed import barrier, is_main_process, processes
-from cebench.files import readable
+from cebench.files import readable, without_links
 from cebench.progress import spoken_duration
 from cebench.reporting.records import (
     DataSource,
@@ -158,9 +158,11 @@ def identity_of(
         "verb": "pretrain",
         "method": request.method,
         "recipe": recipe_name,
-        "data": [readable(path.resolve()) for path in request.data],
-        "exclude": [readable(path.resolve()) for path in request.exclude],
-        "region_shapes": readable(request.region_shapes.resolve()) if request.region_shapes else "",
+        "data": [readable(without_links(path)) for path in request.data],
+        "exclude": [readable(without_links(path)) for path in request.exclude],
+        "region_shapes": readable(without_links(request.region_shapes))
+        if request.region_shapes
+        else "",
         "seed": request.seed,
         "device": device.type,
     }
@@ -215,7 +217,7 @@ def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pre
 
 
 def _data_name(request: Request) -> str:
-    names = (readable("/".join(path.resolve().parts[-2:])) for path in request.data)
+    names = (readable("/".join(without_links(path).parts[-2:])) for path in request.data)
     return " + ".join(names) or "none"
 
 

@@ -38,6 +38,7 @@ def test_a_recipe_file_is_read(tmp_path: Path) -> None:
         ("smoke", ["steps=many"], r"steps: .*integer.*got 'many'"),
         ("smoke", ["learning_rate=nan"], r"learning_rate: .*finite"),
         ("smoke", ["mask=oval"], r"mask: .*central.*got 'oval'"),
+        ("smoke", ["samples_at=1"], "samples_at: expected a list in brackets, got 1"),
         ("smoke", ["steps"], "expected key=value"),
         ("big", [], "no recipe 'big' for context; choose from paper, paper-central, short, small"),
         ("absent.toml", [], "absent.toml: no such recipe file"),

@@ -35,7 +35,10 @@ def check_start(
     check_program(out, known)
     if weights != "random":
         if not Path(weights).exists():
-            raise InputError(f"{weights}: no such weights file; `cebench pretrain` writes one")
+            raise InputError(
+                f"{weights}: no such weights file; `cebench pretrain` and `cebench weights import` "
+                "make them"
+            )
         check_is_finished(Path(weights))
     if resume and (out / "record.json").exists():
         return  # Finished: its data may be gone.

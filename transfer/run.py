@@ -11,7 +11,7 @@ from cebench.config import Recipe
 from cebench.devices import choose_device, provenance
 from cebench.distributed import check_single_process
 from cebench.errors import InputError
-from cebench.files import readable
+from cebench.files import readable, without_links
 from cebench.models.backbones import is_foreign
 from cebench.plots.sheets import add_caption
 from cebench.progress import spoken_duration, untrained
@@ -166,7 +166,7 @@ def _record(
 ) -> Record:
     """What the run measured, with all that determines it."""
     task, weights = TASKS[request.task], run_context.weights
-    data = readable("/".join(request.data.resolve().parts[-2:]))
+    data = readable("/".join(without_links(request.data).parts[-2:]))
     return Record(
         table=task.table,
         task=request.task,
@@ -195,7 +195,7 @@ def identity_of(
         "recipe": recipe_name,
         "weights": weights.name,
         "weights_sha256": weights.sidecar.sha256,
-        "data": readable(request.data.resolve()),
+        "data": readable(without_links(request.data)),
         "seed": request.seed,
         "device": device.type,
         "engine": request.engine,

@@ -38,6 +38,9 @@ def explain(cell: str, results: Path | None, *, as_json: bool) -> None:
     """
     row, layout, column = find_cell(cell)
     folder = results or (Path("results") if Path("results").is_dir() else None)
+    records = _records(folder, layout, column, row) if folder else []
+    if not records:
+        _check_row(cell, row, layout)
     content = {
         "row": row,
         "column": column.id,
@@ -45,7 +48,7 @@ def explain(cell: str, results: Path | None, *, as_json: bool) -> None:
         **_protocol(layout, column),
         "published": _published(layout, column, row),
         "quoted": _quoted(row, column),
-        "records": _records(folder, layout, column, row) if folder else [],
+        "records": records,
         "choices": _choices(row, _task(layout, column)),
     }
     if as_json:
@@ -56,7 +59,7 @@ def explain(cell: str, results: Path | None, *, as_json: bool) -> None:
 
 
 def find_cell(cell: str) -> tuple[str, "Layout", "Column"]:
-    """Row id, table and column that `cell` names; a row may be one that only a record has."""
+    """Row, table and column that `cell` names; the row may be any."""
     from cebench.errors import InputError, did_you_mean
     from cebench.reporting.published import load_published
 
@@ -67,11 +70,19 @@ def find_cell(cell: str) -> tuple[str, "Layout", "Column"]:
         raise InputError(f'{cell!r}: expected a row and a column, such as "context detection"')
     if column_id not in columns:
         raise InputError(f"{cell!r}: no column {column_id!r}; {did_you_mean(column_id, columns)}")
-    layout, column = columns[column_id]
+    return row, *columns[column_id]
+
+
+def _check_row(cell: str, row: str, layout: "Layout") -> None:
+    """InputError where no record has the row, and the paper's table neither."""
+    from cebench.errors import InputError, did_you_mean
+
     known = [known_row.id for known_row in layout.rows]
     if known and row.partition(" (")[0] not in known:
-        raise InputError(f"{cell!r}: no row {row!r}; {did_you_mean(row, known)}")
-    return row, layout, column
+        raise InputError(
+            f"{cell!r}: no row {row!r}; {did_you_mean(row, known)}, or one that a record in "
+            "--results DIR has in this column"
+        )
 
 
 def _task(layout: "Layout", column: "Column") -> str:

@@ -118,19 +118,19 @@ def _run_of(targets: Path) -> "tuple[ResolvedRecipe, DataSource, tuple[str, ...]
     from cebench.config import load_recipe
     from cebench.data.fingerprint import fingerprint_files
     from cebench.data.images import image_files
-    from cebench.files import readable
+    from cebench.files import readable, without_links
     from cebench.reporting.records import DataSource, ResolvedRecipe, load_record
     from cebench.reporting.results import find_outcome
     from cebench.transfer.inpainting.recipe import InpaintingRecipe
 
-    beside = targets.resolve().parent / "record.json"
-    if targets.resolve().name == "targets" and beside.is_file():
+    beside = without_links(targets).parent / "record.json"
+    if without_links(targets).name == "targets" and beside.is_file():
         run: Record = load_record(beside)
         if run.task == "inpainting":
             outcome = find_outcome(beside, run)
             return run.recipe, run.data, outcome.ids if outcome else ()
     recipe, _ = load_recipe(InpaintingRecipe, "cebench.transfer", "inpainting", "short")
-    name = readable("/".join(targets.resolve().parts[-2:]))
+    name = readable("/".join(without_links(targets).parts[-2:]))
     found = DataSource(name=name, fingerprint=fingerprint_files(image_files(targets), targets))
     return ResolvedRecipe.of("scored-files", recipe), found, ()
 

@@ -207,10 +207,11 @@ def _as_text(summary: dict[str, Any]) -> str:
     lines += [f"  {key:<17} {value}" for key, value in facts.items()]
     lines += [f"  {'preprocessing':<17} {json.dumps(sidecar['preprocessing'])}"]
     lines += [f"  {'recipe_values':<17} {json.dumps(sidecar['recipe_values'])}", ""]
+    width = max(map(len, summary["tensors"]), default=0)
     for name, tensor in summary["tensors"].items():
         shape = "x".join(map(str, tensor["shape"]))
         lines.append(
-            f"  {name:<24} {shape:<18} {tensor['dtype']:<8} "
+            f"  {name:<{width}} {shape:<18} {tensor['dtype']:<8} "
             f"mean {tensor['mean']:+.5f}  std {tensor['std']:.5f}"
         )
     return "\n".join([*lines, "", f"  trunk: {summary['trunk']}"])

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cebench.errors import InputError
+from cebench.files import without_links
 
 
 def files_below(root: Path, *, lenient: bool = False) -> Iterator[Path]:
@@ -14,7 +15,7 @@ def files_below(root: Path, *, lenient: bool = False) -> Iterator[Path]:
         OSError: a folder is absent or cannot be read.
         If `lenient`, all of these are passed over.
     """
-    pending = [(root, frozenset({root.resolve()}))]
+    pending = [(root, frozenset({without_links(root)}))]
     while pending:
         folder, above = pending.pop()
         for entry in _entries(folder, lenient):

@@ -24,6 +24,7 @@ from cebench.data.images import (
 from cebench.data.listing import files_below
 from cebench.data.voc.devkit import VocYear, devkit_years
 from cebench.errors import InputError
+from cebench.files import without_links
 
 LARGEST_MEMBER = 2**28
 """Bytes of an archive's member; it is read into memory whole, and no photograph is larger."""
@@ -110,7 +111,7 @@ def find_photos(sources: Sequence[Path], voc_image_set: str) -> list[Photo]:
 
 def voc_year(root: Path, option: str) -> VocYear:
     """The VOC year whose folder is `root`; InputError that names `option` when it is none."""
-    year = root.resolve().name.removeprefix("VOC")
+    year = without_links(root).name.removeprefix("VOC")
     if not (root / "ImageSets").is_dir() or not year.isdigit():
         raise InputError(f"{option} {root}: expected a VOC year folder, such as VOCdevkit/VOC2012")
     return VocYear(root, int(year))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cebench.data.images import image_files
 from cebench.devices import choose_device
 from cebench.errors import InputError
-from cebench.files import check_one_line
+from cebench.files import check_one_line, without_links
 from cebench.inpainting.classical import CLASSICAL
 from cebench.inpainting.hog import context_hog
 from cebench.inpainting.networks import (
@@ -121,7 +121,7 @@ def _named(given: str) -> tuple[str, Path]:
     if equals and not Path(given).exists():
         return name, Path(path)
     folder = Path(given) if Path(given).is_dir() else Path(given).parent
-    return folder.resolve().name, Path(given)
+    return without_links(folder).name, Path(given)
 
 
 def _filler(method: str, network: Inpainter | None, gallery: Images | None) -> Filler:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from cebench.errors import InputError
+from cebench.errors import InputError, similar_name
 from cebench.models.backbone import (
     Backbone,
     Interpolation,
@@ -133,7 +133,8 @@ def _check_name(timm: Any, architecture: str, name: str) -> None:
     """InputError where timm has no network `name`, or knows no weights of the tag behind it."""
     network, _, tag = name.partition(".")
     if not timm.is_model(network):
-        raise InputError(f"{architecture}: timm has no classifier of this name")
+        similar = similar_name(network, timm.list_models())
+        raise InputError(f"{architecture}: timm has no classifier of this name{similar}")
     try:
         timm.models.get_pretrained_cfg(name)
     except RuntimeError:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cebench.errors import InputError
+from cebench.errors import InputError, similar_name
 from cebench.models.backbone import (
     Backbone,
     LibraryCrop,
@@ -109,8 +109,10 @@ def torchvision_backbone(
     """
     from torchvision import models
 
-    if name not in models.list_models(module=models):
-        raise InputError(f"{architecture}: torchvision has no classifier of this name")
+    known = models.list_models(module=models)
+    if name not in known:
+        similar = similar_name(name, known)
+        raise InputError(f"{architecture}: torchvision has no classifier of this name{similar}")
     if pooling != "network":
         raise InputError(
             f"{architecture}: pooling={pooling} chooses between the tokens of timm's transformers; "

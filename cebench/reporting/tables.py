@@ -77,8 +77,22 @@ def build_tables(found: Sequence[RecordFile]) -> list[Table]:
     return [
         _build_table(layout, found)
         for layout in load_published().layouts.values()
-        if any(record.table == layout.id and record.measurements for _, record in found)
+        if _has_numbers(layout, found)
     ]
+
+
+def _has_numbers(layout: Layout, found: Sequence[RecordFile]) -> bool:
+    """Whether `found` has numbers for the table.
+
+    Times alone are none where the weights are measured in another table: beside the published
+    numbers nothing else would stand.
+    """
+    transferred = {r.weights.sha256 for _, r in found if r.task != "pretraining"}
+    return any(
+        record.task != "pretraining" or record.weights.sha256 not in transferred
+        for _, record in found
+        if record.table == layout.id and record.measurements
+    )
 
 
 def _without_unused_pretrainings(found: Sequence[RecordFile]) -> list[RecordFile]:

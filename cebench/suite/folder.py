@@ -68,12 +68,10 @@ class SuiteFolder:
 
         create: whether it is made; else nothing is written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path}: is a file; --out must be a folder")
+        check_writable(self.path)
         held = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         if held and not held & _OWN:
             raise InputError(f"{self.path}: holds other files; choose an empty or new --out")
-        check_writable(self.path)
         if not create:
             return
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from cebench import __version__
+from cebench.files import without_links
 from cebench.suite.cells import Cell
 from cebench.suite.fingerprints import listing_sha256
 from cebench.suite.folder import SuiteFolder
@@ -75,7 +76,7 @@ def _inputs(request: SuiteRequest) -> dict[str, Any]:
     return {
         "suite": request.text_sha256(),
         "place": str(Path(request.file).resolve().parent),
-        "data": {name: str(Path(path).resolve()) for name, path in request.data.items()},
+        "data": {name: str(without_links(Path(path))) for name, path in request.data.items()},
         "seed": request.seed,
         "more": dict(request.more),
         "code": f"{__version__} {_code_sha256()}",

@@ -1,5 +1,6 @@
 """Suite files: which rows are pretrained, which tasks measure them, and on what data."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,19 +9,26 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
+    AfterValidator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
-    StringConstraints,
     model_validator,
 )
 
 from cebench.config import Options, validate
 from cebench.errors import InputError, did_you_mean
-from cebench.files import read_utf8
+from cebench.files import read_utf8, without_links
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]*$", max_length=60)]
+
+def _check_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,59}", text):
+        raise ValueError("a name has up to 60 small letters, digits, dots and hyphens")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
 """Of a row, a task or data: what may stand in a folder's name."""
 
 
@@ -184,7 +192,7 @@ def load_suite(name: str, data: Mapping[str, str] | None = None) -> SuiteFile:
             )
     if data:
         # A path that was typed starts from the current folder, not from the file's.
-        typed = {given: str(Path(path).resolve()) for given, path in data.items()}
+        typed = {given: str(without_links(Path(path))) for given, path in data.items()}
         suite = suite.model_copy(update={"data": {**suite.data, **typed}})
     path = Path(name)
     return SuiteFile(suite=suite, folder=path.resolve().parent if path.is_file() else Path.cwd())

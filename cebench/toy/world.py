@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cebench.errors import CebenchError, InputError
-from cebench.files import is_running
+from cebench.files import is_running, without_links
 from cebench.randomness import numpy_generator
 from cebench.toy.clips import draw_clip
 from cebench.toy.drives import draw_drive
@@ -58,7 +58,7 @@ def write_toy_world(
     Raises InputError for fewer than 4 images and where `out` holds anything else, CebenchError
     where writing fails.
     """
-    out, counts = out.resolve(), check_toy_world(out, images=images, seed=seed)
+    out, counts = without_links(out), check_toy_world(out, images=images, seed=seed)
     if not counts:
         return
     manifest = toy_manifest(images, seed)
@@ -85,7 +85,7 @@ def check_toy_world(out: Path, *, images: int, seed: int) -> Counts:
     """Images of each set that would be drawn, none where all are; InputError as the drawing."""
     if images < FEWEST_IMAGES:
         raise InputError(f"a toy world needs at least {FEWEST_IMAGES} images, got {images}")
-    return {} if _is_complete(out.resolve(), toy_manifest(images, seed)) else set_sizes(images)
+    return {} if _is_complete(without_links(out), toy_manifest(images, seed)) else set_sizes(images)
 
 
 def _remove_abandoned(out: Path) -> None:

@@ -45,8 +45,6 @@ def identity_toml(identity: Identity) -> str:
 def _tables_of(path: Path) -> dict[str, Any] | None:
     """The tables of the run in `path`, None where there is none and a new one may start."""
     mark = path / "run.toml"
-    if path.exists() and not path.is_dir():
-        raise InputError(f"{path}: is a file; --out must be a folder")
     if not mark.exists():
         check_writable(path)
         if path.exists() and any(entry.name != "run.lock" for entry in path.iterdir()):

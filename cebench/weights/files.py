@@ -20,7 +20,14 @@ from torch import Tensor
 from cebench import __version__
 from cebench.config import Line, Tier, values_sha256
 from cebench.errors import InputError
-from cebench.files import readable, readable_by_name, sha256_of, write_atomically
+from cebench.files import (
+    check_writable,
+    made_folder,
+    readable,
+    readable_by_name,
+    sha256_of,
+    write_atomically,
+)
 from cebench.models.backbone import LibraryCrop
 from cebench.models.backbones import CAFFENET, build_trunk
 from cebench.models.caffenet import IMAGENET_MEAN_RGB
@@ -31,6 +38,8 @@ SCHEMA = 2
 TRUNK_ARCHITECTURE = CAFFENET
 FC_TENSORS = tuple(f"{layer}.{kind}" for layer in ("fc6", "fc7") for kind in ("weight", "bias"))
 """Names of fc6 and fc7 in weights files that hold them."""
+COUNTER = "num_batches_tracked"
+"""End of the names of BatchNorm's counters: integers, and absent from older files."""
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -111,11 +120,29 @@ class Weights:
     sidecar: Sidecar
 
 
+def new_path(out: Path, name: str = "weights") -> Path:
+    """The weights file `name` in the folder `out`; InputError unless it can be made there."""
+    path = out / f"{name}.safetensors"
+    if path.exists():
+        raise InputError(f"{path}: exists; choose another --out or remove it")
+    check_writable(out)
+    return path
+
+
 def save_weights(path: Path, tensors: Mapping[str, Tensor], sidecar: Sidecar) -> None:
-    """Write `path` (.safetensors), then its sidecar (.json) with the file's SHA-256."""
-    save_tensors(path, tensors)
-    values = {**asdict(sidecar), "sha256": sha256_of(path)}
-    write_atomically(path.with_suffix(".json"), (json.dumps(values, indent=2) + "\n").encode())
+    """Write `path` (.safetensors), then its sidecar (.json) with the file's SHA-256.
+
+    Folders that are missing are made. Where the disk is full, neither file nor folder is left.
+    """
+    with made_folder(path.parent):
+        save_tensors(path, tensors)
+        values = {**asdict(sidecar), "sha256": sha256_of(path)}
+        try:
+            content = json.dumps(values, indent=2) + "\n"
+            write_atomically(path.with_suffix(".json"), content.encode())
+        except BaseException:
+            path.unlink()  # Nothing takes it without its sidecar.
+            raise
 
 
 def load_weights(path: Path) -> Weights:
@@ -127,7 +154,10 @@ def load_weights(path: Path) -> Weights:
     if path.is_dir():
         path = path / "weights.safetensors"
     if not path.is_file():
-        raise InputError(f"{path}: no such weights file; `cebench pretrain` writes one")
+        raise InputError(
+            f"{path}: no such weights file; `cebench pretrain` and `cebench weights import` make "
+            "them"
+        )
     sidecar = read_sidecar(path)
     if sha256_of(path) != sidecar.sha256:
         raise InputError(

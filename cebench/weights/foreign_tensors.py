@@ -1,6 +1,7 @@
 """Tensors of another program as ours: found by name or by shape, checked, and brought into form."""
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +10,8 @@ import torch
 from torch import Tensor
 
 from cebench.errors import InputError
-
-COUNTER = "num_batches_tracked"
-"""End of the names of BatchNorm's counters: integers, and absent from older files."""
+from cebench.weights.files import COUNTER
+from cebench.weights.loading import first_of
 
 
 @dataclass(frozen=True)
@@ -61,19 +61,51 @@ def _same_but_for_axes(shape: Sequence[int], wanted: Sequence[int]) -> bool:
     return axes == [*wanted]
 
 
-def check_prefix(state: Mapping[str, Tensor], names: Iterable[str], file: Path) -> None:
-    """InputError where the names of the file are `names` behind a prefix, which it says."""
+def check_prefix(
+    state: Mapping[str, Tensor], names: Iterable[str], file: Path, taken_off: str = ""
+) -> None:
+    """InputError where the names of the file are `names` behind a prefix, which it says.
+
+    taken_off: what the names of `state` had before them in the file.
+    """
     wanted = [name for name in names if not name.endswith(COUNTER)]
     found: dict[str, int] = {}
     for name in wanted:
         for theirs in state:
             if theirs.endswith(f".{name}"):
-                prefix = theirs.removesuffix(name)
+                prefix = taken_off + theirs.removesuffix(name)
                 found[prefix] = found.get(prefix, 0) + 1
     full = [prefix for prefix, count in found.items() if count == len(wanted)]
     if full and not any(name in state for name in wanted):
         shown = " or ".join(full[:3])
         raise InputError(f"{file}: names begin with {shown}, try --prefix {full[0]}")
+
+
+def check_is_not_deeper(
+    others: Mapping[str, Tensor], own: Mapping[str, Tensor], architecture: str, file: Path
+) -> None:
+    """InputError where a file repeats layers more often than the network has them.
+
+    A ResNet-101 holds every tensor of a ResNet-50 in its shape, but is not one with layers to
+    spare.
+
+    Args:
+        others: tensors of the file that have no place in the network.
+        own: all tensors of the network.
+        architecture: of the network.
+        file: for the message.
+    """
+    layers = {(_unnumbered(name), value.shape) for name, value in own.items()}
+    further = [n for n, value in others.items() if (_unnumbered(n), value.shape) in layers]
+    if further:
+        raise InputError(
+            f"{file}: is deeper than {architecture}, which has no {first_of(further)}; give --as "
+            "of the file's own network"
+        )
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
 
 
 def found_by_shape(state: Mapping[str, Tensor], wanted: Mapping[str, Wanted]) -> dict[str, str]:

@@ -15,7 +15,8 @@ from cebench.errors import InputError
 from cebench.models.inpainting_gan import MAP_SIDE, InpaintingGenerator
 from cebench.models.options import BOTTLENECK
 from cebench.randomness import torch_seed
-from cebench.weights.foreign_tensors import COUNTER, check_is_dense_float
+from cebench.weights.files import COUNTER
+from cebench.weights.foreign_tensors import check_is_dense_float
 from cebench.weights.loading import LoadProof
 from cebench.weights.readers.state_dicts import ForeignState
 

@@ -19,22 +19,24 @@ from cebench.models.backbones import CAFFENET, CAFFENET_WITHOUT_GROUPS, build_ba
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.weights.descriptions import PRESETS, Description, Preset, read_description
 from cebench.weights.files import (
+    COUNTER,
     FC_TENSORS,
     Preprocessing,
     Sidecar,
     Weights,
+    new_path,
     save_weights,
 )
 from cebench.weights.foreign_pixels import check_range, fold_into_conv1, preprocessing_of
 from cebench.weights.foreign_tensors import (
-    COUNTER,
     Wanted,
     check_is_dense_float,
+    check_is_not_deeper,
     check_prefix,
     found_by_shape,
     in_shape,
 )
-from cebench.weights.loading import LoadProof, load_backbone
+from cebench.weights.loading import LoadProof, check_covers, first_of, load_backbone
 from cebench.weights.readers.state_dicts import ForeignState, read_state_dict
 
 GENERATOR = "inpainting-generator"
@@ -55,13 +57,11 @@ class Imported:
     """What the file lacks of fc6 and fc7 where it brings the rest: without it none is taken."""
 
     def __str__(self) -> str:
-        unexpected = self.proof.unexpected
         lines = [f"{self.path}: {self.sidecar.architecture}, row {self.sidecar.method}"]
         lines.append(str(self.proof))
         for done, names in self._by_transformation().items():
-            shown = names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more"]
-            lines.append(f"transformed {', '.join(shown)}: {done}")
-        lines += [f"unexpected {name}: left out" for name in unexpected]
+            lines.append(f"transformed {first_of(names)}: {done}")
+        lines += [f"unexpected {first_of(names)}: left out" for names in self._by_part()]
         if self.incomplete:
             lines.append(f"fc6 and fc7 left out: the file has no {', '.join(self.incomplete)}")
         return "\n".join(lines)
@@ -71,6 +71,13 @@ class Imported:
         for name, done in self.transformed.items():
             names.setdefault(done, []).append(name)
         return names
+
+    def _by_part(self) -> list[list[str]]:
+        """What was left out, together by the first part of its name: a decoder, a projector."""
+        names: dict[str, list[str]] = {}
+        for name in self.proof.unexpected:
+            names.setdefault(name.partition(".")[0], []).append(name)
+        return [*names.values()]
 
 
 def import_weights(
@@ -114,7 +121,7 @@ def import_weights(
         )
     if mapping and preset.architecture == GENERATOR:
         raise InputError(f"--mapping {mapping}: {GENERATOR} is read by its layers; leave it out")
-    path = _new_path(out, preset.architecture)
+    path = new_path(out, "model" if preset.architecture == GENERATOR else "weights")
     description = read_description(mapping, preset.description)
     check_range(description, preset.architecture)
     state = _without_prefix(read_state_dict(file, inside), prefix, file)
@@ -128,7 +135,6 @@ def import_weights(
     else:
         tensors, imported = _trunk(state, preset, description, file, path)
     if write:
-        out.mkdir(parents=True, exist_ok=True)
         save_weights(path, tensors, imported.sidecar)
     return imported
 
@@ -139,6 +145,8 @@ def preset_of(like: str | None, architecture: str | None, method: str | None) ->
     if like is None:
         if architecture is None or method is None:
             raise InputError("--as and --method are missing; give both, or --like NAME")
+        if not method.strip():
+            raise InputError("--method: is empty; give the name of your row in the tables")
         return Preset(architecture, method, Description())
     if like not in PRESETS:
         raise InputError(f"--like {like}: expected one of {', '.join(PRESETS)}")
@@ -160,7 +168,7 @@ def _trunk(
         side=description.side,
         positions=position_count(state.tensors, description.tensors),
     )
-    wanted = _wanted(state.tensors, backbone, description, file)
+    wanted = _wanted(state, backbone, description, file)
     tensors, transformed = _taken_over(state, wanted, backbone, description, file)
     incomplete = _drop_incomplete_fc(tensors, transformed)
     taken = {wanted[name].source for name in tensors}
@@ -170,6 +178,10 @@ def _trunk(
         preprocessing = Preprocessing()
         _check_groups(tensors, preset, file)
         transformed |= fold_into_conv1(tensors, description)
+    own, architecture = backbone.trunk.state_dict(), backbone.architecture
+    others = {name: value for name, value in state.tensors.items() if name not in taken}
+    check_covers(tensors, own, str(file), architecture, [*others])
+    check_is_not_deeper(others, own, architecture, file)
     values = description.model_dump(mode="json", exclude_defaults=True)
     sidecar = _sidecar(preset, preprocessing, file, values)
     _, proof = load_backbone(Weights(name=str(file), tensors=tensors, sidecar=sidecar))
@@ -180,22 +192,12 @@ def _trunk(
         )
     proof = LoadProof(
         matched=proof.matched,
-        unexpected=tuple(name for name in state.tensors if name not in taken),
+        unexpected=tuple(others),
         relative_response_change=proof.relative_response_change,
     )
     return tensors, Imported(
         path=path, sidecar=sidecar, proof=proof, transformed=transformed, incomplete=incomplete
     )
-
-
-def _new_path(out: Path, architecture: str) -> Path:
-    path = out / ("model" if architecture == GENERATOR else "weights")
-    path = path.with_suffix(".safetensors")
-    if path.exists():
-        raise InputError(f"{path}: exists; choose another --out or remove it")
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; --out must be a folder")
-    return path
 
 
 def _sidecar(
@@ -222,11 +224,12 @@ def _without_prefix(state: ForeignState, prefix: str, file: Path) -> ForeignStat
         names = ", ".join(list(state.tensors)[:3])
         raise InputError(f"{file}: no name begins with {prefix!r}; they are {names}, ...")
     done = {name.removeprefix(prefix): text for name, text in state.done.items()}
-    return ForeignState({name.removeprefix(prefix): state.tensors[name] for name in found}, done)
+    tensors = {name.removeprefix(prefix): state.tensors[name] for name in found}
+    return ForeignState(tensors, done, prefix)
 
 
 def _wanted(
-    state: Mapping[str, Tensor], backbone: Backbone, description: Description, file: Path
+    state: ForeignState, backbone: Backbone, description: Description, file: Path
 ) -> dict[str, Wanted]:
     """Our name of each tensor of the trunk, fc6 and fc7 -> its shape and its name in the file."""
     own = backbone.trunk.state_dict()
@@ -237,11 +240,12 @@ def _wanted(
         for ours, theirs in zip(("fc6", "fc7"), backbone.fully_connected, strict=False):
             for kind in ("weight", "bias"):
                 wanted[f"{ours}.{kind}"] = Wanted(shapes[f"{ours}.{kind}"], f"{theirs}.{kind}")
-    _check_names(state, wanted, description)
+    _check_names(state.tensors, wanted, description)
     wanted |= {n: Wanted(wanted[n].shape, theirs) for n, theirs in description.tensors.items()}
-    check_prefix(state, [wanted[name].source for name in own], file)
+    sources = [wanted[name].source for name in own]
+    check_prefix(state.tensors, sources, file, state.prefix)
     if isinstance(backbone.trunk, CaffeNetTrunk):
-        by_shape = found_by_shape(state, wanted)
+        by_shape = found_by_shape(state.tensors, wanted)
         wanted |= {name: Wanted(wanted[name].shape, theirs) for name, theirs in by_shape.items()}
     return wanted
 

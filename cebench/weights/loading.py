@@ -14,7 +14,7 @@ from cebench.models.backbones import OWN_TRUNKS, build_backbone, is_foreign
 from cebench.models.caffenet import FC_UNITS, CaffeNetTrunk
 from cebench.models.options import Pooling, RandomFrom
 from cebench.randomness import torch_seed
-from cebench.weights.files import FC_TENSORS, Preprocessing, Weights
+from cebench.weights.files import COUNTER, FC_TENSORS, Preprocessing, Weights
 
 logger = logging.getLogger("cebench")
 
@@ -165,26 +165,50 @@ def load_module(module: nn.Module, weights: Weights, architecture: str) -> None:
 def _load_all(module: nn.Module, weights: Weights) -> None:
     """Fill every tensor of `module`; InputError when one is missing or of another shape."""
     own, theirs = module.state_dict(), weights.tensors
-    missing = [name for name in own if name not in theirs]
-    mismatched = [name for name in own if name in theirs and theirs[name].shape != own[name].shape]
-    if missing or mismatched:
-        raise InputError(_refusal(weights, own, missing, mismatched))
+    check_covers(theirs, own, weights.name, weights.sidecar.architecture)
     module.load_state_dict({name: theirs[name] for name in own})
 
 
-def _refusal(
-    weights: Weights, own: Mapping[str, Tensor], missing: list[str], mismatched: list[str]
-) -> str:
-    parts = [f"missing {', '.join(missing[:3])}"] if missing else []
+def check_covers(
+    theirs: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    name: str,
+    architecture: str,
+    others: Sequence[str] = (),
+) -> None:
+    """InputError where `theirs` lacks a tensor of a network, or has one in another shape.
+
+    Args:
+        theirs: tensors by the network's names.
+        own: all tensors of the network.
+        name: of the file.
+        architecture: of the network.
+        others: names in the file of what has no place in the network.
+    """
+    missing = [tensor for tensor in own if tensor not in theirs]
+    shared = [tensor for tensor in own if tensor in theirs]
+    mismatched = [tensor for tensor in shared if theirs[tensor].shape != own[tensor].shape]
+    if not missing and not mismatched:
+        return
+    # A counter fits any network.
+    total = [tensor for tensor in own if not tensor.endswith(COUNTER)]
+    parts = [f"missing {first_of(missing)}"] if missing else []
     parts += [
-        f"{name} is {tuple(weights.tensors[name].shape)} where {tuple(own[name].shape)} is needed"
-        for name in mismatched[:3]
+        f"{tensor} is {tuple(theirs[tensor].shape)} where {tuple(own[tensor].shape)} is needed"
+        for tensor in mismatched[:3]
     ]
-    found = len(own) - len(missing) - len(mismatched)
-    return (
-        f"{weights.name}: weights of another architecture ({weights.sidecar.architecture}): "
-        f"{found} of {len(own)} tensors fit; {'; '.join(parts)}"
+    parts += [f"without a place there {first_of(others)}"] if others else []
+    fitting = len({*total} - {*missing, *mismatched})
+    raise InputError(
+        f"{name}: does not fit {architecture}: {fitting} of {len(total)} tensors fit; "
+        f"{'; '.join(parts)}"
     )
+
+
+def first_of(names: Sequence[str], shown: int = 3) -> str:
+    """The first `shown` names and how many there are beside them."""
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _response_change(

@@ -25,7 +25,7 @@ from cebench.models.data_dependent import (
     parameter_layers,
 )
 from cebench.randomness import numpy_generator
-from cebench.weights.files import FC_TENSORS, Weights, load_weights, save_weights
+from cebench.weights.files import FC_TENSORS, Weights, load_weights, new_path, save_weights
 from cebench.weights.loading import has_fc6_and_fc7, load_backbone, load_fc6_and_fc7
 
 SOURCE = "rescaled_sha256"
@@ -70,9 +70,7 @@ def rescale_weights(
         seed: of the images and of the gradient at the output.
         write: False for a dry run, which computes the same and writes nothing.
     """
-    path = out / "weights.safetensors"
-    if path.exists():
-        raise InputError(f"{path}: exists; choose another --out or remove it")
+    path = new_path(out)
     weights = load_weights(file)
     network = _network(weights)
     photos = find_photos(on, "train")
@@ -103,7 +101,6 @@ def rescale_weights(
         },
     )
     if write:
-        out.mkdir(parents=True, exist_ok=True)
         save_weights(path, tensors, sidecar)
     return Rescaled(
         path=path,

@@ -1,4 +1,6 @@
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from cebench.commands import explain as explain_command
 from cebench.commands.explain import find_cell
 from cebench.errors import InputError
 from cebench.reporting.published import load_published
+from cebench.reporting.records import load_record, write_record
 
 ROOT = Path(__file__).parents[2]
 CELLS = [
@@ -104,6 +107,26 @@ def test_text_fits_80_columns_and_names_the_entries(runner: CliRunner) -> None:
         ("", "expected a row and a column"),
     ],
 )
-def test_a_wrong_cell_is_one_line(cell: str, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        find_cell(cell)
+def test_a_wrong_cell_is_one_line(
+    runner: CliRunner, tmp_path: Path, cell: str, message: str
+) -> None:
+    result = runner.invoke(cli, ["explain", cell, "--results", str(tmp_path)])
+    assert isinstance(result.exception, InputError)
+    assert re.search(message, str(result.exception))
+
+
+def test_a_row_of_ones_own_is_known_by_its_record(runner: CliRunner, tmp_path: Path) -> None:
+    cell = "mine (torchvision/alexnet) classification"
+    result = runner.invoke(cli, ["explain", cell, "--results", str(tmp_path)])
+    assert "one that a record in --results DIR has" in str(result.exception)
+    (tmp_path / "records").mkdir()
+    for path in (ROOT / "results/records").glob("t2-imagenet-classification-*.json"):
+        record = load_record(path)
+        if record.weights.architecture == "torchvision/alexnet":
+            weights = replace(record.weights, method="mine")
+            measured = tuple(replace(m, row="mine") for m in record.measurements)
+            mine = replace(record, weights=weights, measurements=measured)
+            write_record(tmp_path / "records" / path.name, mine)
+    content = explained(runner, cell, tmp_path)
+    assert {record["seed"] for record in content["records"]} == {0, 1}
+    assert content["published"] is None

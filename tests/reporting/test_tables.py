@@ -60,6 +60,14 @@ def test_a_cell_says_how_often_it_was_replicated(
     assert markdown_row("Ours", *runs(*values))[7] == text
 
 
+def test_a_time_alone_makes_a_table_unless_the_weights_are_measured_in_another() -> None:
+    low_shot = changed(table="low-shot", column="shots_4", metric="mean_ap_area", draws=5)
+    assert [table.layout.id for table in build_tables(found(TIME))] == ["2"]
+    assert [table.layout.id for table in build_tables(found(TIME, low_shot))] == ["low-shot"]
+    both = build_tables(found(TIME, low_shot, DETECTION))
+    assert [table.layout.id for table in both] == ["2", "low-shot"]
+
+
 def test_draws_stand_in_the_cell() -> None:
     low_shot = changed(table="low-shot", column="shots_4", metric="mean_ap_area", draws=5)
     assert markdown_row("context", low_shot)[3] == "44.0, 1x1, 5 draws"

@@ -155,7 +155,21 @@ MISTAKES = {
     "unknown recipe": ('recipe = "smoke"', 'recipe = "smok"', "no recipe 'smok'"),
     "unknown option": ("[rows.random]", "[rows.random]\nset = ['stps=1']", "unknown key 'stps'"),
     "unknown key": ('title = "', 'titel = "', "unknown key 'titel'; did you mean 'title'"),
-    "unknown key of a row": ("[rows.random]", "[rows.random]\nrecip = 'x'", "rows.random.recip: "),
+    "unknown key of a row": (
+        "[rows.random]",
+        "[rows.random]\nrecip = 'x'",
+        "rows.random.recip: unknown key, got 'x'",
+    ),
+    "a name that is no folder's": (
+        "[rows.random]",
+        "[rows.My_net]\nmethod = 'random'",
+        "rows.My_net: a name has up to 60 small letters, digits, dots and hyphens, got 'My_net'",
+    ),
+    "a text in place of a list": (
+        "[rows.random]",
+        "[rows.random]\nset = 'steps=1'",
+        "rows.random.set: expected a list in brackets, got 'steps=1'",
+    ),
     "unknown data": ("{toy}/unlabeled", "{tyo}/unlabeled", "{tyo}: no such data; did you mean"),
     "no data": ("{toy}/unlabeled", "absent/photos", "absent/photos: no such data"),
     "no TOML": ("[rows.random]", "[rows.random", "not valid TOML"),

@@ -44,7 +44,7 @@ from cebench.data.store.manifest import (
     read_manifest,
 )
 from cebench.errors import CebenchError, InputError
-from cebench.files import naming, readable, sha256_of, write_atomically, write_csv
+from cebench.files import naming, readable, sha256_of, without_links, write_atomically, write_csv
 
 _PHOTOS_PER_COMMIT = 128
 _SIGNATURE_BYTES = 2 * SIGNATURE_VALUES
@@ -93,7 +93,7 @@ def prepare_store(
         InputError: a source or a photo is bad, or `out` holds something else.
         CebenchError: the disk is full or `out` cannot be written.
     """
-    paths = tuple(readable(source.resolve()) for source in sources)
+    paths = tuple(readable(without_links(source)) for source in sources)
     origin = Origin(sources=paths, short_side=short_side, voc_image_set=voc_image_set)
     if (out / MANIFEST).is_file():
         manifest = read_manifest(out)

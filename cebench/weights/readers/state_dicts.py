@@ -22,6 +22,8 @@ class ForeignState:
 
     tensors: dict[str, Tensor]
     done: dict[str, str] = field(default_factory=dict)
+    prefix: str = ""
+    """What was taken off their names."""
 
 
 def read_state_dict(file: Path, inside: str = "") -> ForeignState:
