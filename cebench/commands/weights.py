@@ -105,6 +105,11 @@ def inspect(file: Path, images: Path | None, as_json: bool) -> None:
 @click.option("--mapping", type=_PATH, help="TOML: names, colour order, range, mean, std, side.")
 @click.option("--inside", default="", metavar="A.B.C", help="Keys down to the state dict in FILE.")
 @click.option("--prefix", default="", help="What the names in FILE begin with, such as module.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="Of FILE's pretraining, where ROW has several: files of other seeds are averaged with it.",
+)
 @dry_run_option
 @json_option
 def import_(*, dry_run: bool, as_json: bool, **given: Any) -> None:

@@ -5,7 +5,7 @@ and one SHA-256 per backbone, and the proof of what was taken over is read once 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ def import_weights(
     mapping: Path | None = None,
     inside: str = "",
     prefix: str = "",
+    seed: int | None = None,
     write: bool = True,
 ) -> Imported:
     """Write `file` as weights in the folder `out` with their sidecar, and prove what is in them.
@@ -107,6 +108,7 @@ def import_weights(
         mapping: a TOML file of `Description`; what it says counts before the preset.
         inside: keys of the state dict in the file, where it holds more than that.
         prefix: what its names begin with, such as `module.`; names without it are left out.
+        seed: of the pretraining, where the row has several; None: the file is the only one.
         write: False for a dry run, which proves the same and writes nothing.
 
     Raises:
@@ -134,6 +136,8 @@ def import_weights(
         imported = Imported(path=path, sidecar=sidecar, proof=proof, transformed=transformed)
     else:
         tensors, imported = _trunk(state, preset, description, file, path)
+    if seed is not None:
+        imported = replace(imported, sidecar=_of_seed(imported.sidecar, seed))
     if write:
         save_weights(path, tensors, imported.sidecar)
     return imported
@@ -215,6 +219,16 @@ def _sidecar(
         steps=None,
         seed=None,
         seconds=None,
+    )
+
+
+def _of_seed(sidecar: Sidecar, seed: int) -> Sidecar:
+    """The sidecar of one pretraining among several: they differ in seed and file alone."""
+    return replace(
+        sidecar,
+        seed=seed,
+        recipe_excluded_from_hash=("file", "file_sha256"),
+        recipe_sha256="",
     )
 
 
