@@ -143,8 +143,10 @@ def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list
     The one function here that knows how a record looks.
     """
     from cebench.reporting.cells import line_of
-    from cebench.reporting.records import read_records
+    from cebench.reporting.records import read_records, record_name
 
+    # A suite has each record in its run and in records/.
+    found = {record_name(record): (path, record) for path, record in read_records(folder)}
     wanted = (row, column.id, column.metric)
     return [
         {
@@ -157,7 +159,7 @@ def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list
             "data": record.data.name,
             "weights": f"{record.weights.name} ({record.weights.recipe.name})",
         }
-        for path, record in read_records(folder)
+        for path, record in found.values()
         if record.table == layout.id
         for measured in record.measurements
         if (line_of(record, measured, layout), measured.column, measured.metric) == wanted

@@ -78,6 +78,14 @@ def test_records_of_a_folder(runner: CliRunner) -> None:
     assert all(Path(record["path"]).is_file() for record in content["records"])
 
 
+def test_a_record_that_lies_in_two_places_is_shown_once(runner: CliRunner, tmp_path: Path) -> None:
+    (file,) = (ROOT / "results/records").glob("t1-context-gan-inpainting-p0-*.json")
+    for folder in ("records", "runs"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "record.json").write_bytes(file.read_bytes())
+    assert len(explained(runner, "context-gan psnr", tmp_path)["records"]) == 1
+
+
 def test_another_network_is_a_cell_of_its_own(runner: CliRunner) -> None:
     content = explained(runner, "imagenet classification", ROOT / "results")
     assert content["published"]["printed"] == "78.2%"
