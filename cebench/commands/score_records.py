@@ -117,7 +117,7 @@ def _run_of(targets: Path) -> "tuple[ResolvedRecipe, DataSource, tuple[str, ...]
     """Recipe, data and images' ids of the run that stored `targets`; of others no ids."""
     from cebench.config import load_recipe
     from cebench.data.fingerprint import fingerprint_files
-    from cebench.data.images import image_files
+    from cebench.data.masks import images_and_masks
     from cebench.files import readable, without_links
     from cebench.reporting.records import DataSource, ResolvedRecipe, load_record
     from cebench.reporting.results import find_outcome
@@ -131,7 +131,8 @@ def _run_of(targets: Path) -> "tuple[ResolvedRecipe, DataSource, tuple[str, ...]
             return run.recipe, run.data, outcome.ids if outcome else ()
     recipe, _ = load_recipe(InpaintingRecipe, "cebench.transfer", "inpainting", "short")
     name = readable("/".join(without_links(targets).parts[-2:]))
-    found = DataSource(name=name, fingerprint=fingerprint_files(image_files(targets), targets))
+    fingerprint = fingerprint_files(images_and_masks(targets)[0], targets)
+    found = DataSource(name=name, fingerprint=fingerprint)
     return ResolvedRecipe.of("scored-files", recipe), found, ()
 
 

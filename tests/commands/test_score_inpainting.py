@@ -204,6 +204,19 @@ def test_inpaintings_of_another_program_stand_in_table_1(runner: CliRunner, tmp_
     assert len(values) == len(record.measurements) == 10
 
 
+def test_masks_beside_the_targets_are_no_part_of_the_recorded_data(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    _write_pair(tmp_path, size=128)
+    given = [*_inpainting(tmp_path), "--hole", "center:56", "--size", 128, "--row", "lama"]
+    scores_of(runner, *given, "--record", tmp_path / "plain")
+    mask = tmp_path / "true" / "a_mask001.png"
+    Image.fromarray(np.zeros((128, 128), dtype=np.uint8)).save(mask)
+    scores_of(runner, *given, "--record", tmp_path / "masked")
+    plain, masked = (load_record(tmp_path / name / "record.json") for name in ("plain", "masked"))
+    assert plain.data == masked.data
+
+
 def _run_of_two(tmp_path: Path) -> Record:
     """A run in runs/t1 that scores the images b and a in this order, and found/ as LaMa fills them.
 
