@@ -77,9 +77,8 @@ def check_writable(folder: Path) -> None:
     there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not there.is_dir():
         what = "a file" if there.exists() else "a link that leads nowhere"
-        if there == folder:
-            raise InputError(f"{folder}: is {what}; --out must be a folder")
-        raise InputError(f"{folder}: {there} is {what}; choose another --out")
+        where = "" if there == folder else f"{there} "
+        raise InputError(f"{folder}: {where}is {what}; choose another --out")
     if not os.access(there, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: cannot be written (Permission denied); choose another --out")
 

@@ -26,7 +26,7 @@ def test_links_are_followed_but_for_a_circle(tmp_path: Path, loop: Path) -> None
 
 
 def test_a_folder_to_write_to_is_refused(loop: Path) -> None:
-    with pytest.raises(InputError, match=r"loop: is a link that leads nowhere; --out must be a"):
+    with pytest.raises(InputError, match=r"loop: is a link that leads nowhere; choose another"):
         check_writable(loop)
     with pytest.raises(InputError, match=r"loop is a link that leads nowhere; choose another"):
         check_writable(loop / "runs")

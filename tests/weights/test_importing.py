@@ -304,7 +304,7 @@ def test_other_mistakes_are_one_line(tmp_path: Path, resnet: torch.nn.Module) ->
     with pytest.raises(InputError, match=f"{tmp_path.name}: is a folder; give the file"):
         taken(tmp_path, "torchvision/resnet18")
     (tmp_path / "out").touch()
-    with pytest.raises(InputError, match="out: is a file; --out must be a folder"):
+    with pytest.raises(InputError, match="out: is a file; choose another --out"):
         taken(file, "torchvision/resnet18")
     (tmp_path / "out").unlink()
     taken(file, "torchvision/resnet18")
