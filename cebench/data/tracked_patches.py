@@ -18,7 +18,7 @@ from PIL import Image
 from cebench.data.clips import Clip, find_clips, segments
 from cebench.data.motion_windows import MotionSearch, tracked_pair
 from cebench.errors import InputError
-from cebench.files import naming, write_atomically
+from cebench.files import check_writable, naming, write_atomically
 
 PAIRS, MANIFEST = "pairs.txt", "motion.json"
 _LOCK = "motion.lock"
@@ -132,8 +132,7 @@ def _claim(out: Path, manifest: dict[str, object]) -> None:
 def _check_out(out: Path, manifest: dict[str, object]) -> None:
     """InputError where `out` holds other files, or was begun otherwise."""
     path = out / MANIFEST
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; --out must be a folder")
+    check_writable(out)
     if not path.exists():
         if out.exists() and any(entry.name != _LOCK for entry in out.iterdir()):
             raise InputError(
