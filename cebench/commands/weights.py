@@ -108,7 +108,8 @@ def inspect(file: Path, images: Path | None, as_json: bool) -> None:
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    help="Of FILE's pretraining, where ROW has several: files of other seeds are averaged with it.",
+    help="Of FILE's pretraining, where ROW has several, which are averaged; if not given, FILE is "
+    "the only one.",
 )
 @dry_run_option
 @json_option

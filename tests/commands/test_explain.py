@@ -79,7 +79,7 @@ def test_records_of_a_folder(runner: CliRunner) -> None:
 
 
 def test_a_record_that_lies_in_two_places_is_shown_once(runner: CliRunner, tmp_path: Path) -> None:
-    (file,) = (ROOT / "results/records").glob("t1-context-gan-inpainting-p0-*.json")
+    (file,) = (ROOT / "results/records").glob("t1-context-gan-inpainting-p1-*.json")
     for folder in ("records", "runs"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "record.json").write_bytes(file.read_bytes())

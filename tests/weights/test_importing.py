@@ -312,23 +312,6 @@ def test_other_mistakes_are_one_line(tmp_path: Path, resnet: torch.nn.Module) ->
         taken(file, "torchvision/resnet18")
 
 
-def test_pretrainings_of_one_row_differ_in_seed_and_file_alone(
-    tmp_path: Path, resnet: torch.nn.Module
-) -> None:
-    imports = {}
-    for name, scale, seed in (("a", 1, 0), ("b", 2, 1), ("c", 3, None)):
-        state = {n: t * scale if n == "conv1.weight" else t for n, t in resnet.state_dict().items()}
-        file = saved(tmp_path / f"{name}.pth", state)
-        out = tmp_path / name
-        imported = import_weights(file, "torchvision/resnet18", "mine", out, seed=seed)
-        assert imported.sidecar.seed == load_weights(out).sidecar.seed == seed
-        imports[name] = load_weights(out).sidecar
-    a, b, c = imports.values()
-    assert a.sha256 != b.sha256
-    assert a.recipe_sha256 == b.recipe_sha256 != c.recipe_sha256
-    assert a.recipe_values["file_sha256"] != b.recipe_values["file_sha256"]
-
-
 def test_tasks_of_caffenet_refuse_another_network_in_one_line(
     resnet: torch.nn.Module, tmp_path: Path
 ) -> None:
