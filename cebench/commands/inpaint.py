@@ -141,12 +141,10 @@ def inpaint(
     _require_one_way(weights, methods, gallery)
     _require_one_hole(**hole)
     from cebench.data.images import image_files
-    from cebench.data.masks import images_and_masks
     from cebench.inpainting.fillers import load_fillers
     from cebench.inpainting.photos import Work, check_work, inpaint_photos
 
-    listed = (images_and_masks(path)[0] if path.is_dir() else [path] for path in images)
-    files = [file for of_path in listed for file in of_path]
+    files = _files_of(images)
     if gallery is not None:
         _check_not_in_gallery(files, image_files(gallery))
     central = not (hole["mask"] or hole["rectangles"] or hole["kind"])
@@ -172,6 +170,14 @@ def inpaint(
         return
     report = inpaint_photos(work, inputs)
     click.echo(json.dumps(report, indent=2) if as_json else "\n".join(_paths(report)))
+
+
+def _files_of(images: tuple[Path, ...]) -> list[Path]:
+    """The files that were named, and of folders all but the masks beside their images."""
+    from cebench.data.masks import images_and_masks
+
+    listed = (images_and_masks(path)[0] if path.is_dir() else [path] for path in images)
+    return [file for of_path in listed for file in of_path]
 
 
 def _check_not_in_gallery(files: Sequence[Path], gallery: Sequence[Path]) -> None:
