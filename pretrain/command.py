@@ -12,7 +12,7 @@ from cebench.run_options import examples, program_names, run_options
 @click.command(
     epilog=examples(
         "cebench pretrain --method context --data photos/ --out runs/context",
-        "cebench pretrain --method context --data photos/ --out runs/c --recipe small --dry-run",
+        "cebench pretrain --method context --data photos/ --out runs/c --recipe small-block --dry-run",
     )
 )
 @click.option(
@@ -27,7 +27,8 @@ from cebench.run_options import examples, program_names, run_options
     multiple=True,
     help="A folder of images, a VOC year folder or tar files (may be given several times), or one "
     "packed store of `cebench data prepare`; for motion, the folder of `cebench data motion` or a "
-    "list of pairs; for egomotion, KITTI odometry.",
+    "list of pairs; for egomotion, images, or KITTI "
+    "odometry with the recipes small-kitti and paper.",
 )
 @click.option(
     "--exclude",

@@ -93,8 +93,9 @@ def read_xml(path: Path) -> object:
 def read_detections(path: Path) -> object:
     folder = path.parent / "detections"
     folder.mkdir(exist_ok=True)
-    for name in VOC_CLASSES:
-        (folder / f"comp4_det_test_{name}.txt").write_bytes(path.read_bytes())
+    for name in VOC_CLASSES[1:]:
+        (folder / f"comp4_det_test_{name}.txt").touch()
+    (folder / f"comp4_det_test_{VOC_CLASSES[0]}.txt").write_bytes(path.read_bytes())
     return read_detection_files(folder, "test", IDS)
 
 

@@ -182,6 +182,7 @@ class Expansion:
             "mapping": str(self.folder / row.mapping) if row.mapping else None,
             "inside": row.inside,
             "prefix": row.prefix,
+            "seed": row.seed,
         }
         mapping = sha256_of(self.folder / row.mapping) if row.mapping else ""
         content = {**request, "file": self._fingerprint(path), "mapping": mapping}
@@ -194,7 +195,9 @@ class Expansion:
             line=line_of(preset.method, preset.architecture),
             last_file="model.json" if preset.architecture == GENERATOR else "",
         )
-        return self._made_by(cell, preset.method, preset.architecture, None)
+        alike = content_key("import", {**content, "file": "", "seed": None})
+        made = self._made_by(cell, preset.method, preset.architecture, row.seed)
+        return made if row.seed is None else replace(made, replicates=alike)
 
     def _rescaled(self, name: str, row: Row, source: WeightsSource) -> WeightsSource:
         places = [self._place(image) for image in row.on]

@@ -79,6 +79,8 @@ class Row(CheckpointOptions):
     """A weights file or run directory: nothing is pretrained."""
     checkpoint: str = ""
     """A file of another program, which is imported: nothing is pretrained."""
+    seed: NonNegativeInt | None = None
+    """Of the checkpoint's pretraining, where its line has several; None: it is the only one."""
     rescale: str = ""
     """A row whose weights are rescaled, on the images `on`."""
     on: tuple[str, ...] = ()
@@ -94,7 +96,7 @@ class Row(CheckpointOptions):
             raise ValueError(f"{kinds[0]} and {kinds[1]}: a row has one source of weights")
         taken = _OPTIONS_OF[kinds[0] if kinds else "pretraining"]
         for option in self.model_fields_set - taken - {"tasks", "set_in", *kinds}:
-            if getattr(self, option):
+            if getattr(self, option) not in ("", (), {}, None):
                 what = f"of a row with {kinds[0]}" if kinds else "of a row that is pretrained"
                 raise ValueError(f"{option}: no option {what}")
         return self
@@ -105,7 +107,7 @@ _OPTIONS_OF: Mapping[str, frozenset[str]] = {
         {"method", "data", "exclude", "region_shapes", "recipe", "set", "gpus"}
     ),
     "weights": frozenset(),
-    "checkpoint": frozenset({"method", *CheckpointOptions.model_fields}),
+    "checkpoint": frozenset({"method", "seed", *CheckpointOptions.model_fields}),
     "rescale": frozenset({"on"}),
 }
 """What makes the weights of a row -> its options."""

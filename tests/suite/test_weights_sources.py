@@ -51,6 +51,28 @@ def test_weights_of_one_line_are_replicates_or_refused(planned: Planned, tmp_pat
             planned(TOY + rows)
 
 
+def test_checkpoints_with_a_seed_each_are_pretrainings_of_one_line(
+    planned: Planned, tmp_path: Path
+) -> None:
+    """Alike in all but file and seed: the prefix is how the file is read."""
+    row = "method = 'mine'\nas = 'caffenet'\ntasks = ['classification']\n"
+    for name in "ab":
+        (tmp_path / f"{name}.pth").write_bytes(name.encode())
+
+    def rows(a: str, b: str) -> str:
+        given = zip("ab", (a, b), strict=True)
+        return TOY + "".join(f"[rows.{n}]\ncheckpoint = '{n}.pth'\n{row}{more}" for n, more in given)
+
+    cells = planned(rows("seed = 0\n", "seed = 1\n"))
+    assert [cells[name].request["seed"] for name in "ab"] == [0, 1]
+    assert {cell.line for cell in cells.values() if cell.row in ("a", "b")} == {"mine"}
+    for one, other in (("", "seed = 1\n"), ("seed = 1\n",) * 2, ("seed = 0\n", "seed=1\nprefix='p'\n")):
+        with pytest.raises(InputError, match="rows a and b are both of method mine"):
+            planned(rows(one, other))
+    with pytest.raises(InputError, match=r"seed: no option of a row that is pretrained"):
+        planned(f"{TOY}[rows.he]\nmethod = 'random-he'\nseed = 0\n")
+
+
 def test_a_generator_is_finished_when_its_model_stands(planned: Planned, tmp_path: Path) -> None:
     (tmp_path / "center.t7").write_bytes(b"")
     row = "[rows.released]\ncheckpoint = 'center.t7'\nlike = 'inpaint-center'\n"

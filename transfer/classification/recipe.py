@@ -60,7 +60,9 @@ class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, FineTuningOptions, P
                 "weights; leave random_from out"
             )
         if self.random_from == "drop7" and self.head_init == "data":
-            raise ValueError("random_from=drop7 draws no fc6 and fc7; leave head_init=data out")
+            raise ValueError(
+                "random_from=drop7 draws no fc6 and fc7; give head_init=voc-classification"
+            )
         return self
 
     @property

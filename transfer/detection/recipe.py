@@ -95,5 +95,5 @@ class DetectionRecipe(TrainingRecipe, FineTuningOptions, PrecisionOptions):
     @model_validator(mode="after")
     def _agrees(self) -> Self:
         if self.random_from == "drop7" and self.head_init == "data":
-            raise ValueError("random_from=drop7 draws no fc6 and fc7; leave head_init=data out")
+            raise ValueError("random_from=drop7 draws no fc6 and fc7; give head_init=caffenet")
         return self

@@ -92,5 +92,5 @@ class SegmentationRecipe(
         if self.crop > self.short_side > 0:
             raise ValueError(f"crop must be within short_side={self.short_side}")
         if self.random_from == "drop7" and self.head_init == "data":
-            raise ValueError("random_from=drop7 draws no fc6 and fc7; leave head_init=data out")
+            raise ValueError("random_from=drop7 draws no fc6 and fc7; give head_init=caffenet")
         return self

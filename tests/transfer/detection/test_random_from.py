@@ -47,5 +47,5 @@ def test_weights_without_fc6_are_refused(devkit: Path, tmp_path: Path) -> None:
 
 def test_it_excludes_a_scaled_head() -> None:
     values = {**RECIPE.model_dump(), "random_from": "drop7", "head_init": "data"}
-    with pytest.raises(InputError, match="random_from=drop7 draws no fc6 and fc7; leave head_init"):
+    with pytest.raises(InputError, match="random_from=drop7 draws no fc6 and fc7; give head_init"):
         validate(DetectionRecipe, values, where="recipe x")
