@@ -12,7 +12,7 @@ from cebench.run_options import examples, program_names, run_options
 @click.command(
     epilog=examples(
         "cebench pretrain --method context --data photos/ --out runs/context",
-        "cebench pretrain --method context --data photos/ --out runs/c --recipe small-block --dry-run",
+        "cebench pretrain --method context --data photos/ --out c --recipe small-block --dry-run",
     )
 )
 @click.option(

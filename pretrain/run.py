@@ -21,7 +21,12 @@ from cebench.reporting.records import (
     ResolvedRecipe,
     WeightsOrigin,
 )
-from cebench.training.data_state import check_data_of_finished, log_start, remember_data
+from cebench.training.data_state import (
+    check_data_of_finished,
+    files_named_in,
+    log_start,
+    remember_data,
+)
 from cebench.training.run_directory import RunDirectory
 from cebench.training.run_owner import Identity
 from cebench.weights.files import Sidecar, read_sidecar, save_weights
@@ -103,7 +108,8 @@ def run_pretraining(request: Request) -> Path:
     device = choose_device(request.device)
     identity = identity_of(request, recipe, recipe_name, device)
     method = METHODS[request.method]
-    read = [*request.data, *request.exclude, *method.listed_files(request)]
+    named = files_named_in(recipe.model_dump())
+    read = [*request.data, *request.exclude, *method.listed_files(request), *named]
     if not request.resume:  # A mistake in them must not cost the run that is there.
         method.inputs(recipe, request)
     with (

@@ -44,7 +44,7 @@ def find_images(recipe: ImageSetsRecipe, data: Path) -> dict[str, list[Path]]:
     """Photographs that `read_sets` would read; InputError where their labels do not do."""
     voc = VocYear(data, recipe.year)
     train_ids, test_ids = _ids(recipe, voc)
-    _warn_of_absent_classes(recipe, *_labels(recipe, voc, train_ids, test_ids))
+    _check_classes(recipe, *_labels(recipe, voc, train_ids, test_ids))
     return {"train": photographs(voc, train_ids), "test": photographs(voc, test_ids)}
 
 
@@ -64,7 +64,7 @@ def read_sets(
     voc = VocYear(data, recipe.year)
     train_ids, test_ids = _ids(recipe, voc)
     labels = _labels(recipe, voc, train_ids, test_ids)
-    _warn_of_absent_classes(recipe, *labels)
+    _check_classes(recipe, *labels)
     parts = []
     for part, ids, values in zip(("train", "test"), (train_ids, test_ids), labels, strict=True):
         with progress(f"reading {part} images", "images") as report:
@@ -102,11 +102,13 @@ def _ids(recipe: ImageSetsRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
     return train_ids, test_ids
 
 
-def _warn_of_absent_classes(recipe: ImageSetsRecipe, train: np.ndarray, test: np.ndarray) -> None:
-    if not (test == 1).any():
-        raise InputError(
-            f"{recipe.test_set}: no image shows an object of any class; nothing to score"
-        )
+def _check_classes(recipe: ImageSetsRecipe, train: np.ndarray, test: np.ndarray) -> None:
+    for name, labels, what in (
+        (recipe.train_set, train, "learn"),
+        (recipe.test_set, test, "score"),
+    ):
+        if not (labels == 1).any():
+            raise InputError(f"{name}: no image shows an object of any class; nothing to {what}")
     for name, labels, what in (
         (recipe.train_set, train, "nothing to learn them from"),
         (recipe.test_set, test, "they are left out of the means"),

@@ -7,7 +7,7 @@ from time import monotonic
 
 import torch
 
-from cebench.config import Recipe
+from cebench.config import Recipe, values_sha256
 from cebench.devices import choose_device, provenance
 from cebench.distributed import check_single_process
 from cebench.errors import InputError
@@ -29,6 +29,7 @@ from cebench.training.data_state import (
     log_start,
     remember_data,
 )
+from cebench.training.loop import seconds_so_far
 from cebench.training.run_directory import RunDirectory
 from cebench.training.run_owner import Identity
 from cebench.training.run_status import check_is_finished
@@ -127,7 +128,7 @@ def run_transfer(request: Request) -> Record:
             return record
         remember_data(run, read)
         log_start(recipe_name, request.seed, device, [request.data])
-        began = monotonic()
+        began = monotonic() - seconds_so_far(run)
         run_context = RunContext(
             run=run,
             weights=weights,
@@ -195,6 +196,8 @@ def identity_of(
         "recipe": recipe_name,
         "weights": weights.name,
         "weights_sha256": weights.sidecar.sha256,
+        # The same tensors are other weights with other pixels or of another row.
+        "weights_sidecar_sha256": values_sha256(weights.sidecar.identity()),
         "data": readable(without_links(request.data)),
         "seed": request.seed,
         "device": device.type,

@@ -65,7 +65,11 @@ _hole_options = add_options(
         type=click.Choice(("block", "region", "noise")),
         help="block, region: paper, section 3.3; noise: the released code's.",
     ),
-    click.option("--region-shapes", type=_EXISTING, help="VOCdevkit or its VOC2012: objects that shape --random region."),
+    click.option(
+        "--region-shapes",
+        type=_EXISTING,
+        help="VOCdevkit or its VOC2012: objects that shape --random region.",
+    ),
     click.option(
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --random."
     ),

@@ -41,8 +41,8 @@ def weights() -> None:
     "images",
     type=_PATH,
     metavar="IMAGES",
-    help="A folder of images or a VOC year folder (its val set); of more than 200 images evenly spaced "
-    "ones: also print, for each layer, which units are dead or always on there, and the effective "
+    help="A folder of images or a VOC year folder (its val set); of more than 200 images every "
+    "n-th: also print, for each layer, which units are dead or always on there, and the effective "
     "rank.",
 )
 @json_option
@@ -164,7 +164,8 @@ def export(file: Path, to: str, out: Path, dry_run: bool, as_json: bool) -> None
     type=_PATH,
     multiple=True,
     required=True,
-    help="Folder of images, VOC year folder (its train set) or tar file (may be given several times).",
+    help="Folder of images, VOC year folder (its train set) or tar file (may be given several "
+    "times).",
 )
 @click.option("--out", type=_PATH, required=True, help="Folder for weights.safetensors and .json.")
 @click.option(

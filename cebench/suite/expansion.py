@@ -8,7 +8,6 @@ from typing import Any
 from cebench.config import Recipe, outcome_sha256
 from cebench.data.motion_windows import MotionSearch
 from cebench.errors import InputError, did_you_mean
-from cebench.files import sha256_of
 from cebench.models.backbones import is_foreign
 from cebench.pretrain.run import PROTOCOL_VERSION as PRETRAINING_VERSION
 from cebench.suite.cells import Cell, check_names, content_key, in_order
@@ -184,7 +183,7 @@ class Expansion:
             "prefix": row.prefix,
             "seed": row.seed,
         }
-        mapping = sha256_of(self.folder / row.mapping) if row.mapping else ""
+        mapping = self._fingerprint(self.folder / row.mapping) if row.mapping else ""
         content = {**request, "file": self._fingerprint(path), "mapping": mapping}
         cell = Cell(
             name=name,

@@ -13,6 +13,7 @@ from cebench.data.fingerprint import fingerprint_files
 from cebench.data.listing import files_below
 from cebench.errors import InputError
 from cebench.files import sha256_of, write_atomically
+from cebench.training.data_state import names_a_file
 
 _STORE = "manifest.json"
 _VOC_FOLDERS = (
@@ -64,8 +65,8 @@ class DataFingerprints:
         return {name: self._of_value(value) for name, value in values.items()}
 
     def _of_value(self, value: Any) -> Any:
-        names_a_path = isinstance(value, str) and os.sep in value and Path(value).exists()
-        return self(Path(value).resolve()) if names_a_path else value
+        is_folder = isinstance(value, str) and os.sep in value and Path(value).is_dir()
+        return self(Path(value).resolve()) if is_folder or names_a_file(value) else value
 
     def watch(self, path: Path) -> None:
         """Note what `path` lists, so that a change is noticed; its content is known otherwise."""

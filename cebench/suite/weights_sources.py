@@ -1,7 +1,7 @@
 """The weights that the rows of a suite transfer, and the line of the tables each will stand in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,6 @@ from cebench.models.backbones import is_foreign
 from cebench.suite.rows import belongs
 from cebench.suite.suite_file import Suite
 from cebench.weights.files import Sidecar, read_sidecar
-
-_TELL_NOTHING = frozenset({"seconds", "cebench_version", "torch_version"})
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def stored_source(name: str, path: Path) -> WeightsSource:
     return WeightsSource(
         name=name,
         path=str(path),
-        key={k: v for k, v in asdict(sidecar).items() if k not in _TELL_NOTHING},
+        key=sidecar.identity(),
         needs=(),
         method=sidecar.method,
         architecture=sidecar.architecture,

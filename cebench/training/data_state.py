@@ -91,8 +91,13 @@ def log_start(recipe: str, seed: int, device: torch.device, data: Sequence[Path]
 
 def files_named_in(recipe: dict[str, object]) -> list[Path]:
     """The files that the values of a recipe name: lists of images, proposals."""
-    names = [value for value in recipe.values() if isinstance(value, str) and os.sep in value]
-    return [Path(name) for name in names if Path(name).is_file()]
+    return [Path(str(value)) for value in recipe.values() if names_a_file(value)]
+
+
+def names_a_file(value: object) -> bool:
+    """Whether an option is the path of a file that is there; a word such as `val` is not."""
+    is_path = isinstance(value, str) and (os.sep in value or "." in value)
+    return is_path and Path(str(value)).is_file()
 
 
 def _shown(paths: Sequence[Path]) -> str:

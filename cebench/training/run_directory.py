@@ -62,7 +62,7 @@ class RunDirectory:
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / "run.lock")
         try:
-            self._lock.acquire(blocking=False)
+            self._lock.acquire(timeout=0.3)  # `cebench status` holds it for a moment.
         except Timeout:
             raise InputError(
                 f"{path}: another process is writing this run; wait for it or choose another --out"

@@ -108,10 +108,13 @@ def _last_error(log: Path) -> str:
 
 
 def _is_held(lock: Path) -> bool:
+    """Whether a process writes the run; no, where the lock may not be opened: another user's."""
     if not lock.exists():
         return False
     try:
         with FileLock(lock, blocking=False):
             return False
-    except (Timeout, OSError):
+    except Timeout:
         return True
+    except OSError:
+        return False

@@ -71,6 +71,9 @@ class Preprocessing:
         return rows.view(*rows.shape[:2], -1, 3).permute(0, 3, 1, 2)
 
 
+_CIRCUMSTANCES = frozenset({"data", "seconds", "cebench_version", "torch_version"})
+
+
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class Sidecar:
     """Content of weights.json: what weights.safetensors is and how it was made."""
@@ -109,6 +112,10 @@ class Sidecar:
         if self.recipe_sha256 not in ("", found):
             raise ValueError("recipe_sha256 is not the hash of recipe_values")
         object.__setattr__(self, "recipe_sha256", found)
+
+    def identity(self) -> dict[str, Any]:
+        """All that tells these weights from others: not where, with what and how fast they came."""
+        return {name: value for name, value in asdict(self).items() if name not in _CIRCUMSTANCES}
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(arbitrary_types_allowed=True))

@@ -22,8 +22,8 @@ class ContextGanRecipe(PretrainingRecipe, RateSchedule):
     objective: Literal["joint", "l2", "adversarial"] = "joint"
     """Reconstruction and adversary together, or one of them alone (figure 6)."""
     generator_rate_factor: PositiveFloat = 10
-    """The generator's learning rate over the discriminator's; the released code has 1 for the
-    adversary alone."""
+    """The generator's learning rate over the discriminator's; the released code has 1 where
+    either objective is alone."""
     region: Literal["center", "image"] = "center"
     """What is predicted: the central half of the image's side, or the whole image."""
     mask: Mask = "central"

@@ -61,16 +61,38 @@ def test_checkpoints_with_a_seed_each_are_pretrainings_of_one_line(
 
     def rows(a: str, b: str) -> str:
         given = zip("ab", (a, b), strict=True)
-        return TOY + "".join(f"[rows.{n}]\ncheckpoint = '{n}.pth'\n{row}{more}" for n, more in given)
+        return TOY + "".join(
+            f"[rows.{n}]\ncheckpoint = '{n}.pth'\n{row}{more}" for n, more in given
+        )
 
     cells = planned(rows("seed = 0\n", "seed = 1\n"))
     assert [cells[name].request["seed"] for name in "ab"] == [0, 1]
     assert {cell.line for cell in cells.values() if cell.row in ("a", "b")} == {"mine"}
-    for one, other in (("", "seed = 1\n"), ("seed = 1\n",) * 2, ("seed = 0\n", "seed=1\nprefix='p'\n")):
+    for one, other in (
+        ("", "seed = 1\n"),
+        ("seed = 1\n",) * 2,
+        ("seed = 0\n", "seed=1\nprefix='p'\n"),
+    ):
         with pytest.raises(InputError, match="rows a and b are both of method mine"):
             planned(rows(one, other))
     with pytest.raises(InputError, match=r"seed: no option of a row that is pretrained"):
         planned(f"{TOY}[rows.he]\nmethod = 'random-he'\nseed = 0\n")
+
+
+def test_an_edited_mapping_is_noticed(planned: Planned, tmp_path: Path) -> None:
+    mapping = tmp_path / "pixels.toml"
+    (tmp_path / "a.pth").write_bytes(b"a")
+    row = "[rows.a]\ncheckpoint = 'a.pth'\nas = 'caffenet'\nmapping = 'pixels.toml'\n"
+    text = f"{TOY}{row}tasks = ['classification']\n"
+    with pytest.raises(InputError, match=r"pixels\.toml: no such"):
+        planned(text)
+    mapping.write_text("mean_rgb = [1, 2, 3]\n")
+    first = planned(text)["a"]
+    request = SuiteRequest(file=str(tmp_path / "suite.toml"), out=tmp_path / "out")
+    assert known_plan(request) is not None
+    mapping.write_text("mean_rgb = [1, 2, 30]\n")
+    assert known_plan(request) is None
+    assert planned(text)["a"].key != first.key
 
 
 def test_a_generator_is_finished_when_its_model_stands(planned: Planned, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from cebench.errors import InputError
 from cebench.pretrain.run import Request, run_pretraining
 from cebench.reporting.records import load_record
-from cebench.training.data_state import stamp
+from cebench.training.data_state import files_named_in, stamp
 from cebench.transfer.run import Request as TransferRequest
 from cebench.transfer.run import run_transfer
 
@@ -105,3 +105,15 @@ def test_a_stamp_follows_links_and_goes_in_no_circles(tmp_path: Path) -> None:
     assert stamp([data]) == before
     (elsewhere / "x.png").write_bytes(b"22")
     assert stamp([data]) != before
+
+
+def test_files_of_the_current_folder_are_files_that_a_recipe_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine.txt", "val"):
+        (tmp_path / name).write_text("")
+    values = {"test_set": "mine.txt", "train_set": "val", "proposals": "absent.mat", "side": 7}
+    absolute = str(tmp_path / "val")
+    named = files_named_in({**values, "voc_image_set": absolute})
+    assert named == [Path("mine.txt"), Path(absolute)]

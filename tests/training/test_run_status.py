@@ -96,3 +96,18 @@ def test_weights_of_a_run_that_is_not_finished_are_refused_with_its_state(tmp_pa
         check_is_finished(run)
     (run / "record.json").write_text("{}")
     check_is_finished(run)
+
+
+def test_a_lock_that_may_not_be_opened_is_no_running_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another user's: tests may run as root, who may open all."""
+    run = write_run(tmp_path / "a")
+    (run / "run.lock").touch()
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refused)
+    (found,) = runs_below(tmp_path)
+    assert found.state == "stopped"

@@ -1,5 +1,6 @@
 """A transfer from request to record, by the task that trains nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,13 @@ import pytest
 from inpainting_scenes import gallery_and_test
 from PIL import Image
 
+from cebench.errors import InputError
 from cebench.pretrain.run import Request as PretrainingRequest
 from cebench.pretrain.run import run_pretraining
 from cebench.reporting.records import load_record, read_records
 from cebench.reporting.tables import build_tables
 from cebench.transfer.run import Request, run_transfer
+from cebench.weights.files import random_weights, save_weights
 
 
 @pytest.fixture
@@ -58,3 +61,27 @@ def test_pictures_of_a_smoke_run_say_so(data: Path, tmp_path: Path) -> None:
     for name in ("inpainting", "retrieval"):
         with Image.open(tmp_path / "run" / "samples" / f"{name}.png") as picture:
             assert (np.asarray(picture.convert("L"))[-20:] < 128).any()
+
+
+def test_the_same_tensors_with_other_pixels_are_other_weights(data: Path, tmp_path: Path) -> None:
+    """As of an import again, with its mapping corrected: foreign networks keep their tensors."""
+    one, out = random_weights(0), tmp_path / "run"
+    other = replace(one.sidecar.preprocessing, mean_rgb=(1.0, 2.0, 3.0))
+    for name, sidecar in (
+        ("a", one.sidecar),
+        ("moved", replace(one.sidecar, data="elsewhere", seconds=7.0)),
+        ("b", replace(one.sidecar, preprocessing=other)),
+    ):
+        (tmp_path / name).mkdir()
+        save_weights(tmp_path / name / "weights.safetensors", one.tensors, sidecar)
+    record = run_transfer(request(data, out, str(tmp_path / "a")))
+    assert run_transfer(request(data, out, str(tmp_path / "moved"))) == record
+    with pytest.raises(InputError, match=r"another run \(run\.weights_sidecar_sha256 is"):
+        run_transfer(request(data, out, str(tmp_path / "b")))
+
+
+def test_the_time_of_earlier_sessions_counts(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cebench.transfer.run.seconds_so_far", lambda run: 1000.0)
+    assert run_transfer(request(data, tmp_path / "run", "random")).seconds > 1000

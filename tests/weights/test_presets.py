@@ -11,6 +11,7 @@ from cebench.errors import InputError
 from cebench.models.backbones import CAFFENET_WITHOUT_GROUPS
 from cebench.models.caffenet import CaffeNetTrunk, he_weights, preprocess
 from cebench.models.inpainting_gan import InpaintingGenerator
+from cebench.transfer.inpainting.prediction import features_row
 from cebench.weights.descriptions import PRESETS
 from cebench.weights.files import Weights, load_weights
 from cebench.weights.importing import Imported, import_weights
@@ -169,6 +170,7 @@ def test_a_released_inpainting_model_predicts_what_it_predicted(
     assert imported.path.name == "model.safetensors"
     values = weights.sidecar.recipe_values
     assert (values["side"], values["bottleneck"], values["overlap"]) == (128, 20, 4)
+    assert features_row(weights.sidecar) == "nn-features"
     ours = InpaintingGenerator(bottleneck=20).eval()
     load_module(ours, weights, "inpainting-generator")
     images = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1

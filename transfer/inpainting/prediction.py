@@ -58,7 +58,9 @@ def prediction_row(sidecar: Sidecar) -> str:
     values = sidecar.recipe_values
     parts = [sidecar.method]
     if sidecar.architecture == "inpainting-generator":
-        parts += [values[key] for key, usual in _USUAL.items() if values[key] != usual]
+        # Weights of another program do not say what they were trained for.
+        found = {key: values.get(key, usual) for key, usual in _USUAL.items()}
+        parts += [found[key] for key, usual in _USUAL.items() if found[key] != usual]
     return "-".join(parts)
 
 
@@ -123,9 +125,9 @@ def describe_contexts(
     if recipe.retrieval_weights:
         other = load_weights(model_file(Path(recipe.retrieval_weights)))
         trunk = load_context_features(other, device)
-        found.setdefault(
-            features_row(other.sidecar), features_of(trunk, other, hole, "", distance, device)
-        )
+        row = features_row(other.sidecar)
+        row = f"{row} ({other.name})" if row in found else row
+        found[row] = features_of(trunk, other, hole, "", distance, device)
     return found
 
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from cebench.data.voc.devkit import VOC_CLASSES
+from cebench.errors import InputError
 from cebench.metrics.average_precision import multilabel_scores
 from cebench.metrics.weighted_average_precision import DEFINITIONS
 from cebench.progress import progress
 from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone
 
-from ..frozen_features import check_features, read_images
+from ..frozen_features import check_features, learnable, read_images
 from ..kernel_svm import TrainSpan
 from ..labelled_images import data_fingerprint, find_images
 from ..run_context import Outcome, RunContext
@@ -41,7 +42,7 @@ def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
     backbone, proof = load_backbone(weights, recipe.pooling)
     logger.info(f"{weights.name}: {proof}")
     sets = read_images(recipe, run_context)
-    _warn_of_few_positives(recipe, sets.train.labels)
+    _check_positives(recipe, sets.train.labels)
     missing = [shots for shots in recipe.shots if not finished(folder, shots, recipe.draws)]
     if missing:
         gram, test_gram = products_of_layer(backbone, sets, recipe, run_context)
@@ -117,7 +118,12 @@ def _score(draws: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, list[fl
     return {name: [getattr(s, f"mean_ap_{name}") for s in found] for name in DEFINITIONS}
 
 
-def _warn_of_few_positives(recipe: LowShotSvmRecipe, labels: np.ndarray) -> None:
+def _check_positives(recipe: LowShotSvmRecipe, labels: np.ndarray) -> None:
+    if not learnable(labels):
+        raise InputError(
+            f"{recipe.train_set}: no class has images that show it and images that do not; "
+            "nothing to learn"
+        )
     positives = (labels == 1).sum(axis=0)
     few = [f"{c} {n}" for c, n in zip(VOC_CLASSES, positives, strict=True) if n < max(recipe.shots)]
     if few:

@@ -74,3 +74,12 @@ def test_the_fingerprint_follows_pixels_labels_and_lists(devkit: Path, tmp_path:
     labels = devkit / "VOC2007" / "ImageSets" / "Main" / "cat_val.txt"
     labels.write_text(labels.read_text().replace("000003 -1", "000003 1"))
     assert run(recipe(), devkit, tmp_path / "c").data_fingerprint != plain
+
+
+@pytest.mark.parametrize("option", ["train_set", "test_set"])
+def test_a_set_that_shows_nothing_is_refused(devkit: Path, tmp_path: Path, option: str) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("000003\n")
+    others = {"train_set": "train", "test_set": "train", option: str(empty)}
+    with pytest.raises(InputError, match=r"empty\.txt: no image shows an object of any class"):
+        run(recipe(**others), devkit, tmp_path / "run")

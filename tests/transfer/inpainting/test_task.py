@@ -16,6 +16,7 @@ from samples import SIDECAR
 
 from cebench.commands.score import score
 from cebench.errors import InputError
+from cebench.inpainting.networks import load_context_features
 from cebench.inpainting.squares import load_squares
 from cebench.metrics.inpainting import inpainting_sums
 from cebench.models.context_encoder import ContextEncoder
@@ -24,6 +25,7 @@ from cebench.training.run_directory import RunDirectory
 from cebench.transfer.inpainting.data import InpaintingImages
 from cebench.transfer.inpainting.prediction import (
     Row,
+    describe_contexts,
     features_row,
     nearest_patches,
     paste_nearest,
@@ -209,6 +211,19 @@ def test_errors_stand_beside_the_texture_in_four_groups() -> None:
     assert [group.images for group in groups] == [3, 2, 2, 2]
     assert [group.least for group in groups] == pytest.approx([0.1, 0.4, 0.6, 0.8])
     assert groups[0].mean_l1 == {"network": pytest.approx(0.5)}
+
+
+def test_two_joint_models_describe_contexts_each(tmp_path: Path) -> None:
+    one, other = generator_weights(), generator_weights()
+    (tmp_path / "other").mkdir()
+    save_weights(tmp_path / "other" / "model.safetensors", other.tensors, other.sidecar)
+    recipe = InpaintingRecipe(
+        tier="smoke", rows=("nn-features",), retrieval_weights=str(tmp_path / "other")
+    )
+    with RunDirectory(tmp_path / "run", {"run": {"verb": "transfer"}}) as run_directory:
+        context = RunContext(run=run_directory, weights=one, data=tmp_path, seed=0, device=CPU)
+        found = describe_contexts(recipe, context, load_context_features(one, CPU), HOLE)
+    assert list(found) == ["nn-features", "nn-features (other/model)"]
 
 
 def test_run_leaves_a_table_a_summary_and_pictures(data: Path, tmp_path: Path) -> None:

@@ -82,3 +82,11 @@ def test_draws_fitted_together_score_as_each_by_itself(monkeypatch: pytest.Monke
     alone = predict(low_shot_svm.train(gram, labels, drawn, recipe), test_gram, 2)
     np.testing.assert_allclose(together, alone, atol=2e-3)
     assert np.abs(alone).max() > 0.1
+
+
+def test_a_set_without_negatives_is_refused(toy: Path, tmp_path: Path) -> None:
+    (first, *_) = (toy / "VOC2007" / "ImageSets" / "Main" / "trainval.txt").read_text().split()
+    (tmp_path / "one.txt").write_text(first)
+    recipe = smoke(LowShotSvmRecipe, "low-shot-svm", f"train_set={tmp_path / 'one.txt'}")
+    with pytest.raises(InputError, match=r"one\.txt: no class has images that show it and"):
+        measured(low_shot_svm, recipe, toy, tmp_path / "run")
