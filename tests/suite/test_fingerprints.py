@@ -1,6 +1,9 @@
 from pathlib import Path
 
+import pytest
+
 from cebench.suite.fingerprints import DataFingerprints, listing_sha256
+from cebench.transfer.first_checks import resolve_recipe
 
 
 def content(cache: Path, data: Path) -> str:
@@ -33,3 +36,16 @@ def test_a_listing_takes_names_that_are_not_utf8(tmp_path: Path) -> None:
     before = listing_sha256(tmp_path)
     (tmp_path / "caf\udce9.png").write_bytes(b"12")
     assert listing_sha256(tmp_path) != before
+
+
+def test_a_list_in_the_current_folder_counts_with_its_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = resolve_recipe("knn", "smoke", ("test_set=mine.txt",))[0]
+    fingerprints = DataFingerprints(tmp_path / "cache.json")
+    (tmp_path / "mine.txt").write_text("000001")
+    first = fingerprints.of_recipe(recipe)
+    assert str(tmp_path / "mine.txt") in fingerprints.listings
+    (tmp_path / "mine.txt").write_text("000001 000002")
+    assert DataFingerprints(tmp_path / "cache.json").of_recipe(recipe) != first

@@ -117,3 +117,23 @@ def test_files_of_the_current_folder_are_files_that_a_recipe_names(
     absolute = str(tmp_path / "val")
     named = files_named_in({**values, "voc_image_set": absolute})
     assert named == [Path("mine.txt"), Path(absolute)]
+
+
+@pytest.mark.slow
+def test_a_pretraining_knows_the_list_of_its_images(tiny_voc: Path, tmp_path: Path) -> None:
+    images = tmp_path / "mine.txt"
+    images.write_text("000001\n000002\n")
+    run = Request(
+        method="kmeans-init",
+        recipe="short",
+        data=(tiny_voc / "VOC2007",),
+        out=tmp_path / "run",
+        changes=(
+            *("steps=1", "batch_size=2", "short_side=227", "balance=false", 'filters="pca"'),
+            f"voc_image_set={images}",
+        ),
+    )
+    assert run_pretraining(run) == run_pretraining(run)
+    images.write_text("000001\n000003\n")
+    with pytest.raises(InputError, match="finished on other data"):
+        run_pretraining(run)

@@ -115,21 +115,28 @@ def check_same_photos(path: Path, manifest: Manifest, photos: Sequence[Photo]) -
     Only files that were touched since it was finished are read.
     """
     names_changed = names_sha256(photos) != manifest.listing.names_sha256
-    changed = "other names" if names_changed else next(_changed_photos(path, photos), None)
+    changed = "other names" if names_changed else _first_changed(path, photos)
     if changed:
         raise InputError(
             f"{path}: its sources changed since it was made ({changed}); remove it and prepare anew"
         )
 
 
-def _changed_photos(path: Path, photos: Sequence[Photo]) -> Iterator[Path]:
-    finished = (path / MANIFEST).stat().st_mtime
+def _first_changed(path: Path, photos: Sequence[Photo]) -> Path | None:
     lines = (path / IMAGES).read_bytes().splitlines()[1:]
-    for photo, line in zip(photos, lines, strict=True):
-        if photo.path.stat().st_ctime >= finished:
-            sha256 = json.loads(line).get("sha256")  # None: it was skipped
-            if sha256 and sha256 != photo.sha256():
-                yield photo.shown
+    changed = changed_photos(lines, photos, (path / MANIFEST).stat().st_mtime)
+    return next((photos[i].shown for i in changed if "sha256" in json.loads(lines[i])), None)
+
+
+def changed_photos(lines: Sequence[bytes], photos: Sequence[Photo], since: float) -> Iterator[int]:
+    """Places of the photos that are not, or no longer, what the `lines` of a store say of them.
+
+    Only those touched at the time `since` or later are read. One that could not be read counts.
+    """
+    for place, (line, photo) in enumerate(zip(lines, photos, strict=False)):
+        touched = photo.path.stat().st_ctime >= since
+        if touched and json.loads(line).get("sha256") != photo.sha256():
+            yield place
 
 
 def damaged_files(path: Path, report: Callable[[int, int], None]) -> list[str]:

@@ -39,6 +39,7 @@ from cebench.data.store.manifest import (
     Listing,
     Manifest,
     Origin,
+    changed_photos,
     check_same_photos,
     names_sha256,
     read_manifest,
@@ -144,7 +145,7 @@ def _pack(
         photos=len(photos),
         names_sha256=names_sha256(photos),
     )
-    done = _resume(out, listing)
+    done = _resume(out, listing, photos)
     report(done, len(photos))
     with closing(_decoded(photos[done:], origin.short_side, workers)) as decoded:
         checked = _checked(decoded, skip_bad, origin.short_side)
@@ -152,7 +153,7 @@ def _pack(
     return _finish(out, listing)
 
 
-def _resume(out: Path, listing: Listing) -> int:
+def _resume(out: Path, listing: Listing, photos: Sequence[Photo]) -> int:
     """Cut the files of an interrupted call to what is certain; how many photos that is."""
     if not (out / IMAGES).exists():
         write_atomically(out / IMAGES, _line(asdict(listing)))
@@ -167,6 +168,8 @@ def _resume(out: Path, listing: Listing) -> int:
             f"{out}: its sources or Pillow changed since it was begun; remove it and start anew"
         )
     rows = list(_complete(lines))
+    since = (out / IMAGES).stat().st_mtime
+    rows = rows[: next(changed_photos(lines[: len(rows)], photos, since), len(rows))]
     read = [row for row in rows if "problem" not in row]
     _cut(out / IMAGES, len(first) + sum(len(line) for line in lines[: len(rows)]))
     _cut(out / PIXELS, sum(3 * row["height"] * row["width"] for row in read))
@@ -257,6 +260,7 @@ def _finish(out: Path, listing: Listing) -> Manifest:
     rows = [json.loads(line) for line in (out / IMAGES).read_bytes().splitlines()[1:]]
     skipped = [(row["name"], row["problem"]) for row in rows if "problem" in row]
     names = [PIXELS, SIGNATURES, IMAGES]
+    (out / SKIPPED).unlink(missing_ok=True)
     if skipped:
         write_csv(out / SKIPPED, ("name", "reason"), skipped)
         names.append(SKIPPED)

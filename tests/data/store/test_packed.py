@@ -134,6 +134,26 @@ def test_a_store_of_nothing_is_not_finished(tmp_path: Path) -> None:
         prepare_store([tmp_path / "photos"], tmp_path / "store", short_side=20, skip_bad=True)
     with pytest.raises(InputError, match="an unfinished store"):
         open_store(tmp_path / "store")
+    Image.fromarray(noise(7, 40, 60)).save(tmp_path / "photos" / "a.png")
+    again = prepare_store([tmp_path / "photos"], tmp_path / "store", short_side=20, skip_bad=True)
+    assert (again.images, again.skipped) == (1, 0)
+    assert not (tmp_path / "store" / "skipped.csv").exists()
+
+
+def test_photos_that_changed_during_an_interruption_are_read_again(
+    photos: Path, tmp_path: Path
+) -> None:
+    """One that was mended, and one that was replaced by another picture."""
+    out = tmp_path / "store"
+    spoil(photos)
+    prepare_store([photos], out, short_side=20, skip_bad=True)
+    for changed in ("cat/1.jpg", "dog/2.png"):
+        (out / "manifest.json").unlink()
+        Image.fromarray(noise(7, 40, 60)).save(photos / changed)
+        prepare_store([photos], out, short_side=20, skip_bad=True)
+        fresh = tmp_path / changed.replace("/", "-")
+        prepare_store([photos], fresh, short_side=20, skip_bad=True)
+        assert contents(out) == contents(fresh)
 
 
 def start(source: Path, out: Path, largest_file: int = resource.RLIM_INFINITY) -> Process:
