@@ -15,6 +15,7 @@ from cebench.distributed import barrier, is_main_process, processes
 from cebench.files import readable, without_links
 from cebench.progress import spoken_duration
 from cebench.reporting.records import (
+    REGION_SHAPES,
     DataSource,
     Measurement,
     Record,
@@ -132,7 +133,7 @@ def run_pretraining(request: Request) -> Path:
 
         def keep(pretrained: Pretrained) -> None:
             # Stopped before the schedule's end, a trunk is no longer of the recipe's tier.
-            sidecar = replace(_sidecar(request, recipe, recipe_name, pretrained), tier="custom")
+            sidecar = replace(_sidecar(request, recipe, identity, pretrained), tier="custom")
             assert pretrained.trunk is not None
             path = run.path / f"weights-{pretrained.steps}.safetensors"
             save_weights(path, pretrained.trunk, sidecar)
@@ -148,7 +149,7 @@ def run_pretraining(request: Request) -> Path:
         )
         pretrained = method.pretrain(recipe, run_context)
         if is_main_process():
-            _save(pretrained, _sidecar(request, recipe, recipe_name, pretrained), run.path)
+            _save(pretrained, _sidecar(request, recipe, identity, pretrained), run.path)
             run.finish(_record(request, recipe, recipe_name, pretrained, run, device))
             took = spoken_duration(pretrained.seconds)
             logger.info(f"finished after {took} of training: {_weights_in(run.path)}")
@@ -173,7 +174,7 @@ def identity_of(
         "device": device.type,
     }
     shapes = _shapes_sha256(recipe, request)
-    run_table |= {"region_shapes_sha256": shapes} if shapes else {}
+    run_table |= {REGION_SHAPES: shapes} if shapes else {}
     return {"run": run_table, "recipe": recipe.model_dump(mode="json")}
 
 
@@ -204,15 +205,19 @@ def _weights_in(folder: Path) -> Path:
     return trunk if trunk.exists() else folder / "model.safetensors"
 
 
-def _sidecar(request: Request, recipe: Recipe, recipe_name: str, pretrained: Pretrained) -> Sidecar:
+def _sidecar(
+    request: Request, recipe: Recipe, identity: Identity, pretrained: Pretrained
+) -> Sidecar:
     """The sidecar of the trunk."""
+    run_table = identity["run"]
+    of_shapes = {name: run_table[name] for name in (REGION_SHAPES,) if name in run_table}
     return Sidecar(
         architecture=pretrained.trunk_architecture,
         preprocessing=pretrained.trunk_preprocessing,
         method=request.method,
-        recipe=recipe_name,
-        recipe_values=recipe.model_dump(mode="json"),
-        recipe_excluded_from_hash=tuple(sorted(recipe.excluded_from_hash)),
+        recipe=run_table["recipe"],
+        recipe_values={**recipe.model_dump(mode="json"), **of_shapes},
+        recipe_excluded_from_hash=tuple(sorted({*recipe.excluded_from_hash, *of_shapes})),
         tier=recipe.tier,
         data=_data_name(request),
         data_fingerprint=pretrained.data_fingerprint,

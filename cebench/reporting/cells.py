@@ -12,7 +12,7 @@ from cebench.config import RecipeTier, Tier
 from cebench.errors import InputError
 from cebench.metrics.image_intervals import METHOD
 from cebench.reporting.published import Column, Layout
-from cebench.reporting.records import Measurement, Record, RecordFile
+from cebench.reporting.records import REGION_SHAPES, Measurement, Record, RecordFile
 from cebench.reporting.replication import nested_summary
 
 Item = TypeVar("Item")
@@ -68,11 +68,13 @@ class Number:
         weights = self.record.weights
         recipe = weights.recipe.hash_without()
         data = weights.data.fingerprint or f"unknown {weights.data.name}"
+        shapes = str((weights.recipe.values or {}).get(REGION_SHAPES, "none"))
         return {
             "method": (weights.method, weights.method),
             "architecture": (weights.architecture, weights.architecture),
             "pretraining recipe": (recipe, f"{recipe[:12]} ({weights.recipe.name})"),
             "pretraining data": (data, f"{data[:12]} ({weights.data.name})"),
+            "shapes of the holes": (shapes, shapes[:12]),
             "pretraining steps": (str(weights.steps),) * 2,
         }
 

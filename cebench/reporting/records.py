@@ -32,6 +32,9 @@ SCHEMA = 2
 MAX_BYTES = 16 * 2**20
 """Greatest size of a record file."""
 
+REGION_SHAPES = "region_shapes_sha256"
+"""Of a pretraining recipe's values: the hash of the silhouettes that shape its holes."""
+
 Text = Annotated[Line, StringConstraints(max_length=4000)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)

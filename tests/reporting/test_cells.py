@@ -13,6 +13,12 @@ from cebench.metrics.image_intervals import METHOD
 from cebench.reporting.records import DataSource, Interval, Record
 from cebench.reporting.tables import build_tables
 
+OF_DETECTION = DETECTION.weights.recipe
+WITH_SHAPES = replace(
+    OF_DETECTION,
+    values={**(OF_DETECTION.values or {}), "region_shapes_sha256": "abc"},
+    excluded_from_hash=(*OF_DETECTION.excluded_from_hash, "region_shapes_sha256"),
+)
 OTHER_DATA = DataSource(name="elsewhere", fingerprint="9" * 64)
 TIME = changed(
     task="pretraining",
@@ -74,6 +80,7 @@ def test_two_pretrainings_at_one_transfer_seed_are_two_numbers() -> None:
         ("method: context and autoencoder", {"method": "autoencoder"}),
         (r"pretraining recipe: .*context-short\) and .*mine\)", {"recipe": recipe_of("mine")}),
         ("pretraining data: .*unlabeled.* and .*elsewhere", {"data": OTHER_DATA}),
+        ("shapes of the holes: none and abc", {"recipe": WITH_SHAPES}),
     ],
 )
 def test_different_pretrainings_are_never_averaged(field: str, weights: dict[str, Any]) -> None:
