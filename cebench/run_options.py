@@ -75,7 +75,7 @@ run_options = add_options(
     ),
     device_option,
     click.option("--no-resume", is_flag=True, help="Start this run over instead of continuing it."),
-    click.option("--tensorboard", is_flag=True, help="Also log to OUT/tensorboard."),
+    click.option("--tensorboard", is_flag=True, help="Also log training to OUT/tensorboard."),
     click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing."),
     json_option,
 )

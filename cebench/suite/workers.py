@@ -9,12 +9,14 @@ import multiprocessing
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from cebench.errors import CebenchError
 from cebench.suite.cells import Cell
 from cebench.suite.execution import run_cell
 
@@ -59,8 +61,14 @@ def call_apart(
     function: Callable[Inputs, Result], *args: Inputs.args, **kwargs: Inputs.kwargs
 ) -> Result:
     """The result of `function`, or its error, from a process that has the heavy libraries."""
-    with ProcessPoolExecutor(1, mp_context=_context()) as pool:
-        return pool.submit(function, *args, **kwargs).result()
+    try:
+        with ProcessPoolExecutor(1, mp_context=_context()) as pool:
+            return pool.submit(function, *args, **kwargs).result()
+    except BrokenProcessPool:
+        raise CebenchError(
+            "a process of the suite was killed, by the system where memory ran out; run the same "
+            "command again"
+        ) from None
 
 
 def limit_threads(threads: int) -> None:
