@@ -68,6 +68,9 @@ def cli() -> None:
     Exit status: 0 done, 1 a run failed, 2 a mistake in what was given, 130 or 143 stopped by a
     signal (the same command continues).
     """
+    from cebench.logs import show_log
+
+    show_log()
 
 
 def main() -> None:

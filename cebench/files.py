@@ -72,15 +72,17 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str = "--out") -> None:
     """InputError where `folder` cannot be written to, or not be made: told without writing."""
     there = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
     if not there.is_dir():
         what = "a file" if there.exists() else "a link that leads nowhere"
         where = "" if there == folder else f"{there} "
-        raise InputError(f"{folder}: {where}is {what}; choose another --out")
+        raise InputError(f"{folder}: {where}is {what}; choose another {option}")
     if not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f"{folder}: cannot be written (Permission denied); choose another --out")
+        raise InputError(
+            f"{folder}: cannot be written (Permission denied); choose another {option}"
+        )
 
 
 @contextlib.contextmanager

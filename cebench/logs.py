@@ -4,11 +4,16 @@ import logging
 import sys
 
 
+class _Stderr(logging.Handler):
+    """Writes to what stderr is at that moment."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr)
+
+
 def show_log() -> None:
     """Send cebench's log to stderr (once)."""
     logger = logging.getLogger("cebench")
     logger.setLevel(logging.INFO)
-    if not any(type(handler) is logging.StreamHandler for handler in logger.handlers):
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
+    if not any(isinstance(handler, _Stderr) for handler in logger.handlers):
+        logger.addHandler(_Stderr())

@@ -162,7 +162,9 @@ def test_a_dry_run_of_a_transfer_says_what_it_found(
     tiny_voc: Path, tmp_path: Path, in_process: Callable[..., Ended]
 ) -> None:
     arguments = ["--task", "classification", "--weights", "random", "--data", str(tiny_voc)]
-    sets = ["--set", "train_set=val", "--set", "test_set=train"]
+    (tmp_path / "a.txt").write_text("000002\n")
+    (tmp_path / "b.txt").write_text("000001\n000003\n")
+    sets = ["--set", f"train_set={tmp_path}/a.txt", "--set", f"test_set={tmp_path}/b.txt"]
     result = in_process("transfer", *arguments, *sets, "--out", "run", "--dry-run", "--json")
     plan = json.loads(result.stdout)
     assert (plan["train_images_found"], plan["test_images_found"]) == (1, 2)

@@ -47,11 +47,8 @@ def transfer(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
 
     The same command continues an interrupted run and returns at once from a finished one.
     """
-    from cebench.logs import show_log
-
     from .first_checks import check_start
 
-    show_log()
     check_start(**given, resume=not no_resume)
     from .run import Request, run_transfer
 

@@ -180,7 +180,7 @@ def _choices(row: str, task: str) -> list[dict[str, Any]]:
             "why": entry.why,
             "effect": entry.effect,
         }
-        for entry in ledger.of_programs({row, task} - {""})
+        for entry in ledger.of_programs({ledger.program_of(row), task} - {""})
     ]
 
 

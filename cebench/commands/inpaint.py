@@ -163,7 +163,8 @@ def inpaint(
         comparisons=not no_comparison,
         sheet=sheet,
     )
-    inputs = image_files(hole["mask"]) if hole["mask"] else []
+    folders = [folder for folder in (hole["mask"], gallery) if folder is not None]
+    inputs = [file for folder in folders for file in image_files(folder)]
     if dry_run:
         check_work(work, inputs)
         planned = [str(path) for file in files for path in work.outputs(file)]

@@ -194,8 +194,9 @@ def _import(
     A file without ids belongs to the image set in the same place of the command line.
     """
     from cebench.data.images import image_size
-    from cebench.data.proposals.files import Proposals, save_proposals
+    from cebench.data.proposals.files import Proposals, load_proposals, save_proposals
     from cebench.data.proposals.mat import import_files
+    from cebench.errors import InputError
 
     def size_of(image_id: str) -> tuple[int, int]:
         return image_size(voc.image_path(image_id), upright=False)
@@ -207,6 +208,8 @@ def _import(
     ids = dict.fromkeys(image_id for members in sets for image_id in members)
     source = Path(", ".join(path.name for path in paths))
     proposals = Proposals(f"imported-{name}", boxes).select(list(ids), source)
+    if out.is_file() and (taken := load_proposals(out).name) != proposals.name:
+        raise InputError(f"{out}: holds {taken}; choose another file")
     save_proposals(out, proposals)
     return proposals, list(zip((path.name for path in paths), files, strict=True))
 
@@ -257,13 +260,13 @@ def _recall(
     per_class = {
         name: asdict(coverage(best, truth, label)) for label, name in enumerate(VOC_CLASSES)
     }
-    stem = out.with_name(f"{out.stem}-recall")
     write_csv(
-        stem.with_suffix(".csv"),
+        out.with_name(f"{out.stem}-recall.csv"),
         ("class", *asdict(whole)),
         ((name, *row.values()) for name, row in {**per_class, "all": asdict(whole)}.items()),
     )
-    plot_coverage(best[~truth.difficult], per_class, stem.with_suffix(".png"), found.name)
+    picture = out.with_name(f"{out.stem}-recall.png")
+    plot_coverage(best[~truth.difficult], per_class, picture, found.name)
     return {**asdict(whole), "per_class": per_class}
 
 

@@ -39,13 +39,11 @@ def quickstart(out: Path, seed: int, dry_run: bool, as_json: bool) -> None:
     It is `cebench suite run quickstart.toml`: the same command continues an interrupted run and
     returns at once from a finished one.
     """
-    from cebench.logs import show_log
     from cebench.suite.plan import SuiteRequest
     from cebench.suite.running import RunOptions, dry_run_text, run_suite
 
     if as_json and not dry_run:
         raise click.UsageError("--json belongs to --dry-run")
-    show_log()
     request = SuiteRequest(file="quickstart.toml", out=out, seed=seed)
     if dry_run:
         click.echo(dry_run_text(request, RunOptions(), as_json=as_json))

@@ -86,6 +86,7 @@ def report(
     column differ; --compare and --baseline need them.
     """
     from cebench.errors import InputError
+    from cebench.files import check_writable
     from cebench.reporting.results import read_results
     from cebench.reporting.tables import build_tables
 
@@ -98,6 +99,8 @@ def report(
         raise click.UsageError("only the tables are printed as html; choose another --format")
     if with_quoted and (compare or baseline or sensitivity or format_name in ("csv", "json")):
         raise click.UsageError("--with-quoted belongs to the tables as markdown or latex")
+    if out is not None:
+        check_writable(out.parent)
     folders = results or (Path("results"),)
     found = read_results(folders)
     tables = build_tables(found)

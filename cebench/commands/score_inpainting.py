@@ -85,6 +85,10 @@ def inpainting(
     from cebench.metrics.inpainting import InpaintingSums, inpainting_scores
     from cebench.reporting.headlines import published_lines
 
+    if row is not None and record is None:
+        raise click.UsageError("--row names the line of --record DIR; give both")
+    if mask_threshold is not None and masks is None:
+        raise click.UsageError("--mask-threshold is for --masks DIR")
     region = _region(hole, masks)
     if record is not None:
         row = check_record(record, row, region, size, ssim_window)

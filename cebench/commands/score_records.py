@@ -20,7 +20,7 @@ def check_record(
 ) -> str:
     """The row's name; InputError if the scores are not Table 1's or `folder` is taken."""
     from cebench.errors import InputError
-    from cebench.files import check_one_line
+    from cebench.files import check_one_line, check_writable
     from cebench.inpainting.squares import SIDE
     from cebench.reporting.published import load_published
 
@@ -38,6 +38,7 @@ def check_record(
         raise InputError(f"--row {row}: a row of the paper; name yours otherwise")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"--record {folder}: exists and is not empty; name a new folder")
+    check_writable(folder, "--record")
     return row
 
 

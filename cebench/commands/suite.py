@@ -122,14 +122,14 @@ def run(
     small.toml, backbones.toml. The same command continues an interrupted run; several may run
     beside each other, on machines that share the folder too.
     """
-    from cebench.logs import show_log
     from cebench.suite.running import RunOptions, dry_run_text, run_suite
 
     if bool(until_separated) != bool(max_seeds):
         raise click.UsageError("--until-separated ROW ROW and --max-seeds N belong together")
     if as_json and not dry_run:
         raise click.UsageError("--json belongs to --dry-run; `cebench suite status --json` tells")
-    show_log()
+    if slurm_set and not slurm:
+        raise click.UsageError("--slurm-set belongs to --slurm")
     options = RunOptions(
         workers=workers or 0,
         threads=threads or 0,

@@ -86,6 +86,8 @@ class NearestNeighbour:
     def fill(self, images: Images, hole: Hole) -> Images:
         """Images of any size with patches in the hole; everything else is untouched."""
         context, missing = visible_context(images, hole, SIDE)
+        if missing.all():
+            raise InputError("too little is visible around the hole to compare contexts")
         if self.hole is None or not np.array_equal(self.hole, missing):
             starts = range(0, len(self.gallery), _AT_ONCE)
             parts = [self._describe(self.gallery[i : i + _AT_ONCE], missing) for i in starts]

@@ -192,7 +192,9 @@ def _vote(field: _Field, pixels: Pixels, hole: Hole) -> None:
     """Every missing pixel becomes the weighted mean of what the patches over it show there."""
     spread = max(float(np.percentile(field.distances, 75)), 1e-6)
     inward = distance_transform_edt(hole)[tuple(field.targets.T)]
-    weight = (np.exp(-field.distances / (2 * spread)) * _INWARD_DECAY**-inward)[:, None]
+    # Farther than that a float32 is 0, and a pixel under far patches alone would have no vote.
+    likeness = np.exp(-np.minimum(field.distances / (2 * spread), 50))
+    weight = (likeness * _INWARD_DECAY**-inward)[:, None]
     shown = np.dstack([pixels, np.ones_like(hole, np.float32)]).reshape(-1, 4)
     total = np.zeros(shown.shape)
     row = np.array([hole.shape[1], 1])

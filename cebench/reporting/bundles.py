@@ -27,6 +27,8 @@ MANIFEST = "bundle.json"
 MAX_BYTES = 512 * 2**20
 """Greatest size of a bundle, and of all its files together when unpacked."""
 MAX_FILES = 20_000
+_MANIFEST_BYTES = 400
+"""More than the manifest has for each file: its name and its hash."""
 _NAME = re.compile(
     r"bundle\.json"
     r"|records/[\w.+-]{1,200}\.json"
@@ -131,6 +133,16 @@ def _opened(path: Path, _modified: int, _size: int) -> Bundle:
             f"{MAX_BYTES // 2**20}"
         )
     return Bundle(path, content, tuple(sorted(name for name in names if name != MANIFEST)))
+
+
+def check_size(path: Path, files: Mapping[str, bytes]) -> None:
+    """InputError where a bundle of `files` would be larger than those that are read."""
+    total = sum(map(len, files.values())) + _MANIFEST_BYTES * (1 + len(files))
+    if len(files) >= MAX_FILES or total > MAX_BYTES:
+        raise InputError(
+            f"{path}: {len(files):,} files of {total / 2**20:,.0f} MiB; a bundle has at most "
+            f"{MAX_FILES:,} of {MAX_BYTES // 2**20}: pack fewer runs into each"
+        )
 
 
 def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:

@@ -19,13 +19,13 @@ _NAMES = {
 
 
 def headline_lines(record: Record) -> list[str]:
-    """The measurements of `record` that its table prints, in the table's unit, a line each."""
+    """A line for each measurement of `record` that its table has a column for, in its unit."""
     layout = load_published().layouts[record.table]
     columns = {(column.id, column.metric): column for column in layout.columns}
     lines = []
     for number in record.measurements:
         column = columns.get((number.column, number.metric))
-        if column is not None and (column.in_print or len(columns) > len(layout.columns_in_print)):
+        if column is not None:
             lines.append(_line(number, column))
     return lines
 

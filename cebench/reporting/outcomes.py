@@ -177,11 +177,10 @@ def with_intervals(
 
 def _with_interval(measurement: Measurement, found: ImageInterval) -> Measurement:
     if found.ends is None:
-        return replace(measurement, no_interval=found.reason)
+        return replace(measurement, interval=None, no_interval=found.reason)
     low, high = found.ends
-    return replace(
-        measurement, interval=Interval(low=low, high=high, level=found.level, method=found.method)
-    )
+    interval = Interval(low=low, high=high, level=found.level, method=found.method)
+    return replace(measurement, interval=interval, no_interval="")
 
 
 def _metadata(content: bytes) -> dict[str, Any]:

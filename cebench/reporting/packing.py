@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cebench.errors import InputError
+from cebench.files import check_writable
 from cebench.progress import progress
-from cebench.reporting.bundles import open_bundle, write_bundle
+from cebench.reporting.bundles import check_size, open_bundle, write_bundle
 from cebench.reporting.outcomes import RunOutcome, rescored, with_intervals
 from cebench.reporting.records import Measurement, Record, RecordFile, record_name
 from cebench.reporting.results import BESIDE, file_beside, find_outcome, read_results, read_stored
@@ -42,6 +43,7 @@ def pack_runs(places: Sequence[Path], out: Path, *, write: bool = True) -> Verif
     """
     if out.is_dir():
         raise InputError(f"{out}: is a folder; --out must be a file such as results.zip")
+    check_writable(out.parent)
     found = read_results(places)
     if not found:
         raise InputError(f"{', '.join(map(str, places))}: no record.json of a finished run found")
@@ -54,6 +56,7 @@ def pack_runs(places: Sequence[Path], out: Path, *, write: bool = True) -> Verif
             report(done, len(runs))
     if result.problems:
         raise InputError(f"{result.problems[0]}; run the transfer again")
+    check_size(out, files)
     if write:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_bundle(out, files)

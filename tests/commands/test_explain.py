@@ -45,6 +45,14 @@ def test_context_detection(runner: CliRunner, tmp_path: Path) -> None:
     assert not {"segmentation-stride", "imagenet-init", "gan-overlap"} & ids
 
 
+def test_a_variant_is_determined_by_what_determines_its_method(
+    runner: CliRunner, tmp_path: Path
+) -> None:
+    rows = ("context-gan", "context-gan-l2")
+    method, variant = (explained(runner, f"{row} psnr", tmp_path)["choices"] for row in rows)
+    assert variant == method
+
+
 def test_a_conflict_is_told(runner: CliRunner, tmp_path: Path) -> None:
     content = explained(runner, "motion classification", tmp_path)
     assert [number["percent"] for number in content["quoted"]["numbers"]] == [62.8, 63.1]

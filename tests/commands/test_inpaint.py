@@ -251,6 +251,10 @@ def test_no_input_and_no_other_result_is_overwritten(
     sheet = ["--sheet", photo]
     assert "photo.png: is an input" in refusal(photo, *options, tmp_path / "out", *sheet)
     assert "name it .png" in refusal(photo, *options, tmp_path / "out", "--sheet", "sheet.jpg")
+    gallery = ["--fill", "nn-hog", "--gallery", photo.parent, "--out"]
+    assert "photo.png: is an input" in refusal(
+        save(tmp_path / "other" / "photo.png", noise(40, 60, 1)), *gallery, photo.parent
+    )
     np.testing.assert_array_equal(pixels(photo), noise(40, 60))
 
 

@@ -82,14 +82,29 @@ def test_proposals_are_named_after_the_imported_files(
 ) -> None:
     whole = {"i000001": [[1, 1, 60, 80]], "i000002": [[1, 1, 48, 64]], "i000003": [[1, 1, 50, 50]]}
     files = [write_mat(tmp_path / f"f{i}.mat", **{i: whole[i]}) for i in whole]
-    out = tmp_path / "boxes.safetensors"
-    way = ("--columns", "yxyx", "--first-pixel", 1, "--out", out)
+    way = ("--columns", "yxyx", "--first-pixel", 1, "--out")
     imports = [option for file in files for option in ("--import", file)]
-    two = found(runner, tiny_voc, "--image-set", "train", *imports[:4], *way)
+    two = found(runner, tiny_voc, "--image-set", "train", *imports[:4], *way, tmp_path / "two")
     assert two["name"] == "imported-fi000001+fi000002"
     assert [row["file"] for row in two["imported"]] == ["fi000001.mat", "fi000002.mat"]
-    three = found(runner, tiny_voc, "--image-set", "trainval", *imports, *way)
+    three = found(runner, tiny_voc, "--image-set", "trainval", *imports, *way, tmp_path / "three")
     assert three["name"] == "imported-3-files"
+    before = (tmp_path / "two").read_bytes()
+    text = refused(runner, tiny_voc, "--image-set", "trainval", *imports, *way, tmp_path / "two")
+    assert text.endswith("two: holds imported-fi000001+fi000002; choose another file")
+    assert (tmp_path / "two").read_bytes() == before
+
+
+def test_tables_of_recall_have_the_whole_name_of_the_file(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path
+) -> None:
+    whole = {"i000001": [[1, 1, 60, 80]], "i000002": [[1, 1, 48, 64]]}
+    mat = write_mat(tmp_path / "some.mat", **whole)
+    out = tmp_path / "boxes.k50.safetensors"
+    run(runner, tiny_voc, "--image-set", "train", "--import", mat, "--out", out)
+    made = {path.name for path in tmp_path.iterdir()}
+    assert {"boxes.k50-recall.csv", "boxes.k50-recall.png"} <= made
+    assert not {"boxes.csv", "boxes.png"} & made
 
 
 def test_a_file_that_lacks_an_image_is_refused(

@@ -60,6 +60,16 @@ def test_patch_match_continues_a_texture_that_repeats() -> None:
     assert error.mean() < mean.mean() / 4
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_patch_match_fills_a_hole_in_a_saturated_sky_above_a_texture() -> None:
+    """Most patches match without error, and those at the ground are far from all the others."""
+    image = np.full((96, 96, 3), 255, np.uint8)
+    image[60:] = np.random.default_rng(0).integers(40, 160, (36, 96, 3))
+    hole = np.zeros((96, 96), bool)
+    hole[20:62, 30:70] = True
+    assert patch_match_fill(image, hole, 0)[25:50, 40:60].min() > 200
+
+
 def test_patch_match_is_a_function_of_the_seed() -> None:
     images, hole = smooth(1), centre()
     first, again, other = (patch_match(images, hole, seed) for seed in (0, 0, 1))

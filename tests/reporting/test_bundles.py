@@ -101,6 +101,20 @@ def test_every_flipped_byte_is_found(tmp_path: Path) -> None:
             call(report, damaged)
 
 
+def test_what_no_bundle_can_hold_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classification_run(tmp_path / "run", "context", 1.0)
+    monkeypatch.setattr("cebench.reporting.bundles.MAX_BYTES", 1000)
+    for more in ([], ["--dry-run"]):
+        with pytest.raises(InputError, match="pack fewer runs into each"):
+            call(pack, tmp_path / "run", "--out", tmp_path / "a.zip", *more)
+    assert not (tmp_path / "a.zip").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file: is a file; choose another --out"):
+        call(pack, tmp_path / "run", "--out", tmp_path / "file" / "a.zip")
+
+
 def repacked(bundle: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
     """The bundle written anew, with hashes that fit, after `change` of its files."""
     files = members(bundle)
@@ -134,14 +148,17 @@ def test_a_number_that_was_changed_with_all_its_hashes_is_named(
         call(verify, bundle, "--quick")
 
 
-def test_an_interval_that_was_changed_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("metric", ["mean_ap_sklearn", "mean_ap_voc07_11pt"])
+def test_an_interval_that_was_changed_is_named(tmp_path: Path, metric: str) -> None:
+    """The second has none: the best precision at recall 0 has no bootstrap that covers."""
     record = classification_run(tmp_path / "run", "context", 1.0)
-    first, *others = record.measurements
+    (first,) = (m for m in record.measurements if m.metric == metric)
+    others = (m for m in record.measurements if m is not first)
     made_up = replace(first, interval=Interval(low=0.1, high=0.2, level=0.95, method="guess"))
     write_record(tmp_path / "run" / "record.json", replace(record, measurements=(made_up, *others)))
     call(pack, tmp_path / "run", "--out", tmp_path / "a.zip")
     problems = verify_bundle(tmp_path / "a.zip").problems
-    assert any("mean_ap_sklearn: the interval 0.1 to 0.2 is recorded" in line for line in problems)
+    assert any(f"{metric}: the interval 0.1 to 0.2 is recorded" in line for line in problems)
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def _quoted_cell(percents: Sequence[float]) -> CellView:
     if not percents:
         return CellView(CellTexts())
     text = " or ".join(f"{percent:g}" for percent in dict.fromkeys(percents))
-    return CellView(CellTexts(published=text), published=percents[0])
+    return CellView(CellTexts(published=text), published=percents[0] / 100)
 
 
 def _cell(

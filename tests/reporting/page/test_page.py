@@ -147,6 +147,10 @@ def test_quoted_rows_are_there_and_marked(tmp_path: Path, page_of: PageOf) -> No
     write_record(tmp_path / "record.json", DETECTION)
     text = page_of(tmp_path)
     assert '<tr class="quoted">' in text
+    quoted = text[text.index('<tr class="quoted">') :]
+    numbers = [float(n) for n in re.findall(r'data-sort="([0-9.]+)"', quoted.split("</tr>")[0])]
+    assert numbers
+    assert max(numbers) < 1  # Fractions, as those of the rows above.
     assert "Noroozi, Favaro 2016" in text
     assert "compare with the paper before you print one" in text
 
