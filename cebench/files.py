@@ -85,6 +85,13 @@ def check_writable(folder: Path, option: str = "--out") -> None:
         )
 
 
+def check_writable_file(file: Path, example: str, option: str = "--out") -> None:
+    """InputError where `file` is a folder or could not be written; example: a name for it."""
+    if file.is_dir():
+        raise InputError(f"{option} {file} is a folder; name a file, such as {file / example}")
+    check_writable(file.parent, option)
+
+
 @contextlib.contextmanager
 def made_folder(path: Path) -> Iterator[None]:
     """Make the folder `path` with those above it; if what follows fails, empty ones go again."""

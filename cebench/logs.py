@@ -8,6 +8,7 @@ class _Stderr(logging.Handler):
     """Writes to what stderr is at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print the message as a line."""
         print(self.format(record), file=sys.stderr)
 
 

@@ -109,8 +109,7 @@ def run_pretraining(request: Request) -> Path:
     device = choose_device(request.device)
     identity = identity_of(request, recipe, recipe_name, device)
     method = METHODS[request.method]
-    named = files_named_in(recipe.model_dump())
-    read = [*request.data, *request.exclude, *method.listed_files(request), *named]
+    read = _read_by(recipe, request)
     if not request.resume:  # A mistake in them must not cost the run that is there.
         method.inputs(recipe, request)
     with (
@@ -155,6 +154,12 @@ def run_pretraining(request: Request) -> Path:
             logger.info(f"finished after {took} of training: {_weights_in(run.path)}")
         barrier()
         return _weights_in(run.path)
+
+
+def _read_by(recipe: Recipe, request: Request) -> list[Path]:
+    """Files and folders of which the run's data are read."""
+    listed = METHODS[request.method].listed_files(request)
+    return [*request.data, *request.exclude, *listed, *files_named_in(recipe.model_dump())]
 
 
 def identity_of(
@@ -210,7 +215,7 @@ def _sidecar(
 ) -> Sidecar:
     """The sidecar of the trunk."""
     run_table = identity["run"]
-    of_shapes = {name: run_table[name] for name in (REGION_SHAPES,) if name in run_table}
+    of_shapes = {REGION_SHAPES: run_table[REGION_SHAPES]} if REGION_SHAPES in run_table else {}
     return Sidecar(
         architecture=pretrained.trunk_architecture,
         preprocessing=pretrained.trunk_preprocessing,

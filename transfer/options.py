@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt
 
 from cebench.config import Recipe
-from cebench.models.options import Averaging, Pooling
+from cebench.models.options import Averaging, HeadInit, Pooling, RandomFrom
 from cebench.training.options import PrecisionOptions
 
 Geometry = Literal["squash", "central-square", "library"]
@@ -22,6 +22,12 @@ def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 AllDifferent = AfterValidator(_all_different)
 """Validator of a recipe's tuple: each value is a file of predictions, or a fit, of its own."""
+
+
+def check_head_init(random_from: RandomFrom, head_init: HeadInit, usual: HeadInit) -> None:
+    """ValueError where fc6 and fc7 of the weights would be scaled to data; usual: the task's."""
+    if random_from == "drop7" and head_init == "data":
+        raise ValueError(f"random_from=drop7 draws no fc6 and fc7; give head_init={usual}")
 
 
 class ImageSetsRecipe(Recipe):

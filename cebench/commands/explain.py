@@ -1,6 +1,7 @@
 """`cebench explain`: everything that determines one number of a table."""
 
 import json
+import re
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from cebench.reporting.published import Column, Layout
 
 COLUMNS = 80
+_VARIANT = re.compile(r"(-l2|-adversarial|-image|-rescaled)+$")
+"""What tells a row from its method's: what the model of Table 1 was trained for, and rescaling."""
 
 
 @click.command(
@@ -180,7 +183,7 @@ def _choices(row: str, task: str) -> list[dict[str, Any]]:
             "why": entry.why,
             "effect": entry.effect,
         }
-        for entry in ledger.of_programs({ledger.program_of(row), task} - {""})
+        for entry in ledger.of_programs({_VARIANT.sub("", row), task} - {""})
     ]
 
 

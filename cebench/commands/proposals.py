@@ -101,7 +101,7 @@ def proposals(
     objects. `cebench transfer --task detection --set proposals=OUT` uses the file.
     """
     from cebench.data.voc.devkit import VocYear
-    from cebench.files import remove_leftovers
+    from cebench.files import check_writable_file, remove_leftovers
 
     _check_unused_options(importing=bool(imported))
     voc = VocYear(devkit, year)
@@ -110,7 +110,7 @@ def proposals(
     for image_id in ids:
         voc.image_path(image_id)  # What is absent is said before the search.
     annotations, without = _annotations(voc, dict(zip(image_sets, sets, strict=True)))
-    _check_out(out)
+    check_writable_file(out, "boxes.safetensors")
     if dry_run:
         what = "take the boxes of files for" if imported else "search"
         result = {"images": len(ids), "mode": mode, "out": str(out), "imports": len(imported)}
@@ -155,18 +155,6 @@ def _annotations(
     ]
     known = (image_id for name, ids in sets.items() if name not in without for image_id in ids)
     return {image_id: voc.annotation(image_id) for image_id in dict.fromkeys(known)}, without
-
-
-def _check_out(out: Path) -> None:
-    """InputError if `out` is no name for a file, or one that could not be written at the end."""
-    from cebench.errors import InputError
-    from cebench.files import check_writable
-
-    if out.is_dir():
-        raise InputError(
-            f"--out {out} is a folder; name a file, such as {out / 'boxes.safetensors'}"
-        )
-    check_writable(out.parent)
 
 
 def _search(

@@ -12,7 +12,7 @@ import numpy as np
 from cebench.data.editing import Photo, read_photo, toned, write_photo
 from cebench.data.images import image_size
 from cebench.errors import InputError
-from cebench.files import check_writable, replace_atomically, without_links
+from cebench.files import check_writable, check_writable_file, replace_atomically, without_links
 from cebench.inpainting.blending import BLENDS
 from cebench.inpainting.networks import FILL_RGB
 from cebench.inpainting.photo_holes import HoleOf
@@ -127,7 +127,7 @@ def check_work(work: Work, inputs: Sequence[Path]) -> None:
         raise InputError(f"--sheet {work.sheet}: the sheet is a PNG; name it .png")
     check_writable(work.out)
     if work.sheet is not None:
-        check_writable(work.sheet.parent, "--sheet")
+        check_writable_file(work.sheet, "sheet.png", "--sheet")
     taken = {without_links(path): "is an input" for path in (*work.files, *inputs)}
     planned = [(file, output) for file in work.files for output in work.outputs(file)]
     planned += [(work.sheet, work.sheet)] if work.sheet is not None else []

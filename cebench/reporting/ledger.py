@@ -88,12 +88,6 @@ class Ledger(_Frozen):
         wanted = set(programs)
         return [entry for entry in self.entries if wanted & set(entry.programs)]
 
-    def program_of(self, row: str) -> str:
-        """The program that makes a row: `context-gan` of `context-gan-l2`; the row itself else."""
-        programs = {program for entry in self.entries for program in entry.programs}
-        made_by = [p for p in programs if row == p or row.startswith((f"{p}-", f"{p} ("))]
-        return max(made_by, key=len, default=row)
-
     def sources_of(self, program: str) -> dict[str, list[str]]:
         """Recipe option of `program` -> ids of the entries that give its sources."""
         found: dict[str, list[str]] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cebench.errors import InputError
-from cebench.files import check_writable
+from cebench.files import check_writable_file
 from cebench.progress import progress
 from cebench.reporting.bundles import check_size, open_bundle, write_bundle
 from cebench.reporting.outcomes import RunOutcome, rescored, with_intervals
@@ -41,9 +41,7 @@ def pack_runs(places: Sequence[Path], out: Path, *, write: bool = True) -> Verif
     InputError, and nothing written, if a run is damaged, its numbers do not hold, or two records of
     one name differ.
     """
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder; --out must be a file such as results.zip")
-    check_writable(out.parent)
+    check_writable_file(out, "results.zip")
     found = read_results(places)
     if not found:
         raise InputError(f"{', '.join(map(str, places))}: no record.json of a finished run found")

@@ -51,6 +51,13 @@ def test_a_variant_is_determined_by_what_determines_its_method(
     rows = ("context-gan", "context-gan-l2")
     method, variant = (explained(runner, f"{row} psnr", tmp_path)["choices"] for row in rows)
     assert variant == method
+    explains = {
+        row: explained(runner, f"{row} conv4", tmp_path)["choices"]
+        for row in ("random", "imagenet", "imagenet-rescaled", "imagenet-rescale", "random-other")
+    }
+    assert explains["imagenet-rescaled"] == explains["imagenet"]
+    assert explains["imagenet-rescale"] != explains["imagenet"]
+    assert explains["random-other"] != explains["random"]
 
 
 def test_a_conflict_is_told(runner: CliRunner, tmp_path: Path) -> None:

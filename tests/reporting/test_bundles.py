@@ -113,6 +113,24 @@ def test_what_no_bundle_can_hold_is_refused(
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"file: is a file; choose another --out"):
         call(pack, tmp_path / "run", "--out", tmp_path / "file" / "a.zip")
+    with pytest.raises(InputError, match=r"file: is a file; choose another --out"):
+        call(report, tmp_path / "run", "--out", tmp_path / "file" / "tables.md")
+
+
+def test_what_is_packed_can_be_read(
+    tmp_path: Path, bundle: Path, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manifest counts too, among the files and in their bytes."""
+    with zipfile.ZipFile(bundle) as archive:
+        sizes = [entry.file_size for entry in archive.infolist()]
+    for limit, value in (("MAX_BYTES", sum(sizes) - 1), ("MAX_FILES", len(sizes) - 1)):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"cebench.reporting.bundles.{limit}", value)
+            with pytest.raises(InputError, match="pack fewer runs into each"):
+                call(pack, runs, "--out", tmp_path / "b.zip")
+    monkeypatch.setattr("cebench.reporting.bundles.MAX_FILES", len(sizes))
+    call(pack, runs, "--out", tmp_path / "c.zip")
+    call(verify, tmp_path / "c.zip", "--quick")
 
 
 def repacked(bundle: Path, change: Callable[[dict[str, bytes]], None]) -> Path:

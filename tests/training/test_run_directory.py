@@ -1,6 +1,8 @@
 from pathlib import Path
+from threading import Timer
 
 import pytest
+from filelock import FileLock
 from samples import DETECTION
 
 from cebench.errors import InputError
@@ -148,3 +150,15 @@ def test_checkpoints_that_a_stop_left_beside_the_record_are_dropped(tmp_path: Pa
     with RunDirectory(tmp_path / "a", IDENTITY) as run:
         assert run.finished
         assert not run.checkpoints.exists()
+
+
+def test_a_look_at_the_lock_is_no_other_writer(tmp_path: Path) -> None:
+    """`cebench status` takes it for a moment."""
+    RunDirectory(tmp_path / "a", IDENTITY).__exit__(None, None, None)
+    look = FileLock(tmp_path / "a" / "run.lock", thread_local=False)
+    look.acquire()
+    timer = Timer(0.05, look.release)
+    timer.start()
+    with RunDirectory(tmp_path / "a", IDENTITY) as run:
+        assert not run.finished
+    timer.join()

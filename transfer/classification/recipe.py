@@ -8,7 +8,7 @@ from cebench.config import TrainingRecipe
 from cebench.models.options import HeadInit, Part, Pooling, RandomFrom
 from cebench.training.options import FineTuningOptions, PrecisionOptions
 
-from ..options import ImageSetsRecipe
+from ..options import ImageSetsRecipe, check_head_init
 
 CropRule = Literal["scale", "area"]
 """`scale` is that of philkr/voc-classification, `area` that of deepcluster's port of it."""
@@ -59,10 +59,8 @@ class ClassificationRecipe(ImageSetsRecipe, TrainingRecipe, FineTuningOptions, P
                 "train_from=pool5 has no fc6 and fc7 that random_from=drop7 could take from the "
                 "weights; leave random_from out"
             )
-        if self.random_from == "drop7" and self.head_init == "data":
-            raise ValueError(
-                "random_from=drop7 draws no fc6 and fc7; give head_init=voc-classification"
-            )
+        usual = type(self).model_fields["head_init"].default
+        check_head_init(self.random_from, self.head_init, usual)
         return self
 
     @property

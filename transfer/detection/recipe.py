@@ -9,6 +9,8 @@ from cebench.data.proposals.selective_search import MIN_SIDE
 from cebench.models.options import HeadInit, RandomFrom, RoiPooling
 from cebench.training.options import FineTuningOptions, PrecisionOptions
 
+from ..options import check_head_init
+
 Caps = Literal["original", "py-faster-rcnn"]
 Scales = Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
 
@@ -94,6 +96,6 @@ class DetectionRecipe(TrainingRecipe, FineTuningOptions, PrecisionOptions):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
-        if self.random_from == "drop7" and self.head_init == "data":
-            raise ValueError("random_from=drop7 draws no fc6 and fc7; give head_init=caffenet")
+        usual = type(self).model_fields["head_init"].default
+        check_head_init(self.random_from, self.head_init, usual)
         return self

@@ -55,12 +55,11 @@ class Patches:
 
 def prediction_row(sidecar: Sidecar) -> str:
     """The row of the weights' own predictions: their method, with what sets them apart."""
-    values = sidecar.recipe_values
     parts = [sidecar.method]
     if sidecar.architecture == "inpainting-generator":
         # Weights of another program do not say what they were trained for.
-        found = {key: values.get(key, usual) for key, usual in _USUAL.items()}
-        parts += [found[key] for key, usual in _USUAL.items() if found[key] != usual]
+        known = {**_USUAL, **sidecar.recipe_values}
+        parts += [known[key] for key, usual in _USUAL.items() if known[key] != usual]
     return "-".join(parts)
 
 

@@ -8,6 +8,8 @@ from cebench.config import Recipe, TrainingRecipe
 from cebench.models.options import HeadInit, RandomFrom, Stride
 from cebench.training.options import ComputingOptions, FineTuningOptions
 
+from ..options import check_head_init
+
 TrainData = Literal["voc", "aug", "sbd"]
 
 
@@ -91,6 +93,6 @@ class SegmentationRecipe(
             raise ValueError(f"images_per_pass must divide accumulate={self.accumulate}")
         if self.crop > self.short_side > 0:
             raise ValueError(f"crop must be within short_side={self.short_side}")
-        if self.random_from == "drop7" and self.head_init == "data":
-            raise ValueError("random_from=drop7 draws no fc6 and fc7; give head_init=caffenet")
+        usual = type(self).model_fields["head_init"].default
+        check_head_init(self.random_from, self.head_init, usual)
         return self

@@ -151,6 +151,9 @@ def test_quoted_rows_are_there_and_marked(tmp_path: Path, page_of: PageOf) -> No
     numbers = [float(n) for n in re.findall(r'data-sort="([0-9.]+)"', quoted.split("</tr>")[0])]
     assert numbers
     assert max(numbers) < 1  # Fractions, as those of the rows above.
+    cells = re.findall(r'class="published" data-sort="([0-9.]+)">([0-9.]+)', quoted)
+    assert cells
+    assert [100 * float(sort) for sort, _ in cells] == pytest.approx([float(p) for _, p in cells])
     assert "Noroozi, Favaro 2016" in text
     assert "compare with the paper before you print one" in text
 
