@@ -70,9 +70,7 @@ _hole_options = add_options(
         type=_EXISTING,
         help="VOCdevkit or its VOC2012: objects that shape --random region.",
     ),
-    click.option(
-        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of --random."
-    ),
+    click.option("--seed", type=click.IntRange(min=0), help="Of --random; 0 if not given."),
     click.option(
         "--view",
         type=click.Choice(("window", "whole")),
@@ -217,7 +215,7 @@ def _require_one_hole(
     rectangles: tuple[Any, ...],
     kind: str | None,
     region_shapes: Path | None,
-    seed: int,
+    seed: int | None,
 ) -> None:
     given = {"--mask": mask, "--center": center, "--rectangle": rectangles, "--random": kind}
     named = [option for option, value in given.items() if value]
@@ -225,6 +223,8 @@ def _require_one_hole(
         raise click.UsageError(f"{' and '.join(named)} exclude each other")
     if (region_shapes is not None) != (kind == "region"):
         raise click.UsageError("--random region and --region-shapes need each other")
+    if seed is not None and not kind:
+        raise click.UsageError("--seed is of --random, which is not given")
 
 
 def _hole_of(
@@ -234,7 +234,7 @@ def _hole_of(
     rectangles: tuple[tuple[int, int, int, int], ...],
     kind: str | None,
     region_shapes: Path | None,
-    seed: int,
+    seed: int | None,
     center: bool,
 ) -> "HoleOf":
     from cebench.inpainting.photo_holes import (
@@ -248,7 +248,7 @@ def _hole_of(
         return painted_holes(mask, files)
     if rectangles:
         return rectangular_holes(rectangles)
-    return random_holes(kind, seed, region_shapes) if kind else central_hole_of
+    return random_holes(kind, seed or 0, region_shapes) if kind else central_hole_of
 
 
 def _paths(report: Mapping[str, Any]) -> Iterator[str]:

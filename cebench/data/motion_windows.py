@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cebench.data.clips import Frame
+from cebench.errors import InputError
 
 Tracker = Literal["kcf", "csrt"]
 _MOST_POINTS = 2000
@@ -33,6 +34,13 @@ class MotionSearch:
     most_moving: float = 0.75
     """With more it is the camera that moves, or noise."""
     tracker: Tracker = "kcf"
+
+    def __post_init__(self) -> None:
+        if self.least_moving > self.most_moving:
+            raise InputError(
+                f"least_moving {self.least_moving:g} is above most_moving {self.most_moving:g}: "
+                "no frame would count"
+            )
 
 
 def moving_points(first: Frame, second: Frame) -> tuple[NDArray[np.float32], float]:

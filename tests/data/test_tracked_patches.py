@@ -171,3 +171,8 @@ def test_the_published_form_may_name_a_track_twice_and_folders_with_blanks(tmp_p
     pairs, tracks = read_pairs(tmp_path / "list.txt")
     assert pairs[0][0] == tmp_path / "a b" / "1.jpg"
     assert tracks.tolist() == [7, 7]
+
+
+def test_bounds_that_no_frame_meets_are_refused() -> None:
+    with pytest.raises(InputError, match=r"least_moving 0.8 is above most_moving 0.5"):
+        MotionSearch(60, 0.8, 0.5)
