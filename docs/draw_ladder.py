@@ -1,4 +1,4 @@
-"""Draws docs/images/ladder.png and prints the ladder's table: `python docs/draw_ladder.py`.
+"""Draws docs/images/ladder.png and prints the ladder's tables: `python docs/draw_ladder.py`.
 
 A rung is a linear SVM on each layer of a trunk that saw so many images; the records lie in
 results/ladder, apart from those of the tables, since every rung is another pretraining.
@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import matplotlib.pyplot as plt
+from scipy.stats import ttest_ind
 
 from cebench.reporting.records import Record, load_record
 
@@ -68,6 +69,21 @@ def _mean_and_spread(values: list[float]) -> str:
     return f"{mean(values):.1f}{spread}"
 
 
+def print_lead(found: dict[str, dict[int, list[Scores]]], row: str, other: str) -> None:
+    """`row` at each rung, less the untrained `other`: Welch's interval over pretrainings."""
+    print(f"| {row}, less {other} | " + " | ".join(LAYERS) + " |")
+    print("| --- |" + " --- |" * len(LAYERS))
+    for images, runs in sorted(found[row].items()):
+        cells = " | ".join(_lead(runs, found[other][0], layer) for layer in LAYERS)
+        print(f"| at {images:,} ({len(runs)} pretrainings) | {cells} |")
+
+
+def _lead(runs: list[Scores], others: list[Scores], layer: str) -> str:
+    ours, theirs = ([run[layer] for run in scores] for scores in (runs, others))
+    low, high = ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
+    return f"{mean(ours) - mean(theirs):+.1f} [{low:.1f}, {high:.1f}]"
+
+
 def draw(found: dict[str, dict[int, list[Scores]]]) -> None:
     figure, axes = plt.subplots(2, 3, figsize=(10, 5.6), sharex=True, layout="constrained")
     for layer, axis in zip(LAYERS, axes.flat, strict=True):
@@ -97,4 +113,6 @@ def draw(found: dict[str, dict[int, list[Scores]]]) -> None:
 if __name__ == "__main__":
     ladder = rungs()
     print_table(ladder)
+    print()
+    print_lead(ladder, "context", "random")
     draw(ladder)
