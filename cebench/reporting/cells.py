@@ -1,6 +1,7 @@
 """Cells of the tables: which measured numbers are replications of one, and what they average to.
 
-Numbers of a cell agree in all but the seeds of pretraining and fine-tuning, and the machine.
+Numbers of a cell agree in all but the seeds of pretraining and fine-tuning, and the machine; times
+in the machine too.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -123,7 +124,14 @@ def _replications(
                 f"{pretraining}, seed {seed} differ in {', '.join(differing)}; remove one or "
                 "report its folder alone"
             )
-    return list(unique.values())
+    return _times_of_one_machine(list(unique.values()))
+
+
+def _times_of_one_machine(cell: list[Number]) -> list[Number]:
+    """`cell`, of times those of the machine with the most (of equals the first one's)."""
+    if cell[0].measurement.unit != "s":
+        return cell
+    return max(grouped(cell, lambda n: (n.record.device, n.record.threads)).values(), key=len)
 
 
 def _weights(number: Number) -> dict[str, Fact]:

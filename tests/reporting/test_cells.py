@@ -147,6 +147,13 @@ def test_columns_may_differ_in_protocol_data_and_recipe() -> None:
     assert len(build_tables(found(DETECTION, other))) == 1
 
 
+def test_times_of_two_machines_are_not_averaged() -> None:
+    card = [changed(TIME, weights={"seed": n}, seed=n, device="a card") for n in (1, 2)]
+    cell = cell_of(TIME, changed(card[0], value=6.0), changed(card[1], value=8.0))
+    assert (cell["mean"], cell["n"]) == (7.0, 2)
+    assert cell_of(TIME, changed(card[0], value=6.0))["mean"] == 60.0
+
+
 def test_an_identical_copy_counts_once() -> None:
     copy = changed(started="2026-02-02T00:00:00Z", seconds=9.0)
     assert cell_of(DETECTION, copy, DETECTION)["n"] == 1
@@ -220,8 +227,8 @@ def test_shipped_tiers_of_transfer_never_mix_in_a_table() -> None:
     assert build_tables(found(DETECTION, changed(other, tier="custom")))
 
 
-def test_times_of_two_machines_and_of_another_tier_are_no_mistake() -> None:
-    other = changed(TIME, weights={"seed": 1}, seed=1, device="another", tier="smoke", value=80.0)
+def test_times_of_another_tier_are_no_mistake() -> None:
+    other = changed(TIME, weights={"seed": 1}, seed=1, tier="smoke", value=80.0)
     cell = cell_of(TIME, other)
     assert (cell["n"], cell["pretrainings"], cell["fine_tunings"]) == (2, 2, [])
     assert cell["mean"] == 70

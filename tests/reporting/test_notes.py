@@ -91,9 +91,10 @@ def test_times_name_their_machines() -> None:
         **{"task": "pretraining", "column": "pretraining_time", "metric": "pretraining_seconds"},
         **{"unit": "s", "value": 60.0},
     )
-    other = changed(time, weights={"seed": 1}, seed=1, device="another CPU")
+    other = changed(time, row="random", weights={"method": "random"}, device="another CPU")
     (note,) = [note for note in notes_of(time, other) if note.startswith("Pretraining time")]
-    assert note.endswith("on an imaginary CPU, 2 threads; another CPU, 2 threads.")
+    machines = "on an imaginary CPU, 2 threads; another CPU, 2 threads"
+    assert note.endswith(f"{machines} (of a row the machine with most of its pretrainings).")
 
 
 def test_an_interval_says_its_level_and_method() -> None:
