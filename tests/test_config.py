@@ -125,6 +125,17 @@ def test_one_rate_is_all_that_tells_small_one_rate_from_small() -> None:
     }
 
 
+def test_four_million_images_are_all_that_tells_small_gpu_from_small() -> None:
+    gpu, small = (
+        load_recipe(ContextRecipe, "cebench.pretrain", "context", name)[0]
+        for name in ("small-gpu", "small")
+    )
+    assert gpu.steps * gpu.batch_size == 4_000_000
+    given, other = gpu.model_dump(), small.model_dump()
+    assert {key for key in other if given[key] != other[key]} == {"steps", "checkpoint_every"}
+    assert int(small.decay_from * small.steps) == 16_450  # So far the two are one, says the recipe.
+
+
 def test_weights_are_averaged_over_a_tenth_of_a_run_at_most() -> None:
     for name in recipe_names("cebench.pretrain", "context-gan"):
         recipe = load_recipe(ContextGanRecipe, "cebench.pretrain", "context-gan", name)[0]
