@@ -16,6 +16,13 @@ Identity = Mapping[str, Mapping[str, Any]]
 PLACES = {"data", "exclude", "region_shapes", "weights"}
 """Paths in run.toml. A run may go on with the same files elsewhere: their content has to agree."""
 
+CONTENTS = {
+    "weights_sha256": ("weights", "weights of other values"),
+    "weights_sidecar_sha256": ("weights", "weights of another row, recipe or preprocessing"),
+    "region_shapes_sha256": ("region_shapes", "other region shapes"),
+}
+"""Hash in the table `run` -> the place of what it is of, and what it means that it differs."""
+
 
 def check_owner(path: Path, identity: Identity) -> None:
     """InputError if the run that `identity` describes may not write to `path`."""
@@ -66,7 +73,12 @@ def _check_equal(
         for key in sorted(compared[table] - PLACES):
             there, here = theirs[table].get(key), ours[table].get(key)
             if there != here:
+                what = f"{table}.{key} is"
+                if key in CONTENTS:
+                    place, what = CONTENTS[key]
+                    there, here = theirs[table].get(place), ours[table].get(place)
+                    what += ":"
                 raise InputError(
-                    f"{path}: belongs to another run ({table}.{key} is {there!r} there, {here!r} "
-                    "here); choose another --out or remove it"
+                    f"{path}: belongs to another run ({what} {there!r} there, {here!r} here); "
+                    "choose another --out or remove it"
                 )

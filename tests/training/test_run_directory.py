@@ -35,6 +35,17 @@ def test_the_folder_of_another_run_is_refused_and_untouched(tmp_path: Path) -> N
     assert (tmp_path / "a" / "run.toml").read_bytes() == before
 
 
+def test_a_refusal_names_what_a_hash_is_of(tmp_path: Path) -> None:
+    def identity(weights: str, sha256: str) -> dict[str, dict[str, str]]:
+        return {"run": {"weights": weights, "weights_sha256": sha256}, "recipe": {}}
+
+    RunDirectory(tmp_path / "a", identity("runs/mine", "12")).__exit__(None, None, None)
+    check_owner(tmp_path / "a", identity("moved/mine", "12"))
+    told = r"\(weights of other values: 'runs/mine' there, 'runs/theirs' here\)"
+    with pytest.raises(InputError, match=told):
+        check_owner(tmp_path / "a", identity("runs/theirs", "34"))
+
+
 def test_a_folder_with_other_files_is_refused_and_untouched(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("mine")
     with pytest.raises(InputError, match="holds files but no cebench run"):
