@@ -75,13 +75,17 @@ def print_lead(found: dict[str, dict[int, list[Scores]]], row: str, other: str) 
     print("| --- |" + " --- |" * len(LAYERS))
     for images, runs in sorted(found[row].items()):
         cells = " | ".join(_lead(runs, found[other][0], layer) for layer in LAYERS)
-        print(f"| at {images:,} ({len(runs)} pretrainings) | {cells} |")
+        pretrainings = "1 pretraining" if len(runs) == 1 else f"{len(runs)} pretrainings"
+        print(f"| at {images:,} ({pretrainings}) | {cells} |")
 
 
 def _lead(runs: list[Scores], others: list[Scores], layer: str) -> str:
     ours, theirs = ([run[layer] for run in scores] for scores in (runs, others))
+    lead = f"{mean(ours) - mean(theirs):+.1f}"
+    if len(ours) == 1:  # One says nothing of how pretrainings differ.
+        return lead
     low, high = ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
-    return f"{mean(ours) - mean(theirs):+.1f} [{low:.1f}, {high:.1f}]"
+    return f"{lead} [{low:.1f}, {high:.1f}]"
 
 
 def draw(found: dict[str, dict[int, list[Scores]]]) -> None:
@@ -99,7 +103,7 @@ def draw(found: dict[str, dict[int, list[Scores]]]) -> None:
                 axis.plot([images] * len(dots), dots, "o", color=line.get_color(), ms=4)
         axis.set_title(layer)
         axis.set_xscale("log")
-        axis.set_xticks([60e3, 250e3, 1e6], ["0.06", "0.25", "1"])
+        axis.set_xticks([60e3, 250e3, 1e6, 4e6], ["0.06", "0.25", "1", "4"])
         axis.minorticks_off()
     for axis in axes[1]:
         axis.set_xlabel("images seen (millions)")

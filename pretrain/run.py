@@ -129,24 +129,7 @@ def run_pretraining(request: Request) -> Path:
             return _weights_in(run.path)
         remember_data(run, read)
         log_start(recipe_name, request.seed, device, request.data)
-
-        def keep(pretrained: Pretrained) -> None:
-            # Stopped before the schedule's end, a trunk is no longer of the recipe's tier.
-            sidecar = replace(_sidecar(request, recipe, identity, pretrained), tier="custom")
-            assert pretrained.trunk is not None
-            path = run.path / f"weights-{pretrained.steps}.safetensors"
-            save_weights(path, pretrained.trunk, sidecar)
-
-        run_context = RunContext(
-            run=run,
-            data=request.data,
-            exclude=request.exclude,
-            region_shapes=request.region_shapes,
-            seed=request.seed,
-            device=device,
-            keep=keep,
-        )
-        pretrained = method.pretrain(recipe, run_context)
+        pretrained = _learn(request, recipe, identity, run, device)
         if is_main_process():
             _save(pretrained, _sidecar(request, recipe, identity, pretrained), run.path)
             run.finish(_record(request, recipe, recipe_name, pretrained, run, device))
@@ -154,6 +137,30 @@ def run_pretraining(request: Request) -> Path:
             logger.info(f"finished after {took} of training: {_weights_in(run.path)}")
         barrier()
         return _weights_in(run.path)
+
+
+def _learn(
+    request: Request, recipe: Recipe, identity: Identity, run: RunDirectory, device: torch.device
+) -> Pretrained:
+    """Train to the last step, keeping the trunks of `weights_at` in the run's folder."""
+
+    def keep(pretrained: Pretrained) -> None:
+        # Stopped before the schedule's end, a trunk is no longer of the recipe's tier.
+        sidecar = replace(_sidecar(request, recipe, identity, pretrained), tier="custom")
+        assert pretrained.trunk is not None
+        path = run.path / f"weights-{pretrained.steps}.safetensors"
+        save_weights(path, pretrained.trunk, sidecar)
+
+    run_context = RunContext(
+        run=run,
+        data=request.data,
+        exclude=request.exclude,
+        region_shapes=request.region_shapes,
+        seed=request.seed,
+        device=device,
+        keep=keep,
+    )
+    return METHODS[request.method].pretrain(recipe, run_context)
 
 
 def _read_by(recipe: Recipe, request: Request) -> list[Path]:
