@@ -85,16 +85,15 @@ def test_several_pretrainings_of_both_rows_count_too() -> None:
     assert alone.standard_error == pytest.approx(0, abs=1e-9)
 
 
-def test_noise_of_the_images_counts_once_not_between_pretrainings_too() -> None:
+def test_noise_of_the_images_counts_over_images_and_between_pretrainings() -> None:
     """Runs that differ by their noise on 100 images alone: the variance of one row's mean over 3 is
-    1 / 300. Between pretrainings nothing is left, but for what cutting at 0 keeps: E max(0, X - 1)
-    of X exponential is 0.37 of it. Counted again it would be 1.00."""
+    1 / 300, over the images, and once more in the spread of the three; see docs/verdicts.md."""
     rng = np.random.default_rng(0)
     squares = []
     for _ in range(100):
         rows = [[[inpainting(rng.normal(size=100))] for _ in range(3)] for _ in range(2)]
         squares.append(compare_pair(*rows, PSNR, draws=200).standard_error ** 2)
-    assert np.mean(squares) * 300 / 2 == pytest.approx(1.37, abs=0.2)
+    assert np.mean(squares) * 300 / 2 == pytest.approx(2, abs=0.3)
 
 
 def test_fine_tunings_count_within_their_pretraining() -> None:
@@ -175,6 +174,12 @@ def test_intervals_over_few_pretrainings_cover_what_they_say(
 ) -> None:
     """400 trials of 95 % cover 366 times or more in 999 of 1,000 such tests."""
     assert pretraining_coverage(pretrainings, run_sd, trials=400) * 400 >= 366
+
+
+def test_intervals_cover_where_pretrainings_vary_as_much_as_noise_and_a_little_more() -> None:
+    """1,000 trials of 95.3 % cover 930 times or more in 999 of 1,000 such tests; with the noise of
+    the images taken off the spread of so few pretrainings 916 did."""
+    assert pretraining_coverage((3, 2), 0.2, trials=1000) * 1000 >= 930
 
 
 @pytest.mark.slow
