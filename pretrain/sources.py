@@ -203,7 +203,21 @@ def _found(data: Sequence[Path], voc_image_set: str) -> ImageSource:
         raise InputError(
             f"--data {stores[0]}: a packed store stands alone; prepare one store of all the sources"
         )
-    return open_store(stores[0])
+    store = open_store(stores[0])
+    _check_image_set(store, stores[0], voc_image_set)
+    return store
+
+
+def _check_image_set(store: PackedStore, path: Path, voc_image_set: str) -> None:
+    """InputError where the store holds another image set of VOC than the recipe asks for."""
+    origin = store.manifest.listing.origin
+    if origin.voc_image_set != voc_image_set and any(store.identities.voc_ids):
+        again = _prepare_again(store, origin.short_side, voc_image_set, f"{path}-{voc_image_set}")
+        raise InputError(
+            f"--data {path}: this store holds VOC's image set {origin.voc_image_set}, the recipe "
+            f"asks for {voc_image_set}; --set voc_image_set={origin.voc_image_set}, or make one: "
+            f"{again}"
+        )
 
 
 def _check_one_size(
@@ -218,10 +232,22 @@ def _check_one_size(
             )
         return
     has = f"a short side of {origin.short_side}" if origin.short_side else "the original sizes"
-    sources = shlex.join(origin.sources)
+    again = _prepare_again(store, short_side, origin.voc_image_set, f"{path}-{short_side}")
     raise InputError(
         f"--data {path}: this store has {has}, the recipe needs short_side {short_side}; make one: "
-        f"cebench data prepare {sources} --short-side {short_side} --out {path}-{short_side}"
+        f"{again}"
+    )
+
+
+def _prepare_again(store: PackedStore, short_side: int | None, voc_image_set: str, out: str) -> str:
+    """The command that makes a store of the same sources with other options."""
+    image_set = ["--voc-image-set", voc_image_set] if any(store.identities.voc_ids) else []
+    return shlex.join(
+        [
+            *("cebench", "data", "prepare", *store.manifest.listing.origin.sources),
+            *image_set,
+            *("--short-side", str(short_side or "original"), "--out", out),
+        ]
     )
 
 

@@ -127,6 +127,27 @@ def test_a_store_of_another_size_says_how_to_make_the_right_one(photos: Path, st
     assert str(caught.value).endswith(command)
 
 
+def test_a_store_of_another_image_set_of_voc_is_refused(
+    tiny_voc: Path, photos: Path, tmp_path: Path
+) -> None:
+    sources, out = [photos, tiny_voc / "VOC2007"], tmp_path / "voc"
+    prepare_store(sources, out, short_side=SHORT_SIDE, voc_image_set="val")
+    load_source([out], [], "val", SHORT_SIDE)
+    shown = f"cebench data prepare {photos} {sources[1]} --voc-image-set"
+    with pytest.raises(InputError, match="image set val, the recipe asks for train") as caught:
+        find_images([out], [], "train")
+    assert str(caught.value).endswith(
+        "--set voc_image_set=val, or make one: "
+        f"{shown} train --short-side {SHORT_SIDE} --out {out}-train"
+    )
+    with pytest.raises(InputError, match=f"{shown} val --short-side 48 --out {out}-48"):
+        load_source([out], [], "val", 48)
+
+
+def test_a_store_without_photos_of_voc_suits_every_image_set(store: Path) -> None:
+    assert len(find_images([store], [], "trainval")[0]) == 6
+
+
 def test_a_store_stands_alone_and_is_finished(photos: Path, store: Path) -> None:
     with pytest.raises(InputError, match="a packed store stands alone"):
         find_images([photos, store], [], "train")
