@@ -12,6 +12,7 @@ from cebench.config import Recipe, load_recipe
 from cebench.data.fingerprint import fingerprint_files
 from cebench.devices import choose_device, provenance
 from cebench.distributed import barrier, is_main_process, processes
+from cebench.errors import InputError
 from cebench.files import readable, without_links
 from cebench.progress import spoken_duration
 from cebench.reporting.records import (
@@ -125,8 +126,9 @@ def run_pretraining(request: Request) -> Path:
                 run.record().data.fingerprint,
                 lambda: method.inputs(recipe, request).fingerprint(),
             )
+            weights = _weights_of_finished(run)
             logger.info(f"{run.path}: finished before, nothing to do")
-            return _weights_in(run.path)
+            return weights
         remember_data(run, read)
         log_start(recipe_name, request.seed, device, request.data)
         pretrained = _learn(request, recipe, identity, run, device)
@@ -134,9 +136,9 @@ def run_pretraining(request: Request) -> Path:
             _save(pretrained, _sidecar(request, recipe, identity, pretrained), run.path)
             run.finish(_record(request, recipe, recipe_name, pretrained, run, device))
             took = spoken_duration(pretrained.seconds)
-            logger.info(f"finished after {took} of training: {_weights_in(run.path)}")
+            logger.info(f"finished after {took} of training: {_weights_of_finished(run)}")
         barrier()
-        return _weights_in(run.path)
+        return _weights_of_finished(run)
 
 
 def _learn(
@@ -211,10 +213,23 @@ def _save(pretrained: Pretrained, sidecar: Sidecar, folder: Path) -> None:
         save_weights(folder / "weights.safetensors", pretrained.trunk, sidecar)
 
 
-def _weights_in(folder: Path) -> Path:
-    """The trunk where the method has one, otherwise its whole model."""
-    trunk = folder / "weights.safetensors"
-    return trunk if trunk.exists() else folder / "model.safetensors"
+def _weights_of_finished(run: RunDirectory) -> Path:
+    """The trunk of a finished run where its record is of one, otherwise its whole model.
+
+    InputError where the file or its sidecar is gone.
+    """
+    path = _weights_in(run.path, trunk=bool(run.record().measurements))
+    for file in (path, path.with_suffix(".json")):
+        if not file.is_file():
+            raise InputError(
+                f"{file} is gone, though the run is finished; restore the file, or start over "
+                "with --no-resume"
+            )
+    return path
+
+
+def _weights_in(folder: Path, *, trunk: bool) -> Path:
+    return folder / ("weights.safetensors" if trunk else "model.safetensors")
 
 
 def _sidecar(
@@ -253,7 +268,7 @@ def _record(
     device: torch.device,
 ) -> Record:
     """The pretraining time, of a method that makes a trunk: one of Table 2's numbers."""
-    path = _weights_in(run.path)
+    path = _weights_in(run.path, trunk=pretrained.trunk is not None)
     time = Measurement(
         row=request.method,
         column="pretraining_time",

@@ -190,6 +190,17 @@ def test_a_finished_run_returns_at_once_and_another_recipe_is_refused(
         run_pretraining(request(photos, tmp_path / "run", "context", "loss=l1"))
 
 
+@pytest.mark.parametrize("gone", ["weights.safetensors", "weights.json"])
+def test_a_finished_run_whose_weights_are_gone_is_refused(tmp_path: Path, gone: str) -> None:
+    random = Request(method="random", data=(), out=tmp_path / "run", recipe="smoke")
+    path = run_pretraining(random)
+    path.with_name("model.safetensors").touch()
+    path.with_name(gone).unlink()
+    with pytest.raises(InputError, match=rf"run/{gone} is gone, .* start over with --no-resume"):
+        run_pretraining(random)
+    assert run_pretraining(replace(random, resume=False)) == path
+
+
 def test_a_broken_off_run_ends_with_the_same_bytes(photos: Path, tmp_path: Path) -> None:
     straight = run_pretraining(request(photos, tmp_path / "straight", "autoencoder"))
     with power_cut(Reconstruction, 1):
