@@ -126,7 +126,8 @@ def decode_outcome(content: bytes, where: str) -> RunOutcome:
     except _DAMAGE as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{where}: no outcome of a cebench run, or damaged ({reason}); run the transfer again"
+            f"{where}: no outcome of a cebench run, or damaged ({reason}); run the transfer "
+            "again with --no-resume"
         ) from None
     return RunOutcome(ids, parts)
 
@@ -134,11 +135,13 @@ def decode_outcome(content: bytes, where: str) -> RunOutcome:
 def check_content(content: bytes, record: Record, where: str) -> None:
     """InputError unless `content` is the outcome file that `record` was made with."""
     if record.outcome_sha256 is None:
-        raise InputError(f"{where}: its record names no outcome; run the transfer again")
+        raise InputError(
+            f"{where}: its record names no outcome; run the transfer again with --no-resume"
+        )
     if hashlib.sha256(content).hexdigest() != record.outcome_sha256:
         raise InputError(
             f"{where}: its SHA-256 is not the one in its record: damaged, edited or of another "
-            "run; restore the file or run the transfer again"
+            "run; restore the file or run the transfer again with --no-resume"
         )
 
 

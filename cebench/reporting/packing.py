@@ -53,7 +53,7 @@ def pack_runs(places: Sequence[Path], out: Path, *, write: bool = True) -> Verif
             files |= _files(path, stem)
             report(done, len(runs))
     if result.problems:
-        raise InputError(f"{result.problems[0]}; run the transfer again")
+        raise InputError(f"{result.problems[0]}; run the transfer again with --no-resume")
     check_size(out, files)
     if write:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -241,7 +241,7 @@ def load_record(path: Path) -> Record:
         return load_record_content(path.read_bytes(), path)
     except OSError as error:
         raise InputError(
-            f"{path}: not a JSON record file ({error}); delete it or run again"
+            f"{path}: not a JSON record file ({error}); delete it or run again with --no-resume"
         ) from None
 
 
@@ -251,12 +251,13 @@ def load_record_content(data: bytes, path: Path) -> Record:
     stated = content.pop("content_sha256", None)
     if content.get("schema") != SCHEMA:
         raise InputError(
-            f"{path}: a record of schema {content.get('schema')!r}, expected {SCHEMA}; run again"
+            f"{path}: a record of schema {content.get('schema')!r}, expected {SCHEMA}; run again "
+            "with --no-resume"
         )
     if stated != _content_sha256(content):
         raise InputError(
             f"{path}: damaged or edited: its content_sha256 is not that of its content; restore "
-            "the file or run again"
+            "the file or run again with --no-resume"
         )
     try:
         return _ADAPTER.validate_python(content)
@@ -264,7 +265,8 @@ def load_record_content(data: bytes, path: Path) -> Record:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"{path}: not a record of schema {SCHEMA}: {where}: {first['msg']}; run again"
+            f"{path}: not a record of schema {SCHEMA}: {where}: {first['msg']}; run again "
+            "with --no-resume"
         ) from None
 
 
@@ -283,15 +285,17 @@ def _json_object(data: bytes, path: Path) -> dict[str, Any]:
         content = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InputError(
-            f"{path}: not a JSON record file ({error}); delete it or run again"
+            f"{path}: not a JSON record file ({error}); delete it or run again with --no-resume"
         ) from None
     if isinstance(content, list):
         raise InputError(
             f"{path}: a list of numbers, as schema 1 had it; a record of schema {SCHEMA} is one "
-            "object for the run: run again"
+            "object for the run: run again with --no-resume"
         )
     if not isinstance(content, dict):
-        raise InputError(f"{path}: not a JSON record file (no object); delete it or run again")
+        raise InputError(
+            f"{path}: not a JSON record file (no object); delete it or run again with --no-resume"
+        )
     return content
 
 

@@ -139,7 +139,7 @@ def _check_known(path: Path, record: Record, measurement: Measurement) -> None:
     if measurement.metric == column.metric and measurement.unit != column.unit:
         raise InputError(
             f"{path}: unit of {measurement.metric} is {measurement.unit!r}, expected "
-            f"{column.unit!r}; run again or delete the file"
+            f"{column.unit!r}; run again with --no-resume or delete the file"
         )
 
 

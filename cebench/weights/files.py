@@ -169,7 +169,7 @@ def load_weights(path: Path) -> Weights:
     if sha256_of(path) != sidecar.sha256:
         raise InputError(
             f"{path}: damaged: its SHA-256 is not that of {path.with_suffix('.json').name}; "
-            "restore the file or pretrain again"
+            "restore the file, or pretrain again with --no-resume"
         )
     try:
         with readable_by_name(path) as name:

@@ -83,7 +83,9 @@ def _scores(number: Number, metric: str) -> dict[str, float]:
         try:
             return {line["class"]: float(line[name] or "nan") for line in reader}
         except ValueError:
-            raise InputError(f"{path}: {name}: expected numbers; run the transfer again") from None
+            raise InputError(
+                f"{path}: {name}: expected numbers; run the transfer again with --no-resume"
+            ) from None
 
 
 def _mean(runs: Sequence[Mapping[str, float]], name: str) -> float | None:

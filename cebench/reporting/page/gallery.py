@@ -170,7 +170,8 @@ def _errors(path: Path) -> list[tuple[str, str, float]]:
         known = [(line["row"], line["image"], float(line["mean_l1"])) for line in lines]
     except (KeyError, TypeError, ValueError):
         raise InputError(
-            f"{path}: damaged: expected the columns row, image and mean_l1; run the transfer again"
+            f"{path}: damaged: expected the columns row, image and mean_l1; run the "
+            "transfer again with --no-resume"
         ) from None
     # A name that leads out of the folder is none of a file in it.
     return [item for item in known if all(Path(name).name == name for name in item[:2])]
