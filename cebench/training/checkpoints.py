@@ -7,10 +7,11 @@ SHA-256. A file that the index does not name, or whose hash differs, does not co
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -24,12 +25,12 @@ logger = logging.getLogger("cebench")
 KEPT = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
 class Entry:
     """One line of the index."""
 
     file: str
-    step: int
+    step: PositiveInt
     sha256: str
     data_fingerprint: str
 
@@ -92,8 +93,8 @@ def _read_index(folder: Path) -> list[Entry]:
     if not path.exists():
         return []
     try:
-        return [Entry(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
-    except (json.JSONDecodeError, TypeError, UnicodeDecodeError):
+        return TypeAdapter(list[Entry]).validate_json(path.read_bytes())
+    except ValidationError:
         raise InputError(f"{path}: damaged; start over with --no-resume") from None
 
 

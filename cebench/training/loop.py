@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
@@ -101,7 +102,7 @@ def train(
             f"{steps:,} steps in all"
         )
     _set_training(program, True)
-    unread = _Losses()
+    unread = _Losses(run.checkpoints)
     began = time.monotonic() - seconds_so_far(run)
     with collected_signals(_say_stopping) as received, progress(label) as report:
         report(step, steps)
@@ -135,7 +136,8 @@ def train(
 class _Losses:
     """Losses on their device until somebody reads them: reading waits for the device."""
 
-    def __init__(self) -> None:
+    def __init__(self, checkpoints: Path) -> None:
+        self.checkpoints = checkpoints
         self.unread: list[tuple[int, str, Tensor]] = []
         self.newest: dict[str, float] = {}
 
@@ -149,9 +151,11 @@ class _Losses:
         values = torch.stack([loss for _, _, loss in self.unread]).tolist()
         for (step, name, _), value in zip(self.unread, values, strict=True):
             if not math.isfinite(value):
+                sound = any(self.checkpoints.glob("*.safetensors"))
                 raise CebenchError(
                     f"step {step}: {name} is {value}; stopped. Lower the learning rate or look "
-                    "at the images of this step; checkpoints written before are sound"
+                    "at the images of this step"
+                    + ("; checkpoints written before are sound" if sound else "")
                 )
             self.newest[name] = value
         self.unread.clear()

@@ -62,8 +62,11 @@ def _tables_of(path: Path) -> dict[str, Any] | None:
     try:
         tables = tomllib.loads(mark.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise InputError(f"{mark}: unreadable; remove {path} or choose another --out") from None
-    return {"run": {}, "recipe": {}, **tables}
+        tables = {}
+    found = {name: tables.get(name, {}) for name in ("run", "recipe")}
+    if not found["run"] or not all(isinstance(table, dict) for table in found.values()):
+        raise InputError(f"{mark}: unreadable; remove {path} or choose another --out")
+    return found
 
 
 def _check_equal(

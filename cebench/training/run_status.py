@@ -5,7 +5,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
@@ -46,12 +46,13 @@ def run_status(path: Path) -> RunStatus:
     """The status of the run directory `path`."""
     try:
         tables = tomllib.loads((path / "run.toml").read_text(encoding="utf-8"))
-        run: dict[str, Any] = tables["run"]
-        program = f"{run['verb']} {run.get('method') or run.get('task')}"
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError) as reading:
-        reason = f"run.toml cannot be read: {' '.join(str(reading).split())}"
-        return RunStatus(path, "unreadable", "", None, 0, None, reason)
-    steps = tables.get("recipe", {}).get("steps")
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as reading:
+        return _unreadable(path, " ".join(str(reading).split()))
+    run, recipe = (tables.get(name, {}) for name in ("run", "recipe"))
+    if not isinstance(run, dict) or not isinstance(recipe, dict) or "verb" not in run:
+        return _unreadable(path, "it does not say of which run it is")
+    program = f"{run['verb']} {run.get('method') or run.get('task')}"
+    steps = recipe.get("steps")
     error = _last_error(path / "log.txt")
     state: State = "stopped"
     if (path / "record.json").exists():
@@ -62,6 +63,10 @@ def run_status(path: Path) -> RunStatus:
         state = "failed"
     step = steps or 0 if state == "finished" else _saved_step(path / "checkpoints" / "index.json")
     return RunStatus(path, state, program, run.get("seed"), step, steps, error)
+
+
+def _unreadable(path: Path, reason: str) -> RunStatus:
+    return RunStatus(path, "unreadable", "", None, 0, None, f"run.toml cannot be read: {reason}")
 
 
 def state_of_out(path: Path) -> str:
@@ -93,7 +98,7 @@ def _saved_step(index: Path) -> int:
     try:
         entries = json.loads(index.read_text(encoding="utf-8"))
         return max((int(entry["step"]) for entry in entries), default=0)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         return 0
 
 

@@ -117,10 +117,17 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
     tmp_path: Path, log_every: int
 ) -> None:
     straight = run_training(tmp_path / "straight", 8, Tiny())
-    with pytest.raises(CebenchError, match=r"step 5: loss is inf; stopped"):
+    with pytest.raises(CebenchError, match=r"step 5: loss is inf; stopped.* before are sound$"):
         run_training(tmp_path / "run", 8, Tiny(explode_at=5), log_every)
     assert json.loads((tmp_path / "run/checkpoints/index.json").read_text())[0]["step"] == 4
     assert run_training(tmp_path / "run", 8, Tiny(), log_every) == straight
+
+
+def test_a_loss_that_is_not_finite_from_the_start_leaves_no_checkpoint_to_speak_of(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(CebenchError, match=r"look at the images of this step$"):
+        run_training(tmp_path / "run", 8, Tiny(explode_at=0))
 
 
 def test_batches_made_ahead_change_no_bit(tmp_path: Path) -> None:
@@ -171,6 +178,19 @@ def test_when_every_checkpoint_is_damaged_the_run_is_refused(tmp_path: Path) -> 
         flip_a_bit(path)
     with pytest.raises(InputError, match=r"every checkpoint is damaged.*--no-resume"):
         run_training(tmp_path / "run", 8, Tiny())
+
+
+@pytest.mark.parametrize(
+    "change", [{"step": "6"}, {"step": True}, {"step": None}, {"file": 6}, {"more": 1}]
+)
+def test_an_index_with_wrong_types_is_named(tmp_path: Path, change: dict[str, object]) -> None:
+    run_training(tmp_path / "run", 2, Tiny())
+    index = tmp_path / "run" / "checkpoints" / "index.json"
+    (entry,) = json.loads(index.read_text())
+    for content in ([{**entry, **change}], [6], {}, None):
+        index.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=r"index\.json: damaged; .* --no-resume"):
+            run_training(tmp_path / "run", 4, Tiny())
 
 
 def test_any_single_flipped_bit_is_found(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from filelock import FileLock
 
 from cebench.commands.status import status
 from cebench.errors import InputError
+from cebench.training.run_owner import check_program
 from cebench.training.run_status import check_is_finished, runs_below
 
 
@@ -57,6 +58,31 @@ def test_the_state_is_read_from_the_files(tmp_path: Path) -> None:
     assert (found["f"].step, found["a"].steps) == (100, None)
     assert found["a"].program == "transfer linear-svm"
     assert found["c/deep"].problem == "InputError('bad')"
+
+
+@pytest.mark.parametrize("text", ["", "run = 3", "[run]\nseed = 0", "recipe = 1\n[run]"])
+def test_a_run_toml_without_its_run_is_unreadable(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    (run,) = runs_below(tmp_path)
+    problem = "run.toml cannot be read: it does not say of which run it is"
+    assert (run.state, run.problem) == ("unreadable", problem)
+
+
+@pytest.mark.parametrize("text", ["", "run = 3", "recipe = 1\n[run]\nverb = 'pretrain'", "[run]"])
+def test_a_run_toml_without_its_run_belongs_to_no_run(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.toml").write_text(text)
+    with pytest.raises(InputError, match=r"run\.toml: unreadable; remove"):
+        check_program(tmp_path, {"verb": "pretrain"})
+
+
+@pytest.mark.parametrize("index", ['[{"step": "6"}]', '[{"step": 1e400}]', '["6"]', "[[6]]", "6"])
+def test_an_index_of_checkpoints_with_wrong_types_ends_no_status(
+    tmp_path: Path, index: str
+) -> None:
+    run = write_run(tmp_path / "a")
+    write_checkpoints(run)
+    (run / "checkpoints" / "index.json").write_text(index)
+    assert [run.state for run in runs_below(tmp_path)] == ["stopped"]
 
 
 def test_status_prints_a_line_for_each_run(runner: CliRunner, tmp_path: Path) -> None:
