@@ -156,10 +156,10 @@ def load_weights(path: Path) -> Weights:
     """Read a weights file, or the weights.safetensors of a run directory.
 
     InputError when it or its sidecar is absent, damaged (one flipped bit suffices) or of another
-    schema.
+    schema, and for the directory of a run that has no trunk.
     """
     if path.is_dir():
-        path = path / "weights.safetensors"
+        path = _trunk_in(path)
     if not path.is_file():
         raise InputError(
             f"{path}: no such weights file; `cebench pretrain` and `cebench weights import` make "
@@ -179,6 +179,24 @@ def load_weights(path: Path) -> Weights:
     return Weights(
         name=readable(f"{path.parent.name}/{path.stem}"), tensors=tensors, sidecar=sidecar
     )
+
+
+def _trunk_in(run: Path) -> Path:
+    trunk, model = run / "weights.safetensors", run / "model.safetensors"
+    if not trunk.is_file() and model.is_file() and (method := without_trunk(read_sidecar(model))):
+        raise InputError(
+            f"{run}: {method} has no trunk, the run left model.safetensors alone, which "
+            "`cebench inpaint`, `transfer --task inpainting` and `weights inspect` take"
+        )
+    return trunk
+
+
+def without_trunk(sidecar: Sidecar) -> str:
+    """The method of a whole network that has no CaffeNet trunk inside, "" of one that has it."""
+    if sidecar.architecture == "inpainting-generator":
+        return sidecar.method
+    pooling = sidecar.recipe_values.get("pooling")
+    return f"{sidecar.method} with pooling=none" if pooling == "none" else ""
 
 
 def read_sidecar(path: Path) -> Sidecar:

@@ -14,7 +14,13 @@ from cebench.models.backbones import OWN_TRUNKS, build_backbone, is_foreign
 from cebench.models.caffenet import FC_UNITS, CaffeNetTrunk
 from cebench.models.options import Pooling, RandomFrom
 from cebench.randomness import torch_seed
-from cebench.weights.files import COUNTER, FC_TENSORS, Preprocessing, Weights
+from cebench.weights.files import (
+    COUNTER,
+    FC_TENSORS,
+    Preprocessing,
+    Weights,
+    without_trunk,
+)
 
 logger = logging.getLogger("cebench")
 
@@ -68,10 +74,13 @@ def load_backbone(weights: Weights, pooling: Pooling = "network") -> tuple[Backb
     """
     architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
     if not is_foreign(architecture) and architecture not in OWN_TRUNKS:
-        raise InputError(
-            f"{weights.name}: holds a {architecture}, needed is a trunk; pretraining keeps it in "
-            "weights.safetensors beside model.safetensors"
+        method = without_trunk(weights.sidecar)
+        advice = (
+            f"{method} has none"
+            if method
+            else "pretraining keeps it in weights.safetensors beside model.safetensors"
         )
+        raise InputError(f"{weights.name}: holds a {architecture}, needed is a trunk; {advice}")
     positions = position_count(weights.tensors)
     backbone = build_backbone(
         architecture, side=preprocessing.side, pooling=pooling, positions=positions

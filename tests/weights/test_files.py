@@ -53,6 +53,31 @@ def test_the_proof_counts_tensors_and_shows_that_the_response_changed(saved: Pat
     )
 
 
+@pytest.mark.parametrize(
+    ("architecture", "values", "method"),
+    [
+        ("inpainting-generator", {}, "context-gan"),
+        ("context-encoder", {"pooling": "none"}, "context-gan with pooling=none"),
+    ],
+)
+def test_a_method_without_a_trunk_is_not_said_to_have_left_one(
+    tmp_path: Path, architecture: str, values: dict[str, str], method: str
+) -> None:
+    sidecar = replace(
+        random_weights(0).sidecar,
+        architecture=architecture,
+        method="context-gan",
+        recipe_values=values,
+        recipe_sha256="",
+    )
+    model = tmp_path / "gan" / "model.safetensors"
+    save_weights(model, {"x": torch.zeros(1)}, sidecar)
+    with pytest.raises(InputError, match=f"gan: {method} has no trunk, .* model.safetensors alone"):
+        load_weights(model.parent)
+    with pytest.raises(InputError, match=rf"needed is a trunk; {method} has none$"):
+        load_trunk(CaffeNetTrunk(), load_weights(model))
+
+
 def test_further_tensors_are_named_but_do_no_harm(saved: Path) -> None:
     weights = load_weights(saved)
     weights.tensors["fc8.bias"] = torch.zeros(20)
