@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cebench.config import Recipe
 from cebench.devices import choose_device
 from cebench.files import readable
 from cebench.progress import spoken_bytes
@@ -9,8 +10,15 @@ from cebench.training.estimates import estimate, spoken_estimate
 from cebench.training.run_owner import check_owner
 from cebench.training.run_status import state_of_out
 
+from .options.shared import PretrainingRecipe
 from .run import METHODS, Request, identity_of
+from .run_context import Inputs
 from .work import work_of
+
+_OF_PAIRS = {"motion", "egomotion"}
+"""Methods that always hold something out, counted in other units than what is learned from."""
+_WITH_ANSWERS = {*_OF_PAIRS, "relative-context", "imagenet"}
+"""Methods that measure on what is held out; the others draw it."""
 
 
 def plan(request: Request) -> dict[str, Any]:
@@ -37,15 +45,25 @@ def plan(request: Request) -> dict[str, Any]:
         **estimate(work_of(request.method, recipe, inputs), device),
         "out": readable(request.out),
         "out_state": state_of_out(request.out),
-        "outputs": _outputs(request.method, bool(seen)),
+        "outputs": _outputs(request, recipe, inputs),
     }
 
 
-def _outputs(method: str, trains: bool) -> list[str]:
-    files = ["weights.safetensors", "weights.json", "record.json", "run.toml", "log.txt"]
-    if trains and method != "kmeans-init":
-        files += ["model.safetensors", "metrics.jsonl", "curves.png"]
-    return files
+def _outputs(request: Request, recipe: Recipe, inputs: Inputs) -> list[str]:
+    """The files that the run leaves, of samples/ and tensorboard/ the folder."""
+    names = [f"weights-{step}" for step in getattr(recipe, "weights_at", ())]
+    if request.method != "context-gan" and getattr(recipe, "pooling", "") != "none":
+        names.insert(0, "weights")
+    trains = isinstance(recipe, PretrainingRecipe)
+    names += ["model"] if trains else []
+    files = [f"{name}.{suffix}" for name in names for suffix in ("safetensors", "json")]
+    files += ["record.json", "run.toml", "log.txt"]
+    if not trains:
+        return files
+    files += ["metrics.jsonl", "curves.png"]
+    if request.method in _OF_PAIRS or inputs.count > inputs.learned_from:
+        files.append("accuracy.json" if request.method in _WITH_ANSWERS else "samples/")
+    return files + (["tensorboard/"] if request.tensorboard else [])
 
 
 def in_words(request: Request, found: dict[str, Any]) -> str:
