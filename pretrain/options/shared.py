@@ -31,6 +31,16 @@ class PretrainingRecipe(TrainingRecipe, ComputingOptions):
     samples_at: tuple[PositiveInt, ...] = ()
     """Numbers of finished steps at which samples/ gets a picture; the last step always does."""
 
+    @model_validator(mode="after")
+    def _named_steps_are_taken(self) -> "PretrainingRecipe":
+        for name in ("weights_at", "samples_at"):
+            beyond = [step for step in getattr(self, name, ()) if step > self.steps]
+            if beyond:
+                raise ValueError(
+                    f"{name}={beyond[0]} lies beyond the last step, {self.steps}; --set {name}=[]"
+                )
+        return self
+
 
 class TrunkRecipe(PretrainingRecipe):
     """The options of every method that trains a trunk."""
@@ -40,10 +50,3 @@ class TrunkRecipe(PretrainingRecipe):
     rescale: bool = False
     """Whether the layers of the trunk that is written are scaled until all would learn at one rate
     (Krähenbühl et al. 2016)."""
-
-    @model_validator(mode="after")
-    def _kept_steps_are_taken(self) -> "TrunkRecipe":
-        beyond = [step for step in self.weights_at if step > self.steps]
-        if beyond:
-            raise ValueError(f"weights_at={beyond[0]} lies beyond the last step, {self.steps}")
-        return self

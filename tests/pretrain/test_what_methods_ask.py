@@ -166,7 +166,11 @@ def test_a_pool_free_encoder_has_no_trunk_to_keep() -> None:
         ("short_side=90", "short_side=90 is less than side=115"),
         ("central_side=115", "central_side=115 hides the whole of 115 px"),
         ("block_sides=[0.5, 0.2]", "block_sides must be 0 < least <= largest"),
-        ("weights_at=[10, 30000]", "weights_at=30000 lies beyond the last step, 23500"),
+        (
+            "weights_at=[10, 30000]",
+            "weights_at=30000 lies beyond the last step, 23500; --set weights_at=[]",
+        ),
+        ("samples_at=[10, 30000]", "samples_at=30000 lies beyond the last step, 23500; --set samp"),
         ("pooling=none", "pooling=none needs side=227, got 115"),
         ("decay_from=0", "decay_from: Input should be greater than 0"),
     ],
