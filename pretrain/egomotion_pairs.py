@@ -23,6 +23,7 @@ from cebench.data.views import shifted_and_turned
 from cebench.errors import InputError
 
 from .crops import Crops
+from .first_checks import ONE_DRIVE
 from .run_context import DataOptions
 
 
@@ -232,10 +233,7 @@ def find_clips(
 ) -> tuple[Path, list[CameraClip], list[CameraClip]]:
     """The folder of --data, the clips to learn from and the held-out ones."""
     if len(given.data) != 1 or not is_kitti(given.data[0]):
-        raise InputError(
-            "egomotion learns from one --data folder in the layout of KITTI odometry (sequences/, "
-            "poses/); for any images: --set source=single-images"
-        )
+        raise InputError(ONE_DRIVE)
     if given.exclude:
         raise InputError(
             "--exclude: egomotion compares KITTI's frames with no photographs; leave it out"

@@ -3,7 +3,7 @@
 Whatever they let pass the run itself checks again, with all that needs the files' content.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,15 @@ NO_CLASSES = (
     "imagenet learns labels: every image of --data must lie in a class folder "
     "(DATA/CLASS/IMAGE), and there must be at least two classes"
 )
-_OTHER_DATA = {"motion", "egomotion", "random", "random-he"}
-"""Methods that read no photographs, or not always."""
+ONE_LIST = (
+    "motion learns from one --data: a list of tracked pairs, or the folder that "
+    "`cebench data motion` made"
+)
+ONE_DRIVE = (
+    "egomotion learns from one --data folder in the layout of KITTI odometry (sequences/, "
+    "poses/); for any images: --set source=single-images"
+)
+_UNTRAINED = {"random", "random-he"}
 
 
 def check_start(
@@ -34,25 +41,58 @@ def check_start(
     changes: Sequence[str],
     seed: int,
     data: Sequence[Path],
+    exclude: Sequence[Path],
     region_shapes: Path | None,
     resume: bool,
     **others: Any,
 ) -> None:
-    """InputError for a run that cannot start: its recipe, --out, --data or silhouettes."""
+    """InputError for a run that cannot start: its recipe, --out, data or silhouettes."""
     options: Any
     options, name = load_recipe(RECIPES[method], "cebench.pretrain", method, recipe, changes)
     check_program(out, {"verb": "pretrain", "method": method, "recipe": name, "seed": seed})
+    if method in _UNTRAINED:
+        _check_reads_nothing(
+            method, {"--data": data, "--exclude": exclude, "--region-shapes": region_shapes}
+        )
+        return
     if resume and (out / "record.json").exists():
         return  # Finished: its data may be gone.
     if getattr(options, "mask", "") == "random-region":
         find_shapes(options.region_image_set, region_shapes)
-    if method not in _OTHER_DATA:
-        _check_data(data, options.voc_image_set)
+    if method == "motion" or getattr(options, "source", "") == "kitti":
+        _check_one_place(data, ONE_LIST if method == "motion" else ONE_DRIVE)
+        return
+    _check_photos(data, options.voc_image_set)
+    for place in exclude:
+        check_exclusion(place)
     if method == "imagenet":
         _check_class_folders(data)
 
 
-def _check_data(data: Sequence[Path], voc_image_set: str) -> None:
+def check_exclusion(place: Path) -> None:
+    """InputError where --exclude names neither a folder nor an image list of a VOC year."""
+    if place.is_dir():
+        return
+    if not place.is_file() or place.parent.parent.name != "ImageSets":
+        raise InputError(
+            f"--exclude {place}: expected a folder of images or a list VOC.../ImageSets/.../SET.txt"
+        )
+
+
+def _check_reads_nothing(method: str, given: Mapping[str, object]) -> None:
+    for option, value in given.items():
+        if value:
+            raise InputError(f"{method} learns from nothing and reads no {option}; leave it out")
+
+
+def _check_one_place(data: Sequence[Path], expected: str) -> None:
+    if len(data) != 1:
+        raise InputError(expected)
+    if not data[0].exists():
+        raise InputError(f"--data {data[0]}: no such file or folder; {expected}")
+
+
+def _check_photos(data: Sequence[Path], voc_image_set: str) -> None:
     if not data:
         raise InputError(DATA_MISSING)
     for source in data:

@@ -35,6 +35,7 @@ from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.weights.files import Preprocessing
 
+from .first_checks import ONE_LIST
 from .held_out import store_accuracy
 from .options.motion import MotionRecipe
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
@@ -180,10 +181,7 @@ def learned_count(recipe: MotionRecipe, pairs: int) -> int:
 def find_patches(recipe: MotionRecipe, given: DataOptions) -> tuple[list[Path], np.ndarray]:
     """The files of --data pair by pair, and the track of each pair; InputError if too few."""
     if len(given.data) != 1:
-        raise InputError(
-            "motion learns from one --data: a list of tracked pairs, or the folder that "
-            "`cebench data motion` made"
-        )
+        raise InputError(ONE_LIST)
     if given.exclude:
         raise InputError("--exclude: motion compares its patches with no photographs; leave it out")
     pairs, tracks = read_pairs(given.data[0])

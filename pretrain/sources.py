@@ -21,7 +21,7 @@ from cebench.errors import InputError
 from cebench.progress import progress
 
 from .crops import held_out_count
-from .first_checks import DATA_MISSING
+from .first_checks import DATA_MISSING, check_exclusion
 from .run_context import DataOptions, Inputs
 
 logger = logging.getLogger("cebench")
@@ -262,9 +262,6 @@ def labels_of(names: Sequence[str]) -> tuple[np.ndarray | None, tuple[str, ...]]
 def _excluded(place: Path) -> list[Photo]:
     if place.is_dir():
         return [Photo(path, upright=True) for path in image_files(place)]
-    if not place.is_file() or place.parent.parent.name != "ImageSets":
-        raise InputError(
-            f"--exclude {place}: expected a folder of images or a list VOC.../ImageSets/.../SET.txt"
-        )
+    check_exclusion(place)
     voc = voc_year(place.parents[2], "--exclude")
     return [Photo(voc.image_path(image)) for image in voc.ids(place)]

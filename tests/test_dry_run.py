@@ -87,10 +87,6 @@ REFUSED = {
     ),
     "no tracked pairs": (["--method", "motion"], "expected a list of tracked pairs"),
     "excluded patches": (["--method", "motion", "--exclude", "photos"], "motion compares its"),
-    "no network of this name": (
-        ["--method", "random", "--set", "network=torchvision/nope"],
-        "torchvision has no classifier of this name",
-    ),
     "nothing to measure on": (
         ["--method", "egomotion", "--recipe", "smoke", "--set", "held_out_images=0"],
         "held_out_images must be positive",
@@ -110,6 +106,11 @@ def test_what_the_start_would_refuse_is_refused(photos: Path, invoke: Invoke, na
     arguments, message = REFUSED[name]
     result = invoke("pretrain", "--data", str(photos), *arguments)
     assert message in str(result.exception)
+
+
+def test_a_network_that_does_not_exist_is_refused(invoke: Invoke) -> None:
+    result = invoke("pretrain", "--method", "random", "--set", "network=torchvision/nope")
+    assert "torchvision has no classifier of this name" in str(result.exception)
 
 
 def test_an_out_that_is_taken_is_refused(photos: Path, invoke: Invoke, tmp_path: Path) -> None:

@@ -33,6 +33,15 @@ REFUSED = {
     "pretrain --method context --data voc --out new": "holds VOC years; give one of them",
     "pretrain --method context --data voc/VOC2007 --out new --set voc_image_set=dev": "dev.txt",
     "pretrain --method imagenet --data photos --out new": "imagenet learns labels",
+    "pretrain --method context --data photos --exclude nothere --out new": "--exclude nothere",
+    "pretrain --method motion --out new": "motion learns from one --data",
+    "pretrain --method motion --data nowhere --out new": "--data nowhere: no such file or folder",
+    "pretrain --method egomotion --recipe paper --data nowhere --out new": "--data nowhere: no",
+    "pretrain --method egomotion --out new": "--data is missing",
+    "pretrain --method random --data photos --out new": "random learns from nothing and reads no "
+    "--data; leave it out",
+    "pretrain --method random-he --exclude photos --out new": "reads no --exclude",
+    "pretrain --method random --region-shapes nowhere --out new": "reads no --region-shapes",
     "transfer --task knn --weights random --data nowhere --out new": "nowhere does not exist",
     "transfer --task knn --weights random --data voc --out new --set test_set=dev": "dev.txt",
     "transfer --task knn --weights random --data voc --out new --set test_set=train": "share 2",
@@ -129,6 +138,7 @@ def test_the_data_of_a_finished_run_may_be_gone(folder: Path) -> None:
         "recipe": "smoke",
         "changes": (),
         "seed": 0,
+        "exclude": (),
         "region_shapes": None,
     }
     gone = {**given, "method": "context", "data": [folder / "gone"]}
