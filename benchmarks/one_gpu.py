@@ -40,6 +40,9 @@ SOUND = (0, 130, 143, -signal.SIGTERM)
 LOGGED = 20
 """Lines of metrics; the first quarter, in which kernels are chosen, does not count."""
 
+LEAST_STEPS = 4
+"""A rate is between two lines of metrics, the earlier of which is not the first of the run."""
+
 
 @dataclass(frozen=True)
 class Program:
@@ -96,23 +99,36 @@ def main() -> None:
 
 def speed(arguments: argparse.Namespace) -> None:
     """Images per second and the peak of memory, a line for each program."""
+    programs = _asked_for(arguments)
     toy = _toy_world(arguments.out)
     device = device_name(choose_device(arguments.device))
     made = {"device": device, "steps": arguments.steps}
     print(f"{device}, torch {torch.__version__}\n")
     print("| program | images/s | peak memory |\n| --- | ---: | ---: |")
-    for number, program in enumerate(PROGRAMS):
-        if arguments.only in program.name:
-            kept = arguments.out / f"speed-{number}" / "speed.json"
-            if not kept.exists():
-                values = {**made, **_measured(program, toy, kept.parent, arguments)}
-                kept.write_text(json.dumps(values), encoding="utf-8")
-            values = json.loads(kept.read_text(encoding="utf-8"))
-            there = {name: values.get(name) for name in made}
-            if there != made:
-                raise SystemExit(f"{kept}: has {there}, not {made}; choose another --out")
-            rate, size = values["images_per_second"], values["bytes"] / 2**30
-            print(f"| {program.name} | {rate:,.0f} | {size:.1f} GiB |", flush=True)
+    for number, program in programs.items():
+        kept = arguments.out / f"speed-{number}" / "speed.json"
+        if not kept.exists():
+            values = {**made, **_measured(program, toy, kept.parent, arguments)}
+            kept.write_text(json.dumps(values), encoding="utf-8")
+        values = json.loads(kept.read_text(encoding="utf-8"))
+        there = {name: values.get(name) for name in made}
+        if there != made:
+            raise SystemExit(f"{kept}: has {there}, not {made}; choose another --out")
+        rate, size = values["images_per_second"], values["bytes"] / 2**30
+        print(f"| {program.name} | {rate:,.0f} | {size:.1f} GiB |", flush=True)
+
+
+def _asked_for(arguments: argparse.Namespace) -> dict[int, Program]:
+    """The programs that --only names, by their number."""
+    if arguments.steps < LEAST_STEPS:
+        raise SystemExit(f"--steps {arguments.steps}: a rate needs at least {LEAST_STEPS}")
+    found = {i: program for i, program in enumerate(PROGRAMS) if arguments.only in program.name}
+    if not found:
+        names = "; ".join(program.name for program in PROGRAMS)
+        raise SystemExit(
+            f"--only {arguments.only!r}: part of no program's name; there are: {names}"
+        )
+    return found
 
 
 def _measured(
@@ -191,10 +207,13 @@ def ladder(arguments: argparse.Namespace) -> None:
             break
         time.sleep(1)
     codes = [process.wait() for _, process in running]
-    print(f"{codes.count(0)} of {len(codes)} finished; run the same command for the rest")
     failed = [log for (log, _), code in zip(running, codes, strict=True) if code not in SOUND]
+    finished = f"{codes.count(0)} of {len(codes)} finished"
     if failed:
-        raise SystemExit(f"{len(failed)} failed: {', '.join(map(str, failed))}")
+        logs = ", ".join(map(str, failed))
+        raise SystemExit(f"{len(failed)} of {len(codes)} failed, see {logs}; {finished}")
+    rest = "; run the same command for the rest" if codes.count(0) < len(codes) else ""
+    print(f"{finished}{rest}")
 
 
 def _start(

@@ -43,7 +43,7 @@ def test_speeds_are_measured_once_and_rungs_go_on(
         *("--region-shapes", out / "toy" / "VOCdevkit" / "VOC2012", "--seeds", "0", "1"),
         *(part for change in few for part in ("--set", change)),
     )
-    assert rungs == "2 of 2 finished; run the same command for the rest\n"
+    assert rungs == "2 of 2 finished\n"
     assert len(list(out.glob("autoencoder-small-p*/weights.safetensors"))) == 2
 
 
@@ -64,9 +64,28 @@ def test_kept_speeds_are_of_the_same_device_and_steps(
             call(monkeypatch, *command, "--steps", "4")
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (("--steps", "1"), "--steps 1: a rate needs at least 4"),
+        (("--only", "contxt"), r"--only 'contxt': part of no program's name; there are: context, "),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(SystemExit, match=message):
+        call(monkeypatch, "speed", "--out", tmp_path / "gpu", *given)
+    assert not (tmp_path / "gpu").exists()
+
+
 @pytest.mark.parametrize(("code", "failed"), [(0, False), (143, False), (-15, False), (2, True)])
 def test_a_failed_rung_names_its_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, failed: bool
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    failed: bool,
 ) -> None:
     class Ended(subprocess.Popen):
         def __init__(self, *given: object, **more: object) -> None:
@@ -83,6 +102,10 @@ def test_a_failed_rung_names_its_log(
     given = (*command, "--region-shapes", "nowhere", "--seeds", "0")
     if not failed:
         call(monkeypatch, *given)
+        rest = "" if code == 0 else "; run the same command for the rest"
+        assert capsys.readouterr().out == f"{int(code == 0)} of 1 finished{rest}\n"
         return
-    with pytest.raises(SystemExit, match=r"1 failed: .*autoencoder-small-p0\.log"):
+    message = r"^1 of 1 failed, see .*autoencoder-small-p0\.log; 0 of 1 finished$"
+    with pytest.raises(SystemExit, match=message):
         call(monkeypatch, *given)
+    assert capsys.readouterr().out == ""
