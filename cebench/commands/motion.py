@@ -99,4 +99,8 @@ def motion(
             sources, out, search, frames=frames, short_side=short_side, report=report
         )
     shown = json.dumps({"out": str(out), "pairs": pairs})
-    click.echo(shown if as_json else f"{out} holds {pairs} pairs of tracked patches")
+    click.echo(
+        shown
+        if as_json
+        else f"{out} holds {pairs} {'pair' if pairs == 1 else 'pairs'} of tracked patches"
+    )

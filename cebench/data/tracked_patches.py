@@ -7,6 +7,7 @@ OUT/motion.json                    how they were mined, which clips, and the byt
 """
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +22,11 @@ from cebench.errors import InputError
 from cebench.files import check_writable, naming, write_atomically
 
 PAIRS, MANIFEST = "pairs.txt", "motion.json"
+FEWEST = 4
+"""Pairs, each a track of its own: negatives are of other tracks, in training and held out."""
 _LOCK = "motion.lock"
+
+logger = logging.getLogger("cebench")
 
 Report = Callable[[int, int], None]
 
@@ -60,7 +65,14 @@ def mine_pairs(
                 _mine_all(clips, out, search, frames, short_side, report)
     except Timeout:
         raise InputError(f"{out}: another process is mining into it; wait for it") from None
-    return len(read_pairs(out)[1])
+    pairs = len(read_pairs(out)[1])
+    if pairs < FEWEST:
+        logger.warning(
+            f"{out}: `pretrain --method motion` needs {FEWEST} pairs or more, two to learn from "
+            "and two to hold out; mine more clips into another --out, or lower --frames or "
+            "--least-moving"
+        )
+    return pairs
 
 
 def check_mining(

@@ -91,14 +91,18 @@ def test_toy_world_can_be_verified(runner: CliRunner, tmp_path: Path) -> None:
         assert name in result.stdout
 
 
-def test_motion_of_toy_clips_is_mined(runner: CliRunner, tmp_path: Path) -> None:
+def test_motion_of_toy_clips_is_mined(
+    runner: CliRunner, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_davis_clip(tmp_path / "DAVIS", "clip-1", draw_clip(0, 1, 8))
     options = ["--frames", "8", "--short-side", "120", "--window", "60", "--least-moving", "0.01"]
     arguments = ["motion", str(tmp_path / "DAVIS"), "--out", str(tmp_path / "out"), *options]
     for _ in range(2):
         result = runner.invoke(data, arguments)
         assert result.exit_code == 0, result.output
-        assert f"{tmp_path / 'out'} holds 1 pairs" in result.stdout
+        assert f"{tmp_path / 'out'} holds 1 pair of" in result.stdout
+        assert "needs 4 pairs or more, two to learn from" in caplog.text
+        caplog.clear()
 
 
 @pytest.mark.parametrize(

@@ -79,8 +79,11 @@ def test_the_tracker_follows_the_thing(toy: ToyClip, tracker: str) -> None:
     assert np.abs(first - last).mean() < np.abs(first - standing).mean()
 
 
-def test_mined_pairs_are_read_again(davis: Path, tmp_path: Path) -> None:
+def test_mined_pairs_are_read_again(
+    davis: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     assert mine(davis, tmp_path / "out") == 4
+    assert not caplog.records  # So many can be learned from.
     pairs, tracks = read_pairs(tmp_path / "out")
     assert tracks.tolist() == [0, 1, 2, 3]
     for files in pairs:
