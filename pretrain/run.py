@@ -147,8 +147,10 @@ def _learn(
     """Train to the last step, keeping the trunks of `weights_at` in the run's folder."""
 
     def keep(pretrained: Pretrained) -> None:
-        # Stopped before the schedule's end, a trunk is no longer of the recipe's tier.
-        sidecar = replace(_sidecar(request, recipe, identity, pretrained), tier="custom")
+        sidecar = _sidecar(request, recipe, identity, pretrained)
+        if pretrained.steps < recipe.steps:  # type: ignore[attr-defined]
+            # Stopped before the schedule's end, a trunk is no longer of the recipe's tier.
+            sidecar = replace(sidecar, tier="custom")
         assert pretrained.trunk is not None
         path = run.path / f"weights-{pretrained.steps}.safetensors"
         save_weights(path, pretrained.trunk, sidecar)

@@ -17,13 +17,15 @@ from cebench.errors import InputError
 from cebench.files import sha256_of
 from cebench.models.context_encoder import ContextEncoder
 from cebench.pretrain.health import BASELINE, POOL5_ACTIVE, HealthCheck
-from cebench.pretrain.options.reconstruction import ContextRecipe
+from cebench.pretrain.options.reconstruction import AutoencoderRecipe, ContextRecipe
+from cebench.pretrain.random import UNTRAINED
 from cebench.pretrain.reconstruction import (
     Reconstruction,
     ReconstructionLoss,
     visible_context,
 )
-from cebench.pretrain.run import Request, run_pretraining
+from cebench.pretrain.run import METHODS, Request, run_pretraining
+from cebench.pretrain.run_context import Pretrained, RunContext
 from cebench.reporting.records import WeightsOrigin, load_record
 from cebench.weights.files import load_weights, random_weights
 
@@ -109,6 +111,21 @@ def test_the_trunk_is_kept_at_chosen_steps_and_is_that_of_a_run_of_so_many(
     short = load_weights(run_pretraining(request(photos, tmp_path / "short")))  # Of two steps.
     for name, tensor in short.tensors.items():
         assert torch.equal(tensor, kept[1].tensors[name]), name
+
+
+def test_a_trunk_kept_at_the_last_step_is_of_the_recipes_tier(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def untrained(recipe: AutoencoderRecipe, run_context: RunContext) -> Pretrained:
+        for step in recipe.weights_at:
+            run_context.keep(UNTRAINED(trunk={"x": torch.zeros(1)}, steps=step))
+        return UNTRAINED(trunk={"x": torch.zeros(1)})
+
+    monkeypatch.setitem(METHODS, "autoencoder", replace(METHODS["autoencoder"], pretrain=untrained))
+    given = request(photos, tmp_path / "run", "autoencoder")
+    weights = run_pretraining(replace(given, changes=("weights_at=[20, 40]",)))
+    files = [weights, *(weights.with_name(f"weights-{step}.safetensors") for step in (20, 40))]
+    assert [load_weights(file).sidecar.tier for file in files] == ["smoke", "custom", "smoke"]
 
 
 @pytest.mark.slow
