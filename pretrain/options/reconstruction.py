@@ -81,6 +81,13 @@ class ContextRecipe(ReconstructionRecipe):
     def _holes_fit(self) -> "ContextRecipe":
         if self.central_side is not None and self.central_side >= self.side:
             raise ValueError(f"central_side={self.central_side} hides the whole of {self.side} px")
+        # block_sides may stay where --set changes the mask of a recipe that has it.
+        if self.central_side is not None and self.mask != "central":
+            raise ValueError(f"central_side is of mask=central, it changes nothing of {self.mask}")
+        if not self.block_overhang and self.mask != "random-block":
+            raise ValueError(
+                f"block_overhang is of mask=random-block, it changes nothing of {self.mask}"
+            )
         low, high = self.block_sides
         if not 0 < low <= high <= 0.5:
             raise ValueError(f"block_sides must be 0 < least <= largest <= 0.5, got {low}, {high}")

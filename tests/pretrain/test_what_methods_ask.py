@@ -165,6 +165,8 @@ def test_a_pool_free_encoder_has_no_trunk_to_keep() -> None:
         ("side=100", "side: Input should be 115 or 227, got 100"),
         ("short_side=90", "short_side=90 is less than side=115"),
         ("central_side=115", "central_side=115 hides the whole of 115 px"),
+        ("central_side=51", "central_side is of mask=central, it changes nothing of random-region"),
+        ("block_overhang=false", "block_overhang is of mask=random-block, it changes nothing of"),
         ("block_sides=[0.5, 0.2]", "block_sides must be 0 < least <= largest"),
         (
             "weights_at=[10, 30000]",
