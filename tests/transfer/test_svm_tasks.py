@@ -11,7 +11,7 @@ from cebench.reporting.published import load_published
 from cebench.transfer.linear_svm import task as linear_svm
 from cebench.transfer.linear_svm.recipe import LinearSvmRecipe
 from cebench.transfer.low_shot_svm import task as low_shot_svm
-from cebench.transfer.low_shot_svm.recipe import LowShotSvmRecipe
+from cebench.transfer.low_shot_svm.recipe import SHOTS, LowShotSvmRecipe
 from cebench.transfer.options import COSTS
 
 
@@ -54,6 +54,7 @@ def test_scores_of_two_data_sets_never_stand_in_one_run(
         (LinearSvmRecipe, "folds=1", "folds: .*greater than or equal to 2"),
         (LowShotSvmRecipe, "shots=[1, 1]", "shots: .*one of them is named twice"),
         (LowShotSvmRecipe, "shots=[]", "shots: .*at least 1 item"),
+        (LowShotSvmRecipe, "shots=[1, 3]", "shots.1: .*1, 2, 4, 8, 16, 32, 64 or 96, got 3"),
         (LowShotSvmRecipe, "costs=[]", "costs: .*at least 1 item"),
         (LowShotSvmRecipe, "folds=1", "folds: .*greater than or equal to 2"),
     ],
@@ -92,6 +93,11 @@ def test_the_headline_is_the_benchmarks_area() -> None:
     layouts = load_published().layouts
     columns = [column for id in ("linear", "low-shot") for column in layouts[id].columns]
     assert {column.metric for column in columns} == {"mean_ap_area"}
+
+
+def test_the_shots_are_the_columns_of_the_table() -> None:
+    columns = load_published().layouts["low-shot"].columns
+    assert {column.id for column in columns} == {f"shots_{shots}" for shots in SHOTS}
 
 
 def test_the_paper_recipes_are_the_benchmarks_own() -> None:
