@@ -112,6 +112,10 @@ def _replications(
     check_agreement(cell, place, lambda n: n.conditions() | n.origin())
     for pretraining, group in grouped(cell, lambda n: n.replicate[0]).items():
         check_agreement(group, f"{place}, pretraining {pretraining}", _weights)
+    of_weights = [number for number in cell if number.measurement.of_weights]
+    for group in grouped(of_weights, lambda n: n.record.weights.sha256).values():
+        name = group[0].record.weights.name
+        check_agreement(group, f"{place}, weights {name} of one content", _seed)
     unique: dict[tuple[str, int], Number] = {}
     for number in cell:
         first = unique.setdefault(number.replicate, number)
@@ -139,6 +143,12 @@ def _weights(number: Number) -> dict[str, Fact]:
     weights = number.record.weights
     known = number.measurement.of_weights
     return {"weights": (weights.sha256, f"{weights.sha256[:12]} ({weights.name})")} if known else {}
+
+
+def _seed(number: Number) -> dict[str, Fact]:
+    """The seed of pretraining: one set of bits is one pretraining, whatever it was imported as."""
+    seed = str(number.record.weights.seed)
+    return {"pretraining seed": (seed, "unknown" if seed == "None" else seed)}
 
 
 def _content(number: Number) -> dict[str, Any]:

@@ -180,6 +180,15 @@ def test_one_pretraining_seed_has_one_set_of_weights(seed: int) -> None:
         build_tables(found(DETECTION, other))
 
 
+@pytest.mark.parametrize(("seed", "shown"), [(1, "0 and 1"), (None, "0 and unknown")])
+def test_one_set_of_weights_is_one_pretraining(seed: int | None, shown: str) -> None:
+    once_more = changed(weights={"seed": seed, "sha256": DETECTION.weights.sha256}, seed=1)
+    with pytest.raises(
+        InputError, match=f"one content mixes two values of pretraining seed: {shown}"
+    ):
+        cell_of(DETECTION, once_more)
+
+
 def test_a_baseline_and_a_row_of_weights_are_never_averaged() -> None:
     with pytest.raises(InputError, match="mixes two values of method: context and none"):
         build_tables(found(DETECTION, changed(seed=1, of_weights=False)))
