@@ -1,5 +1,6 @@
 """Options that several verbs have, and those of the two that make a run: pretrain and transfer."""
 
+import math
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -8,6 +9,25 @@ from typing import Any, TypeVar
 import click
 
 DEVICES = ("auto", "cpu", "cuda")
+
+LARGEST_SEED = 2**32 - 1
+"""That of numpy.random.seed. Suites count on from a seed, and records hold seeds up to 10**12."""
+SEED = click.IntRange(0, LARGEST_SEED)
+"""The type of every --seed."""
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers without nan, which click finds beyond neither end."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number; click's usage error where it is none of the range."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no finite number.", param, ctx)
+        return number
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -68,7 +88,7 @@ run_options = add_options(
     ),
     click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=SEED,
         default=0,
         show_default=True,
         help="Of all randomness of the run.",

@@ -2,11 +2,14 @@
 
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 
 import click
 import pytest
+from samples import DETECTION
 
 from cebench.cli import COMMANDS, cli
+from cebench.run_options import LARGEST_SEED, SEED, FiniteRange
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -42,6 +45,25 @@ def test_two_examples_that_this_version_understands(name: str) -> None:
         assert " ".join(path).startswith(name)
         options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
         assert {a for a in arguments if a.startswith("--")} <= options, example
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_number_runs_into_a_record_that_cannot_hold_it(name: str) -> None:
+    for option in ALL[name].params:
+        assert option.name != "seed" or option.type is SEED
+        assert not isinstance(option.type, click.FloatRange) or isinstance(option.type, FiniteRange)
+
+
+def test_the_largest_seed_is_one_that_a_record_holds() -> None:
+    assert replace(DETECTION, seed=LARGEST_SEED).seed == SEED.convert(str(LARGEST_SEED), None, None)
+    with pytest.raises(click.BadParameter, match="not in the range"):
+        SEED.convert(str(LARGEST_SEED + 1), None, None)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf"])
+def test_a_range_of_numbers_has_finite_ones(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        FiniteRange(0, 1).convert(text, None, None)
 
 
 @pytest.mark.parametrize("name", ALL)

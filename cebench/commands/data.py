@@ -11,7 +11,7 @@ import click
 from cebench.commands.groups import SuggestingGroup
 from cebench.commands.motion import motion
 from cebench.commands.proposals import proposals
-from cebench.run_options import dry_run_option, examples, json_option
+from cebench.run_options import SEED, dry_run_option, examples, json_option
 
 if TYPE_CHECKING:
     from cebench.data.verify import Findings
@@ -212,7 +212,7 @@ def _show_packing(
     show_default=True,
     help="Images of each VOC year; the other parts follow from it.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same bytes.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Same seed, same bytes.")
 @dry_run_option
 @json_option
 def toy(folder: Path, images: int, seed: int, dry_run: bool, as_json: bool) -> None:

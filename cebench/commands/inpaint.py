@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cebench.run_options import (
+    SEED,
     add_options,
     device_option,
     dry_run_option,
@@ -70,7 +71,7 @@ _hole_options = add_options(
         type=_EXISTING,
         help="VOCdevkit or its VOC2012: objects that shape --random region.",
     ),
-    click.option("--seed", type=click.IntRange(min=0), help="Of --random; 0 if not given."),
+    click.option("--seed", type=SEED, help="Of --random; 0 if not given."),
     click.option(
         "--view",
         type=click.Choice(("window", "whole")),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cebench.run_options import dry_run_option, examples, json_option
+from cebench.run_options import FiniteRange, dry_run_option, examples, json_option
 
 if TYPE_CHECKING:
     from cebench.data.motion_windows import Tracker
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--least-moving",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.25,
     show_default=True,
     help="Least share of points, of 1, that move against the camera.",
 )
 @click.option(
     "--most-moving",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     default=0.75,
     show_default=True,
     help="Largest such share: beyond it the estimate of the camera's motion is not trusted.",

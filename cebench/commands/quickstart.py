@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from cebench.run_options import examples
+from cebench.run_options import SEED, examples
 
 
 @click.command(
@@ -23,7 +23,7 @@ from cebench.run_options import examples
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     default=0,
     show_default=True,
     help="Of the toy world and of all training.",

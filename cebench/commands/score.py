@@ -10,7 +10,7 @@ from cebench.commands.groups import SuggestingGroup
 from cebench.commands.json_output import print_result
 from cebench.commands.score_inpainting import inpainting
 from cebench.commands.score_tables import per_class_table
-from cebench.run_options import add_options, examples, json_option
+from cebench.run_options import FiniteRange, add_options, examples, json_option
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +87,7 @@ score.add_command(inpainting)
 @click.option("--detections", type=_PATH, required=True, help="Folder of *_det_<set>_<class>.txt.")
 @click.option(
     "--iou",
-    type=click.FloatRange(0, 1, max_open=True),
+    type=FiniteRange(0, 1, max_open=True),
     default=0.5,
     show_default=True,
     help="Overlap (intersection over union) that a right detection exceeds.",

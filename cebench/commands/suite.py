@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cebench.commands.groups import SuggestingGroup
-from cebench.run_options import DEVICES, add_options, dry_run_option, examples, json_option
+from cebench.run_options import DEVICES, SEED, add_options, dry_run_option, examples, json_option
 
 if TYPE_CHECKING:
     from cebench.suite.merging import Merged
@@ -42,7 +42,7 @@ _suite_options = add_options(
     ),
     click.option(
         "--seed",
-        type=click.IntRange(min=0),
+        type=SEED,
         default=0,
         show_default=True,
         help="The first seed of pretrainings and fine-tunings, and that of drawn data.",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cebench.commands.groups import SuggestingGroup
-from cebench.run_options import dry_run_option, examples, json_option
+from cebench.run_options import SEED, dry_run_option, examples, json_option
 
 if TYPE_CHECKING:
     from cebench.weights.exporting import Exported
@@ -108,7 +108,7 @@ def inspect(file: Path, images: Path | None, as_json: bool) -> None:
 @click.option("--prefix", default="", help="What the names in FILE begin with, such as module.")
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=SEED,
     help="Of FILE's pretraining, where ROW has several, which are averaged; if not given, FILE is "
     "the only one.",
 )
@@ -176,7 +176,7 @@ def export(file: Path, to: str, out: Path, dry_run: bool, as_json: bool) -> None
     show_default=True,
     help="How many images to use.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the images' choice.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the images' choice.")
 @dry_run_option
 @json_option
 def rescale(*, dry_run: bool, as_json: bool, **given: Any) -> None:

@@ -20,6 +20,7 @@ from pydantic import (
 from cebench.config import Options, validate
 from cebench.errors import InputError, did_you_mean
 from cebench.files import read_utf8, without_links
+from cebench.run_options import LARGEST_SEED
 
 
 def _check_name(text: str) -> str:
@@ -79,7 +80,7 @@ class Row(CheckpointOptions):
     """A weights file or run directory: nothing is pretrained."""
     checkpoint: str = ""
     """A file of another program, which is imported: nothing is pretrained."""
-    seed: NonNegativeInt | None = None
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = None
     """Of the checkpoint's pretraining, where its line has several; None: it is the only one."""
     rescale: str = ""
     """A row whose weights are rescaled, on the images `on`."""

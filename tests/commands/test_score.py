@@ -62,7 +62,8 @@ def test_the_overlap_that_is_asked_for_is_an_option(
     for iou, expected in (("0.75", 1.0), ("0.8", 0.0)):
         found = scores_of(runner, *arguments, iou)
         assert found["per_class"]["dog"]["ap_area"] == expected
-    assert runner.invoke(score, [*map(str, arguments), "1"]).exit_code == 2
+    for iou in ("1", "nan"):
+        assert runner.invoke(score, [*map(str, arguments), iou]).exit_code == 2
 
 
 def test_detection_files_may_be_compressed(

@@ -143,6 +143,11 @@ MISTAKES = {
         "[rows.random]\non = ['photos']",
         "rows.random: on: no option of a row that is pretrained",
     ),
+    "a seed that no record holds": (
+        "[rows.random]",
+        "[rows.x]\ncheckpoint = 'y'\nseed = 1000000000001\n[rows.random]",
+        "rows.x.seed: Input should be less than or equal to 4294967295",
+    ),
     "two sources of weights": (
         "[rows.random]",
         "[rows.x]\nweights = 'x'\ncheckpoint = 'y'\n[rows.random]",
