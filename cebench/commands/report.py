@@ -87,7 +87,7 @@ def report(
     """
     from cebench.errors import InputError
     from cebench.files import check_writable
-    from cebench.reporting.results import read_results
+    from cebench.reporting.results import check_not_read, read_results
     from cebench.reporting.tables import build_tables
 
     format_name = "json" if as_json else format_name
@@ -103,6 +103,8 @@ def report(
         check_writable(out.parent)
     folders = results or (Path("results"),)
     found = read_results(folders)
+    if out is not None:
+        check_not_read(out, found)
     tables = build_tables(found)
     if not tables:
         raise InputError(

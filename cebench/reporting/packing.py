@@ -12,7 +12,14 @@ from cebench.progress import progress
 from cebench.reporting.bundles import check_size, open_bundle, write_bundle
 from cebench.reporting.outcomes import RunOutcome, rescored, with_intervals
 from cebench.reporting.records import Measurement, Record, RecordFile, record_name
-from cebench.reporting.results import BESIDE, file_beside, find_outcome, read_results, read_stored
+from cebench.reporting.results import (
+    BESIDE,
+    check_not_read,
+    file_beside,
+    find_outcome,
+    read_results,
+    read_stored,
+)
 
 TOLERANCE = 1e-9
 """Relative difference below which two numbers are one: sums in another order, another library."""
@@ -45,6 +52,7 @@ def pack_runs(places: Sequence[Path], out: Path, *, write: bool = True) -> Verif
     found = read_results(places)
     if not found:
         raise InputError(f"{', '.join(map(str, places))}: no record.json of a finished run found")
+    check_not_read(out, found)
     result, files = Verification(), dict[str, bytes]()
     runs = _by_name(found)
     with progress("scoring again", "records") as report:

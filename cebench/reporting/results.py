@@ -28,6 +28,18 @@ def read_results(places: Sequence[Path]) -> list[RecordFile]:
     return sorted(found, key=lambda item: not has_outcome(*item))
 
 
+def check_not_read(out: Path, found: Sequence[RecordFile]) -> None:
+    """InputError where `out` is a file of a record, of what lies beside it, or of its bundle."""
+    if not out.exists():
+        return
+    for path, _ in found:
+        archive = bundle_around(path)
+        beside = [path.parent / name for name in BESIDE.values()] * (path.name == "record.json")
+        for place in [archive] if archive else [path, *beside]:
+            if place.exists() and out.samefile(place):
+                raise InputError(f"--out {out}: is read here and would be lost; name another file")
+
+
 def _read(place: Path) -> list[RecordFile]:
     if not place.is_file():
         return read_records(place)

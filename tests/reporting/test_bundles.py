@@ -276,6 +276,17 @@ def test_an_absent_bundle_is_one_line(tmp_path: Path) -> None:
         call(verify, tmp_path / "a.zip")
 
 
+def test_no_file_that_is_read_is_written_over(runs: Path, bundle: Path) -> None:
+    run = next(runs.iterdir())
+    read = [bundle, run / "record.json", run / FILE_NAME, run / "run.toml"]
+    before = [path.read_bytes() for path in read]
+    for command in (pack, report):
+        for path in read:
+            with pytest.raises(InputError, match=f"--out {path}: is read here and would be lost"):
+                call(command, runs, bundle, "--out", path)
+    assert [path.read_bytes() for path in read] == before
+
+
 def test_a_damaged_run_is_not_packed(runs: Path, tmp_path: Path) -> None:
     (runs / "random" / FILE_NAME).write_bytes(b"x")
     out = tmp_path / "a.zip"
