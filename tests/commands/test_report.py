@@ -155,6 +155,15 @@ def test_a_comparison_has_no_page(runs: Path) -> None:
     assert "only the tables are printed as html" in result.stderr
 
 
+def test_two_formats_are_refused(runs: Path) -> None:
+    assert (
+        run_report(runs, "--json", "--format", "json").stdout == run_report(runs, "--json").stdout
+    )
+    result = run_report(runs, "--json", "--format", "csv")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "leave out --format csv" in result.stderr
+
+
 def test_unknown_format_is_a_usage_error(runs: Path) -> None:
     result = run_report(runs, "--format", "pdf")
     assert result.exit_code == 2
