@@ -37,6 +37,7 @@ REFUSED = {
     "map of the probe": (
         "dense-probe", "torchvision/shufflenet_v2_x0_5", "steps=1", "no feature maps that are",
     ),
+    "pixels": ("inpainting", "caffenet", 'rows=["prediction"]', "a caffenet-trunk predicts no pix"),
     "map of detection": (
         "detection", "torchvision/shufflenet_v2_x0_5", "steps=1", "no feature maps that are",
     ),

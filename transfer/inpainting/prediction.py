@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from cebench.data.images import write_png
-from cebench.errors import InputError
 from cebench.inpainting.classical import CLASSICAL, patch_match
 from cebench.inpainting.hog import context_hog
 from cebench.inpainting.networks import (
@@ -150,11 +149,6 @@ def predict(
             fillings[name] = paste_nearest(neighbours[name], images)
         else:
             fillings[row] = fill_classically(row, images, run_context.seed)
-    if not fillings:
-        raise InputError(
-            f"{run_context.weights.name}: a {sidecar.architecture} predicts no pixels; "
-            """--set 'rows=["nn-features"]' pastes by its features"""
-        )
     return fillings
 
 

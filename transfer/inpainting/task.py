@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from cebench.data.fingerprint import fingerprint_files
 from cebench.errors import InputError
-from cebench.inpainting.networks import Images, load_context_features, model_file
+from cebench.inpainting.networks import Images, Inpainter, load_context_features, model_file
 from cebench.inpainting.photo_holes import central_hole
 from cebench.inpainting.squares import SIDE
 from cebench.metrics.inpainting import InpaintingSums, inpainting_scores, inpainting_sums
@@ -92,8 +92,13 @@ def _check_errors(sums: Mapping[str, Sequence[InpaintingSums]], stems: Sequence[
 
 
 def check_weights(recipe: InpaintingRecipe, weights: Weights) -> None:
-    """InputError if the weights fill no holes."""
-    load_context_features(weights, torch.device("cpu"))
+    """InputError if the weights do not load, or fill no holes where nothing else is asked for."""
+    network = load_context_features(weights, torch.device("cpu"))
+    if recipe.rows == ("prediction",) and not isinstance(network, Inpainter):
+        raise InputError(
+            f"{weights.name}: a {weights.sidecar.architecture} predicts no pixels; "
+            """--set 'rows=["nn-features"]' pastes by its features"""
+        )
 
 
 TASK = Task(

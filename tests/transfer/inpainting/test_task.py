@@ -297,11 +297,6 @@ def test_a_missing_folder_is_named_with_what_is_there(
         run(data, weights, tmp_path / "run", gallery="cmp_train")
 
 
-def test_a_trunk_asked_for_predictions_alone_is_refused(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="random: a caffenet-trunk predicts no pixels"):
-        run(data, random_weights(0), tmp_path / "run", rows=("prediction",))
-
-
 def test_a_generator_of_another_hole_is_refused(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="central 50 x 50 of 128 x 128"):
         run(data, generator_weights(overlap=7), tmp_path / "run")
