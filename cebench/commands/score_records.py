@@ -120,7 +120,7 @@ def _run_of(targets: Path) -> "tuple[ResolvedRecipe, DataSource, tuple[str, ...]
     from cebench.data.fingerprint import fingerprint_files
     from cebench.data.masks import images_and_masks
     from cebench.files import readable, without_links
-    from cebench.reporting.records import DataSource, ResolvedRecipe, load_record
+    from cebench.reporting.records import SCORED_FILES, DataSource, ResolvedRecipe, load_record
     from cebench.reporting.results import find_outcome
     from cebench.transfer.inpainting.recipe import InpaintingRecipe
 
@@ -134,18 +134,23 @@ def _run_of(targets: Path) -> "tuple[ResolvedRecipe, DataSource, tuple[str, ...]
     name = readable("/".join(without_links(targets).parts[-2:]))
     fingerprint = fingerprint_files(images_and_masks(targets)[0], targets)
     found = DataSource(name=name, fingerprint=fingerprint)
-    return ResolvedRecipe.of("scored-files", recipe), found, ()
+    return ResolvedRecipe.of(SCORED_FILES, recipe), found, ()
 
 
 def _origin(row: str, files: "Iterable[Path]") -> "WeightsOrigin":
     """Nothing is known of the program but what it made."""
     from cebench.data.fingerprint import fingerprint_files
-    from cebench.reporting.records import DataSource, ResolvedRecipe, WeightsOrigin
+    from cebench.reporting.records import (
+        SCORED_FILES,
+        DataSource,
+        ResolvedRecipe,
+        WeightsOrigin,
+    )
 
     return WeightsOrigin(
         name=row,
         sha256=fingerprint_files(list(files)),
-        architecture="scored-files",
+        architecture=SCORED_FILES,
         method=row,
         recipe=ResolvedRecipe(name="unknown", values=None, sha256=None),
         tier="imported",

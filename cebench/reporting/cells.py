@@ -13,7 +13,7 @@ from cebench.config import RecipeTier, Tier
 from cebench.errors import InputError
 from cebench.metrics.image_intervals import METHOD
 from cebench.reporting.published import Column, Layout
-from cebench.reporting.records import REGION_SHAPES, Measurement, Record, RecordFile
+from cebench.reporting.records import REGION_SHAPES, SCORED_FILES, Measurement, Record, RecordFile
 from cebench.reporting.replication import nested_summary
 
 Item = TypeVar("Item")
@@ -40,6 +40,11 @@ class Number:
         weights = self.record.weights
         known = weights.seed is not None
         return f"seed {weights.seed}" if known else weights.sha256, self.record.seed
+
+    @property
+    def scored_files(self) -> bool:
+        """Whether another program's files were scored: no weights and no recipe of ours made it."""
+        return self.record.weights.architecture == SCORED_FILES
 
     @property
     def tier(self) -> RecipeTier:
@@ -221,16 +226,17 @@ def summary(cell: Sequence[Number]) -> dict[str, Any]:
     """One cell as a line of a table: what was replicated, mean, deviations and interval."""
     first = cell[0].measurement
     pretrainings = grouped(cell, lambda n: n.replicate[0])
-    if not first.of_weights:  # Nothing was pretrained: each number is a run of its own.
+    of_weights = first.of_weights and not cell[0].scored_files
+    if not of_weights:  # Nothing was pretrained: each number is a run of its own.
         pretrainings = {str(place): [number] for place, number in enumerate(cell)}
     nested = nested_summary([[n.measurement.value for n in g] for g in pretrainings.values()])
-    fine_tuned = first.of_weights and first.unit != "s"
+    fine_tuned = of_weights and first.unit != "s"
     return {
         "unit": first.unit,
         "higher_is_better": first.higher_is_better,
         "tier": lowest_tier(cell),
         "n": len(cell),
-        "pretrainings": nested.pretrainings if first.of_weights else 0,
+        "pretrainings": nested.pretrainings if of_weights else 0,
         "fine_tunings": list(nested.fine_tunings) if fine_tuned else [],
         "draws": first.draws,
         "mean": nested.mean,

@@ -49,6 +49,7 @@ def table_notes(table: Table) -> list[str]:
         *_letter_notes(table),
         *_verdict_notes(table),
         *_import_notes(table.numbers),
+        *_file_notes(table.numbers),
         *_class_notes(table),
         f"Hardware: {_hardware([number.record for number in table.numbers])}.",
     ]
@@ -56,6 +57,7 @@ def table_notes(table: Table) -> list[str]:
 
 def _tier_notes(numbers: Sequence[Number]) -> list[str]:
     """The tier of the numbers, and which rows have it where they differ; of times only if alone."""
+    numbers = [number for number in numbers if not number.scored_files]
     scored = [number for number in numbers if number.measurement.unit != "s"] or list(numbers)
     by_tier = grouped(scored, lambda number: number.tier)
     notes = []
@@ -91,9 +93,17 @@ def _import_notes(numbers: Sequence[Number]) -> list[str]:
     rows = _listed(
         number.row
         for number in numbers
-        if number.measurement.of_weights and number.record.weights.tier == "imported"
+        if number.measurement.of_weights
+        and number.record.weights.tier == "imported"
+        and not number.scored_files
     )
     return [f"Imported weights, whose pretraining is unknown here: {rows}."] if rows else []
+
+
+def _file_notes(numbers: Sequence[Number]) -> list[str]:
+    """Of which rows nothing is known but what was predicted."""
+    rows = _listed(number.row for number in numbers if number.scored_files)
+    return [f"Scored from files that another program wrote: {rows}."] if rows else []
 
 
 def _class_notes(table: Table) -> list[str]:

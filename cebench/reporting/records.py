@@ -35,6 +35,9 @@ MAX_BYTES = 16 * 2**20
 REGION_SHAPES = "region_shapes_sha256"
 """Of a pretraining recipe's values: the hash of the silhouettes that shape its holes."""
 
+SCORED_FILES = "scored-files"
+"""The architecture of what another program wrote as files: nothing is known but the files."""
+
 Text = Annotated[Line, StringConstraints(max_length=4000)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 _CLOSED = ConfigDict(extra="forbid", allow_inf_nan=False)

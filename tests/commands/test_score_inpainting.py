@@ -9,6 +9,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from cebench.commands.score import score
 from cebench.errors import InputError
+from cebench.reporting.notes import table_notes
 from cebench.reporting.outcomes import rescored
 from cebench.reporting.records import Record, load_record, read_records
 from cebench.reporting.results import find_outcome
@@ -256,6 +257,13 @@ def test_a_record_takes_data_and_images_of_the_run_whose_targets_were_filled(
     assert theirs.data == ours.data
     (table,) = build_tables(read_records(tmp_path / "runs"))  # Else refused: other data.
     assert {"mean-of-context", "lama (scored-files)"} <= set(table.cells["row"])
+    notes = table_notes(table)
+    assert "Scored from files that another program wrote: lama (scored-files)." in notes
+    assert not [note for note in notes if "Imported weights" in note or "custom" in note]
+    scored = table.cells[table.cells["row"] == "lama (scored-files)"].to_dict("records")
+    assert {(cell["n"], cell["pretrainings"], len(cell["fine_tunings"])) for cell in scored} == {
+        (1, 0, 0)
+    }
     ids = [find_outcome(*stored).ids for stored in read_records(tmp_path / "runs")]  # type: ignore[union-attr]
     assert ids == [("b", "a")] * 2  # Else neither compared nor packed.
     for folder, name in ((targets, "a.png"), (tmp_path / "found", "a_mask001.png")):
