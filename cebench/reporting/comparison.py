@@ -55,6 +55,8 @@ class PairComparison:
     """Two-sided, of this pair alone."""
     varied: Varied
     """What would differ in a repetition: the claim holds for other images, or pretrainings, too."""
+    test: Literal["permutation", "t"] = "t"
+    """What the p value is from: outputs swapped between two runs, or the interval's Student's t."""
     adjusted_p_value: float = math.nan
     """Holm's, over the family of pairs that were compared together."""
 
@@ -266,7 +268,7 @@ def _compare(
         runs = [run for row in (first, second) for tuned in rows[row] for run in tuned]
         if len(runs) == 2:
             (p_value,) = swap_test(runs[0], runs[1], permutations, seed, [pair.metric])
-            pair = replace(pair, p_value=float(p_value))
+            pair = replace(pair, p_value=float(p_value), test="permutation")
             advance(IN_A_SWAP_TEST)
         pairs.append(pair)
     adjusted = holm_adjusted([pair.p_value for pair in pairs])

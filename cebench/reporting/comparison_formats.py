@@ -12,6 +12,13 @@ from cebench.reporting.published import MINUS, load_published
 from cebench.reporting.verdicts import NamedComparison
 
 HEADINGS = ("Column", "Rows", "Difference", "95 % interval", "p", "Adjusted p", "Over", "Verdict")
+_TESTS = {
+    "permutation": "Where each row is one run, p is from a permutation test over images, the "
+    "interval from bootstrap draws of them and Student's t: near 5 % an interval without zero may "
+    "stand beside rows that cannot be told apart, or the reverse. The verdict is by p, adjusted.",
+    "t": "Where a row has several runs, p is Student's t test of the interval's standard error.",
+}
+"""What p is from -> what stands beneath the comparisons."""
 _LEFT = (True, True, False, False, False, False, True, True)
 
 
@@ -80,11 +87,13 @@ def pair_texts(comparison: NamedComparison) -> list[str]:
 def comparison_notes(found: Sequence[NamedComparison]) -> list[str]:
     """What stands beneath comparisons."""
     metrics = dict.fromkeys(f"{c.column.label} by {c.found.metric}" for c in found)
+    tests = [text for test, text in _TESTS.items() if any(c.found.test == test for c in found)]
     return [
         f"Compared on the same test images: {'; '.join(metrics)}.",
         "p: two-sided; adjusted (Holm) over the rows of a column that are compared here. "
         "Over images it is a claim about these networks, over pretrainings one about the methods. "
         "Rows that cannot be told apart are not shown to be equal: see the interval.",
+        *tests,
     ]
 
 

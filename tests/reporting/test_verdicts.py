@@ -88,6 +88,8 @@ def test_one_pair(rows: Path) -> None:
     text = run_report(rows, "--compare", "context", "random").stdout
     assert "context \N{MINUS SIGN} random" in text
     assert "| < 0.001 |" in text
+    assert "p is from a permutation test" in text
+    assert "Student's t test of" not in text
     for format_name in ("latex", "csv"):
         assert (
             "random"
@@ -183,6 +185,8 @@ def test_two_pretrainings_of_both_rows_speak_for_the_methods(tmp_path: Path) -> 
             classification_run(tmp_path / f"{row}{p}", row, strength, noise=p, weights={"seed": p})
     text = run_report(tmp_path, "--compare", "context", "random").stdout
     assert "images and pretrainings" in text
+    assert "p is Student's t test of" in text
+    assert "permutation test" not in text
 
 
 def test_copies_of_records_beside_the_runs_do_not_hide_them(rows: Path) -> None:
