@@ -24,6 +24,7 @@ from cebench.data.voc.devkit import (
     read_ids,
 )
 from cebench.data.voc.sbd import Sbd
+from cebench.data.voc.segmentation_sets import SEG11VALID_YEARS
 from cebench.errors import InputError
 
 T = TypeVar("T")
@@ -87,13 +88,16 @@ OFFICIAL_COUNTS = {
         "Segmentation/train": 209, "Segmentation/val": 213, "Segmentation/trainval": 422,
         "Segmentation/test": 210,
     },
+    "VOC2011": {
+        "Segmentation/train": 1112, "Segmentation/val": 1111, "Segmentation/trainval": 2223,
+    },
     "VOC2012": {
         "Main/train": 5717, "Main/val": 5823, "Main/trainval": 11540, "Main/test": 10991,
         "Segmentation/train": 1464, "Segmentation/val": 1449, "Segmentation/trainval": 2913,
-        "Segmentation/test": 1456,
+        "Segmentation/test": 1456, "Segmentation/seg11valid": sum(SEG11VALID_YEARS.values()),
     },
 }  # fmt: skip
-"""Images of the devkit's own lists, by data set and set."""
+"""Images of the devkit's own lists and of the authors' seg11valid, by data set and set."""
 
 
 def verify_tree(path: Path, report: Report = lambda done, total: None) -> tuple[Findings, ...]:

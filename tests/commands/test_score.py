@@ -10,6 +10,7 @@ from PIL import Image
 from scoring import mistake_of, scores_of
 
 from cebench.commands.score import score
+from cebench.data.verify import OFFICIAL_COUNTS
 from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOC_CLASSES, VocYear
 from cebench.data.voc.palette import voc_palette
 from cebench.data.voc.results import DetectionRows, write_detection_files, write_scores_csv
@@ -299,6 +300,17 @@ def test_table_prints_percent_with_one_decimal(
     assert rows["cat"] == ["-", "-", "0", "0"]
     assert rows["mean_ap_voc07_11pt"] == ["%", "25.0"]
     assert rows["images"] == ["3"]
+
+
+def test_the_paper_stands_beneath_a_score_of_its_own_images_alone(
+    runner: CliRunner, tmp_path: Path, tiny_voc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = _write_detections(tmp_path / "found", dog="000001 0.8 11 21 30 40\n")
+    arguments = ["detection", "--detections", str(found), "--data", str(tiny_voc)]
+    assert "published" not in runner.invoke(score, arguments).stdout
+    monkeypatch.setitem(OFFICIAL_COUNTS["VOC2007"], "Main/test", 3)
+    assert "published, paper, Table 2" in runner.invoke(score, arguments).stdout
+    assert "published" not in runner.invoke(score, [*arguments, "--iou", "0.6"]).stdout
 
 
 @pytest.mark.shared_data
