@@ -120,6 +120,12 @@ def validate(kind: type[OptionsType], values: Mapping[str, Any], where: str) -> 
         raise InputError(f"{where}: {key}: {message}{got}") from None
 
 
+def check_logs_training(recipe: Recipe, program: str) -> None:
+    """InputError where `program`, of that recipe, has no steps for TensorBoard to show."""
+    if not isinstance(recipe, TrainingRecipe):
+        raise InputError(f"--tensorboard: {program} trains no network step by step; leave it out")
+
+
 def to_toml(values: Mapping[str, Any]) -> str:
     """Flat `values` as TOML lines (strings, numbers, booleans, lists of them; None is left out)."""
     lines = [f"{key} = {toml_value(value)}" for key, value in values.items() if value is not None]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cebench.config import load_recipe
+from cebench.config import check_logs_training, load_recipe
 from cebench.data.images import IMAGE_SUFFIXES
 from cebench.data.photos import find_photos
 from cebench.data.voc.devkit import devkit_years
@@ -44,11 +44,14 @@ def check_start(
     exclude: Sequence[Path],
     region_shapes: Path | None,
     resume: bool,
+    tensorboard: bool,
     **others: Any,
 ) -> None:
     """InputError for a run that cannot start: its recipe, --out, data or silhouettes."""
     options: Any
     options, name = load_recipe(RECIPES[method], "cebench.pretrain", method, recipe, changes)
+    if tensorboard:
+        check_logs_training(options, method)
     check_program(out, {"verb": "pretrain", "method": method, "recipe": name, "seed": seed})
     if method in _UNTRAINED:
         _check_reads_nothing(

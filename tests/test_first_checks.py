@@ -59,6 +59,8 @@ REFUSED = {
     "transfer --task segmentation --weights random --data voc --out new": "has no VOC2012",
     "transfer --task knn --weights none.pth --data voc --out new": "none.pth: no such weights",
     "transfer --task knn --weights other --data voc --out new": "pretrain context) is stopped",
+    "transfer --task knn --weights random --data voc --out new --tensorboard": "knn trains no net",
+    "pretrain --method random --out new --tensorboard": "random trains no network step by step",
     "transfer --task knn --weights random --data voc --out taken": "but no cebench run",
     "transfer --task knn --engine mmseg --weights random --data voc --out new": "by native",
     "transfer --task inpainting --weights random --data pairs --out new": "also in the gallery",
@@ -140,6 +142,7 @@ def test_the_data_of_a_finished_run_may_be_gone(folder: Path) -> None:
         "seed": 0,
         "exclude": (),
         "region_shapes": None,
+        "tensorboard": False,
     }
     gone = {**given, "method": "context", "data": [folder / "gone"]}
     with pytest.raises(InputError, match="gone: no such folder"):

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from cebench.config import Recipe, load_recipe
+from cebench.config import Recipe, check_logs_training, load_recipe
 from cebench.errors import InputError
 from cebench.training.run_owner import check_program
 from cebench.training.run_status import check_is_finished
@@ -26,11 +26,14 @@ def check_start(
     data: Path,
     engine: str,
     resume: bool,
+    tensorboard: bool,
     **others: Any,
 ) -> None:
     """InputError for a run that cannot start: its recipe, engine, --out, weights or data."""
     options, name = resolve_recipe(task, recipe, changes)
     check_engine(task, engine)
+    if tensorboard:
+        check_logs_training(options, task)
     known = {"verb": "transfer", "task": task, "recipe": name, "seed": seed, "engine": engine}
     check_program(out, known)
     if weights != "random":
