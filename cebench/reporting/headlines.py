@@ -13,9 +13,9 @@ _NAMES = {
     "mean_ap_voc07_11pt": "mean AP (VOC2007's, 11 points)",
     "mean_ap_area": "mean AP",
     "mean_iou": "mean IoU",
-    "psnr_per_image_mean_db": "PSNR, mean of the images'",
+    "psnr_per_image_mean_db": "mean of the images'",
 }
-"""Metric -> what a person calls it."""
+"""Metric -> what a person calls it, behind the label of its column."""
 
 
 def headline_lines(record: Record) -> list[str]:

@@ -255,6 +255,11 @@ def test_a_path_can_be_given_in_place_of_the_suites_own(tmp_path: Path) -> None:
         load_suite("quickstrt.toml")
 
 
+def test_only_suites_are_listed() -> None:
+    assert {"paper.toml", "toy.toml"} <= set(suite_names())
+    assert all(load_suite(name).suite.tasks for name in suite_names())
+
+
 def test_quickstart_has_every_row_of_table_2(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     plan = make_plan(SuiteRequest(file="quickstart.toml", out=tmp_path / "out"))
