@@ -42,6 +42,11 @@ def measure(recipe: KnnRecipe, run_context: RunContext) -> Outcome:
     sets = read_images(recipe, run_context)
     if len(sets.train.ids) < 2:
         raise InputError(f"{recipe.train_set}: leave-one-out needs two images; there is one")
+    if max(recipe.neighbours) > len(sets.train.ids):
+        logger.warning(
+            f"neighbours={max(recipe.neighbours)}: {recipe.train_set} has {len(sets.train.ids)} "
+            "images, and no more vote"
+        )
     labels = sets.train.labels
     cosines, test_cosines = cosines_of_layer(backbone, sets, recipe, run_context)
     found = train(cosines, labels, recipe)

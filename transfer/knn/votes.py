@@ -52,8 +52,10 @@ def leave_one_out(
 ) -> dict[Choice, float]:
     """Mean average precision (scikit-learn's) of the train images by the votes of the others.
 
-    cosines: (N, N) of the train features, N at least 2; labels: (N, C).
+    cosines: (N, N) of the train features, N at least 2; labels: (N, C). A choice of more than N
+    neighbours is one of N, whose votes are the same.
     """
+    neighbours = list(dict.fromkeys(min(count, len(labels)) for count in neighbours))
     others = cosines.copy()
     np.fill_diagonal(others, -np.inf)
     found = {}

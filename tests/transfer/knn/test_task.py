@@ -45,6 +45,17 @@ def test_one_train_image_has_no_other_to_ask(toy: Path, tmp_path: Path) -> None:
         measured(knn, recipe, toy, tmp_path / "run")
 
 
+def test_no_more_vote_than_there_are_and_the_record_says_so(
+    toy: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = smoke(KnnRecipe, "knn", "neighbours=[100, 200]")
+    outcome = measured(knn, recipe, toy, tmp_path / "run")
+    values = {m.metric: (m.value, m.count) for m in outcome.measurements}
+    neighbours, images = values["neighbours"]
+    assert neighbours == images < 100
+    assert f"neighbours=200: trainval has {images} images, and no more vote" in caplog.messages
+
+
 @pytest.mark.parametrize("change", ["neighbours=[]", "neighbours=[5, 5]", "temperatures=[0]"])
 def test_a_recipe_that_nobody_can_vote_by_is_refused(change: str) -> None:
     with pytest.raises(InputError):
