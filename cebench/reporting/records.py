@@ -276,7 +276,10 @@ def load_record_content(data: bytes, path: Path) -> Record:
 def read_records(folder: Path) -> list[RecordFile]:
     """All records below `folder`: `record.json` of run directories and files in `records/`."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; expected run directories or a results folder")
+        raise InputError(
+            f"{folder}: no such file or folder; expected run directories, a results folder or a "
+            "bundle"
+        )
     paths = {*folder.rglob("record.json"), *folder.rglob("records/*.json")}
     if folder.name == "records":
         paths |= {*folder.glob("*.json")}
