@@ -53,7 +53,9 @@ def measure(recipe: LowShotSvmRecipe, run_context: RunContext) -> Outcome:
                 scores = predict(svms, test_gram, recipe.draws)
                 store(folder, shots, sets.test.ids, scores)
                 report(done, len(missing))
-    of_shots = {shots: stored(folder, shots, recipe.draws, sets.test.ids) for shots in recipe.shots}
+    of_shots: dict[int, list[np.ndarray]] = {
+        shots: stored(folder, shots, recipe.draws, sets.test.ids) for shots in recipe.shots
+    }
     values = {shots: _score(draws, sets.test.labels) for shots, draws in of_shots.items()}
     write_draws(folder / "draws.csv", values)
     return Outcome(
