@@ -26,10 +26,8 @@ if TYPE_CHECKING:
     "--format",
     "format_name",
     type=click.Choice(["markdown", "latex", "csv", "json", "html"]),
-    default="markdown",
-    show_default=True,
     help="csv and json carry every metric, unscaled and unrounded; html is one page with the "
-    "curves and pictures of the run directories.",
+    "curves and pictures of the run directories.  [default: markdown]",
 )
 @click.option(
     "--out",
@@ -65,7 +63,7 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def report(
     results: tuple[Path, ...],
-    format_name: str,
+    format_name: str | None,
     out: Path | None,
     collect: Path | None,
     compare: tuple[str, str] | None,
@@ -90,7 +88,9 @@ def report(
     from cebench.reporting.results import check_not_read, read_results
     from cebench.reporting.tables import build_tables
 
-    format_name = "json" if as_json else format_name
+    if as_json and format_name not in (None, "json"):
+        raise click.UsageError(f"--json is --format json; leave out --format {format_name}")
+    format_name = "json" if as_json else format_name or "markdown"
     if bool(compare) + bool(baseline) + sensitivity > 1:
         raise click.UsageError("give one of --compare, --baseline and --sensitivity")
     if column and not (compare or baseline):
