@@ -28,7 +28,8 @@ def run(
     seed: int = 0,
     weights: Weights | None = None,
 ) -> Outcome:
-    with RunDirectory(out, {"recipe": chosen.model_dump()}) as directory:
+    identity = {"run": {"verb": "transfer"}, "recipe": chosen.model_dump()}
+    with RunDirectory(out, identity) as directory:
         run_context = RunContext(
             run=directory,
             weights=weights or random_weights(0),

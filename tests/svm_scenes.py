@@ -19,7 +19,8 @@ def measured(
     seed: int = 0,
     weights: Weights | None = None,
 ) -> Outcome:
-    with RunDirectory(out, {"recipe": recipe.model_dump(mode="json")}) as directory:
+    identity = {"run": {"verb": "transfer"}, "recipe": recipe.model_dump(mode="json")}
+    with RunDirectory(out, identity) as directory:
         run_context = RunContext(
             run=directory,
             weights=weights or random_weights(0),

@@ -60,7 +60,7 @@ def test_scores_that_are_not_finite_end_the_run_before_anything_is_written(
     torch.nn.init.constant_(network.fc8.weight, torch.nan)
     one = RaggedImages.from_arrays([np.zeros((60, 80, 3), np.uint8)])
     labelled = LabelledImages(["a"], one, np.ones((1, 20), np.int8))
-    with RunDirectory(tmp_path / "run", {"recipe": {}}) as directory:
+    with RunDirectory(tmp_path / "run", {"run": {"verb": "transfer"}}) as directory:
         run_context = RunContext(
             run=directory, weights=drawn, data=devkit, seed=0, device=torch.device("cpu")
         )

@@ -96,7 +96,7 @@ def test_stopping_and_continuing_changes_no_bit(tmp_path: Path) -> None:
         for steps in stops:
             probe = DenseProbe(build_backbone("torchvision/resnet18"), 21)
             program = LinearProbe(probe, Patches(features, shares), recipe, 0)
-            with RunDirectory(tmp_path / name, {"run": {}}) as run:
+            with RunDirectory(tmp_path / name, {"run": {"verb": "transfer"}}) as run:
                 schedule = Schedule(
                     label="dense_probe",
                     steps=steps,
