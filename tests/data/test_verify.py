@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cebench.data.verify import ClassCount, data_sets_at, verify_tree
+from cebench.data.verify import OFFICIAL_COUNTS, ClassCount, data_sets_at, verify_tree
 from cebench.errors import InputError
 
 
@@ -125,3 +125,10 @@ def test_a_real_sbd_tree_is_counted(shared_data: Path) -> None:
     (found,) = verify_tree(shared_data / "benchmark_RELEASE")
     assert (found.kind, found.images, found.masks, found.problems) == ("SBD", 80, 80, ())
     assert sum(found.sets.values()) == 80
+
+
+def test_official_train_and_val_are_trainval() -> None:
+    for kind in ("VOC2007", "VOC2011", "VOC2012"):
+        of = OFFICIAL_COUNTS[kind]
+        assert of["Segmentation/train"] + of["Segmentation/val"] == of["Segmentation/trainval"]
+    assert OFFICIAL_COUNTS["VOC2012"]["Segmentation/seg11valid"] == 736

@@ -44,6 +44,13 @@ def test_a_refusal_names_what_a_hash_is_of(tmp_path: Path) -> None:
     told = r"\(weights of other values: 'runs/mine' there, 'runs/theirs' here\)"
     with pytest.raises(InputError, match=told):
         check_owner(tmp_path / "a", identity("runs/theirs", "34"))
+    shapes = [
+        {"run": {"region_shapes": name, "region_shapes_sha256": name}, "recipe": {}}
+        for name in ("voc", "others")
+    ]
+    RunDirectory(tmp_path / "b", shapes[0]).__exit__(None, None, None)
+    with pytest.raises(InputError, match=r"\(other region shapes: 'voc' there, 'others' here\)"):
+        check_owner(tmp_path / "b", shapes[1])
 
 
 def test_a_folder_with_other_files_is_refused_and_untouched(tmp_path: Path) -> None:
