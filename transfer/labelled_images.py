@@ -103,19 +103,15 @@ def _ids(recipe: ImageSetsRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
 
 
 def _check_classes(recipe: ImageSetsRecipe, train: np.ndarray, test: np.ndarray) -> None:
-    for name, labels, what in (
-        (recipe.train_set, train, "learn"),
-        (recipe.test_set, test, "score"),
-    ):
-        if not (labels == 1).any():
-            raise InputError(f"{name}: no image shows an object of any class; nothing to {what}")
-    for name, labels, what in (
-        (recipe.train_set, train, "nothing to learn them from"),
-        (recipe.test_set, test, "they are left out of the means"),
+    for name, labels, verb, where_absent in (
+        (recipe.train_set, train, "learn", "nothing to learn them from"),
+        (recipe.test_set, test, "score", "they are left out of the means"),
     ):
         absent = [c for c, seen in zip(VOC_CLASSES, (labels == 1).any(0), strict=True) if not seen]
+        if len(absent) == len(VOC_CLASSES):
+            raise InputError(f"{name}: no image shows an object of any class; nothing to {verb}")
         if absent:
-            logger.warning(f"{name}: no image shows {', '.join(absent)}; {what}")
+            logger.warning(f"{name}: no image shows {', '.join(absent)}; {where_absent}")
 
 
 def _fingerprint(

@@ -94,6 +94,16 @@ def test_mined_pairs_are_read_again(
     assert json.loads((tmp_path / "out" / "motion.json").read_text())["tracker"] == "kcf"
 
 
+def test_three_pairs_are_too_few_and_it_says_so(
+    davis: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine(davis, tmp_path / "out")
+    listing = tmp_path / "out" / "pairs.txt"
+    listing.write_text("".join(listing.read_text().splitlines(keepends=True)[: 2 * 3]))
+    assert mine(davis, tmp_path / "out") == 3
+    assert "needs 4 pairs or more" in caplog.text
+
+
 def test_a_broken_off_mining_ends_with_the_same_bytes(
     davis: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

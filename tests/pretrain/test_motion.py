@@ -13,14 +13,15 @@ from power_cuts import power_cut
 
 from cebench.config import load_recipe
 from cebench.data.store.ragged import RaggedImages
+from cebench.data.tracked_patches import FEWEST
 from cebench.errors import InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.pretrain.command import pretrain
-from cebench.pretrain.motion import Motion, load_patches
+from cebench.pretrain.motion import Motion, inputs, load_patches
 from cebench.pretrain.options.motion import MotionRecipe
 from cebench.pretrain.run import Request, run_pretraining
-from cebench.pretrain.run_context import RunContext
+from cebench.pretrain.run_context import DataOptions, RunContext
 from cebench.reporting.records import load_record
 from cebench.weights.files import load_weights
 
@@ -171,6 +172,19 @@ def test_data_without_pairs_or_with_one_track_is_one_line(tracks: Path, tmp_path
     few.write_text("0-0.png 1\n0-1.png 1\n1-0.png 1\n1-1.png 1\n")
     with pytest.raises(InputError, match="2 pairs of 1 tracks"):
         run_pretraining(request(few, tmp_path / "b"))
+
+
+def test_the_fewest_pairs_of_mining_are_the_fewest_that_can_be_learned_from(
+    tracks: Path,
+) -> None:
+    listing = tracks / "fewest.txt"
+    lines = (tracks / "pairs.txt").read_text().splitlines(keepends=True)
+    recipe, _ = load_recipe(MotionRecipe, "cebench.pretrain", "motion", "small")
+    listing.write_text("".join(lines[: 2 * FEWEST]))
+    assert inputs(recipe, DataOptions(data=(listing,))).count == FEWEST
+    listing.write_text("".join(lines[: 2 * (FEWEST - 1)]))
+    with pytest.raises(InputError, match="3 pairs of 3 tracks, those held out of 1"):
+        inputs(recipe, DataOptions(data=(listing,)))
 
 
 def test_the_paper_recipe_is_the_released_codes() -> None:
