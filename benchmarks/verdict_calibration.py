@@ -21,6 +21,7 @@ import numpy as np
 from cebench.metrics.image_weights import bootstrap_weights, swap_weights
 from cebench.metrics.permutation import swap_test
 from cebench.metrics.weighted_average_precision import DEFINITIONS, WeightedAveragePrecision
+from cebench.randomness import numpy_generator
 from cebench.reporting.comparison import ResampledRow, paired_interval
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -175,7 +176,7 @@ def raw_swap_p_values(
     pooled = Entries(image=image, **joined, objects=np.hstack([a.objects, b.objects])).ranked()
     ones = np.ones((first.images, 1))
     given = (first.values(ones) - second.values(ones))[:, 0]
-    weights = swap_weights(first.images, PERMUTATIONS, seed)
+    weights = swap_weights(first.images, PERMUTATIONS, numpy_generator(seed, "swap"))
     differences = pooled.values(weights) - pooled.values(1 - weights)
     reached = np.abs(differences) >= np.abs(given)[:, None]
     p_values: np.ndarray = (1 + reached.sum(axis=1)) / (1 + PERMUTATIONS)

@@ -64,13 +64,12 @@ def bootstrap_weights(images: int, draws: int, seed: int) -> np.ndarray:
     return weights
 
 
-def swap_weights(images: int, permutations: int, seed: int) -> np.ndarray:
+def swap_weights(images: int, permutations: int, generator: np.random.Generator) -> np.ndarray:
     """Weights for `WeightedScores.pooled` that swap each image with probability 1/2.
 
     Returns:
         (2 * images, permutations) float32 of 0 and 1; 1 minus them are the other run's.
     """
-    generator = numpy_generator(seed, "swap")
     kept = generator.integers(0, 2, (images, permutations), dtype=np.int8).astype(np.float32)
     return np.concatenate([kept, 1 - kept])
 

@@ -6,8 +6,11 @@ from typing import TypeVar
 import numpy as np
 
 from cebench.metrics.image_weights import WeightedScores, swap_weights
+from cebench.randomness import numpy_generator
 
 PERMUTATIONS = 1999
+AT_ONCE = 2000
+"""Permutations that are scored at once, the given outputs counted among them."""
 Scores = TypeVar("Scores", bound=WeightedScores)
 
 
@@ -33,12 +36,17 @@ def swap_test(
         seed: of the permutations.
         metrics: those wanted, in this order; all if not given.
     """
-    weights = swap_weights(first.images, 1 + permutations, seed)
-    weights[: first.images, 0], weights[first.images :, 0] = 1, 0
-    pooled = first.pooled(second)
-    # Infinite PSNR minus infinite PSNR is no difference that could be tested.
-    with np.errstate(invalid="ignore"):
-        differences = np.abs(pooled.values(weights, metrics) - pooled.values(1 - weights, metrics))
+    generator, pooled = numpy_generator(seed, "swap"), first.pooled(second)
+    parts = []
+    for start in range(0, 1 + permutations, AT_ONCE):
+        weights = swap_weights(first.images, min(AT_ONCE, 1 + permutations - start), generator)
+        if start == 0:
+            weights[: first.images, 0], weights[first.images :, 0] = 1, 0
+        # Infinite PSNR minus infinite PSNR is no difference that could be tested.
+        with np.errstate(invalid="ignore"):
+            one, other = pooled.values(weights, metrics), pooled.values(1 - weights, metrics)
+            parts.append(np.abs(one - other))
+    differences = np.concatenate(parts, axis=1)
     given = differences[:, :1]
     # Equal sums in another order differ in the last bits.
     p_values: np.ndarray = np.mean(differences >= given - 1e-12, axis=1)

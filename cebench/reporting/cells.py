@@ -225,6 +225,8 @@ def _check_one_headline(cell: Sequence[Number], place: str, column: Column) -> N
 def summary(cell: Sequence[Number]) -> dict[str, Any]:
     """One cell as a line of a table: what was replicated, mean, deviations and interval."""
     first = cell[0].measurement
+    if not first.of_weights:
+        cell = _without_copies(cell)
     pretrainings = grouped(cell, lambda n: n.replicate[0])
     of_weights = first.of_weights and not cell[0].scored_files
     if not of_weights:  # Nothing was pretrained: each number is a run of its own.
@@ -235,6 +237,7 @@ def summary(cell: Sequence[Number]) -> dict[str, Any]:
         "unit": first.unit,
         "higher_is_better": first.higher_is_better,
         "tier": lowest_tier(cell),
+        "images": first.count,
         "n": len(cell),
         "pretrainings": nested.pretrainings if of_weights else 0,
         "fine_tunings": list(nested.fine_tunings) if fine_tuned else [],
@@ -245,6 +248,14 @@ def summary(cell: Sequence[Number]) -> dict[str, Any]:
         "sd_within": nested.sd_within,
         **_interval(list(pretrainings.values())),
     }
+
+
+def _without_copies(cell: Sequence[Number]) -> list[Number]:
+    """`cell`, one number of those that are equal to the last digit.
+
+    A fill that draws nothing is computed again beside each network that is scored: no replication.
+    """
+    return [numbers[0] for numbers in grouped(cell, lambda n: n.measurement).values()]
 
 
 def lowest_tier(numbers: Sequence[Number]) -> RecipeTier:

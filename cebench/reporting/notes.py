@@ -23,7 +23,8 @@ TIERS: dict[RecipeTier, str] = {
     "small": "These runs took a few hours of one processor core each, or minutes of a GPU, a small "
     "part of the published schedule: they rank rows where intervals separate them, and are no "
     "reproduction.",
-    "paper": "These runs follow the published schedule.",
+    "paper": "These runs follow the published recipe. Whether they learned from the published data is "
+    "not checked: the data are named below.",
 }
 """What a reader must know first, by the lowest tier of pretraining and transfer."""
 
@@ -31,6 +32,7 @@ VERDICTS: dict[PublishedVerdict, str] = {
     "inside": "it lies in the measured cell's 95 % interval over images",
     "outside": "it lies outside the measured cell's 95 % interval over images",
     "other tier": "the measured cell is of another tier than the paper's",
+    "other images": "the measured cell is of more or fewer images than the paper's",
     "no interval": "the measured cell has no interval",
 }
 """What a verdict beside a measured cell says."""

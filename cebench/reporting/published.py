@@ -24,6 +24,8 @@ class Column:
     decimals: int
     aggregation: str
     """What the published number averages."""
+    images: int | None = None
+    """How many images the published numbers were scored on; None: it has none."""
     in_print: bool = True
     """Whether the rendered table has it; CSV and JSON have every column."""
     rows_share_recipe: bool = True

@@ -17,7 +17,7 @@ from cebench.reporting.published import Column, Layout, load_published
 from cebench.reporting.records import Measurement, Record, RecordFile, record_name
 
 _CELL = ["row", "column", "metric"]
-_REPLICATION = ["n", "pretrainings", "fine_tunings", "draws"]
+_REPLICATION = ["images", "n", "pretrainings", "fine_tunings", "draws"]
 _MEASURED = ["mean", "sd", "sd_between", "sd_within"]
 _INTERVAL = ["interval_low", "interval_high", "interval_level", "interval_method"]
 _PUBLISHED = ["published", "printed", "difference", "verdict"]
@@ -38,8 +38,9 @@ class Table:
     """A line for each (row, column, metric) that is measured or published, in the order of print.
 
     headline (bool): the metric of the rendered table. tier: the lowest of the numbers'.
-    n: numbers, those of `pretrainings` pretrainings (0 where no weights had a part) with
-    `fine_tunings` (list) each, each the mean over `draws` draws of training images.
+    images: how many were scored (of a time: learned from). n: numbers, those of `pretrainings`
+    pretrainings (0 where no weights had a part) with `fine_tunings` (list) each, each the mean over
+    `draws` draws of training images.
     mean, sd, sd_between, sd_within: see `replication.nested_summary`. interval_...: the ends of
     the numbers' own intervals, averaged as the mean is. published, printed: the paper's number and
     its text; difference: mean - published; verdict: see `comparison.published_verdict`. letters:
@@ -149,23 +150,27 @@ def _cells(layout: Layout, numbers: Sequence[Number]) -> pd.DataFrame:
         for cell, of_cell in grouped(numbers, _cell_of).items()
     ]
     cells = pd.DataFrame(lines).merge(_published(layout), on=[*_CELL, "unit"], how="outer")
-    counts = ["n", "pretrainings", "draws"]
+    counts = ["images", "n", "pretrainings", "draws"]
     cells[counts] = cells[counts].fillna(0).astype(int)
     cells["difference"] = cells["mean"] - cells["published"]
-    cells["verdict"] = [_verdict(cell) for cell in cells.to_dict("records")]
+    images = {column.id: column.images for column in layout.columns}
+    cells["verdict"] = [_verdict(c, images[c["column"]]) for c in cells.to_dict("records")]
     cells["letters"] = pd.Series(pd.NA, index=cells.index, dtype="object")
     headlines = {column.id: column.metric for column in layout.columns}
     cells["headline"] = cells["metric"] == cells["column"].map(headlines)
     return _in_order_of_print(cells, layout)[_COLUMNS]
 
 
-def _verdict(cell: dict[Any, Any]) -> str | None:
+def _verdict(cell: dict[Any, Any], published_images: int | None) -> str | None:
     """Where the published number lies, if there is one; times are no scores."""
     if pd.isna(cell["published"]) or cell["unit"] == "s":
         return None
     ends = cell["interval_low"], cell["interval_high"]
     return published_verdict(
-        cell["published"], cell["tier"] if cell["n"] else None, None if pd.isna(ends[0]) else ends
+        cell["published"],
+        cell["tier"] if cell["n"] else None,
+        None if pd.isna(ends[0]) else ends,
+        same_count=cell["images"] == published_images,
     )
 
 

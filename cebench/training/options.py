@@ -36,7 +36,8 @@ class SgdOptions(Options):
     momentum: NonNegativeFloat = 0.9
     """Share of the last update that is repeated."""
     weight_decay: NonNegativeFloat = 5e-4
-    """L2 penalty, added to the gradient."""
+    """L2 penalty that SGD adds to the gradient; AdamW takes this share, times the rate, off each
+    weight."""
 
 
 class RateSchedule(Options):

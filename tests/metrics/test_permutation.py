@@ -24,6 +24,15 @@ def test_p_of_a_mean_is_that_of_scipys_exact_test(shift: float) -> None:
     assert found[2] == pytest.approx(exact.pvalue, abs=0.012)
 
 
+def test_permutations_beyond_those_scored_at_once_are_others() -> None:
+    rng = np.random.default_rng(1)
+    first, second = (inpainting(rng.normal(size=40) + mean) for mean in (0.4, 0.0))
+    one, three = (swap_test(first, second, permutations=n)[2] for n in (1999, 5999))
+    assert three == pytest.approx(one, abs=0.03)
+    assert round(one * 2000) * 3 != round(three * 6000)
+    assert three * 6000 == pytest.approx(round(three * 6000))
+
+
 def test_runs_that_are_equal_everywhere_have_p_of_one() -> None:
     run = inpainting(np.arange(5.0))
     np.testing.assert_array_equal(swap_test(run, run, permutations=50), 1.0)

@@ -20,6 +20,7 @@ from cebench.metrics.detection import (
 )
 from cebench.metrics.image_weights import bootstrap_weights, equal_weights, swap_weights
 from cebench.metrics.weighted_average_precision import DEFINITIONS, WeightedAveragePrecision
+from cebench.randomness import numpy_generator
 
 
 def labelled_scores(seed: int, images: int = 50) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +154,7 @@ def test_pooled_runs_are_each_run_and_their_exchange() -> None:
     pooled, ones = a.pooled(b), equal_weights(50)
     np.testing.assert_allclose(pooled.values(np.vstack([ones, 0 * ones])), a.values(ones))
     np.testing.assert_allclose(pooled.values(np.vstack([0 * ones, ones])), b.values(ones))
-    weights = swap_weights(50, 20, seed=0)
+    weights = swap_weights(50, 20, numpy_generator(0, "swap"))
     exchanged = np.concatenate([weights[50:], weights[:50]])
     np.testing.assert_allclose(pooled.values(exchanged), b.pooled(a).values(weights))
 
@@ -166,7 +167,7 @@ def test_only_the_order_of_scores_matters_when_runs_are_pooled() -> None:
         WeightedAveragePrecision.from_scores(s, labels)
         for s in (first, second, 50 + 10 * np.exp(second))
     )
-    weights = swap_weights(40, 10, seed=0)
+    weights = swap_weights(40, 10, numpy_generator(0, "swap"))
     np.testing.assert_array_equal(a.pooled(b).values(weights), a.pooled(c).values(weights))
 
 

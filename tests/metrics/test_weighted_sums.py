@@ -10,6 +10,7 @@ from cebench.metrics.inpainting import InpaintingSums, RegionSums, inpainting_sc
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.metrics.weighted_inpainting import WeightedInpainting
 from cebench.metrics.weighted_segmentation import WeightedSegmentation
+from cebench.randomness import numpy_generator
 
 
 def confusions(seed: int, images: int = 9, classes: int = 5) -> np.ndarray:
@@ -95,6 +96,6 @@ def test_each_draw_has_as_many_images_as_there_are() -> None:
 
 
 def test_each_image_is_swapped_half_of_the_time() -> None:
-    weights = swap_weights(40, 500, seed=0)
+    weights = swap_weights(40, 500, numpy_generator(0, "swap"))
     np.testing.assert_array_equal(weights[:40] + weights[40:], 1)
     assert weights[:40].mean() == pytest.approx(0.5, abs=0.02)

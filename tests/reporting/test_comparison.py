@@ -18,10 +18,11 @@ from cebench.reporting.comparison import (
     compare_with_baseline,
     published_verdict,
     resample_row,
+    resamplings,
 )
 
 PSNR = "psnr_per_image_mean_db"
-FEW = {"draws": 200, "permutations": 199}
+FEW = {"draws": 200, "permutations": 299}
 
 
 def compare_pair(first: Runs, second: Runs, metric: str, **options: int) -> PairComparison:
@@ -116,7 +117,7 @@ def test_a_column_is_adjusted_over_its_pairs_and_lettered_from_the_best() -> Non
     found = compare_column(rows, PSNR, **FEW)
     assert list(found.pairs) == [("a", "b"), ("a", "c"), ("b", "c")]
     assert found.letters == {"b": "a", "c": "a", "a": "b"}
-    smallest = 1 / 200
+    smallest = 1 / 300
     assert found.pairs["a", "b"].adjusted_p_value == pytest.approx(3 * smallest)
     assert found.pairs["a", "b"].differs
     assert not found.pairs["b", "c"].differs
@@ -125,12 +126,26 @@ def test_a_column_is_adjusted_over_its_pairs_and_lettered_from_the_best() -> Non
     assert lower.letters == {"a": "a", "b": "b", "c": "b"}
 
 
+def test_rows_of_a_large_family_that_clearly_differ_are_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=60)
+    rows = {
+        f"row {n}": [[inpainting(20.0 + n + image + 0.1 * rng.normal(size=60))]] for n in range(16)
+    }
+    found = compare_column(rows, PSNR)
+    assert all(pair.differs for pair in found.pairs.values())
+    assert len(set(found.letters.values())) == 16
+    told = []
+    compare_column(rows, PSNR, draws=10, advance=told.append)
+    assert sum(told) == resamplings(dict.fromkeys(rows, 1)) == 16 + 120 * 4 * 6
+
+
 def test_a_baseline_is_compared_with_every_other_row() -> None:
     rows = {name: [[run]] for name, run in psnr_rows(19.0, 21.0, 19.0).items()}
     found = compare_with_baseline(rows, "a", PSNR, **FEW)
     assert list(found) == ["b", "c"]
     assert found["b"].difference == pytest.approx(2, abs=0.3)
-    assert found["b"].adjusted_p_value == pytest.approx(2 / 200)
+    assert found["b"].adjusted_p_value == pytest.approx(2 / 300)
 
 
 def test_eleven_point_columns_are_compared_by_area() -> None:
@@ -164,6 +179,16 @@ def test_verdict_beside_the_published_number(
     tier: str | None, ends: tuple[float, float] | None, published: float | None, verdict: str
 ) -> None:
     assert published_verdict(published, tier, ends) == verdict
+
+
+@pytest.mark.parametrize(
+    ("tier", "published", "verdict"),
+    [("paper", 0.565, "other images"), ("short", 0.565, "other tier"), (None, 0.565, "not run")],
+)
+def test_a_number_of_more_or_fewer_images_is_neither_inside_nor_outside(
+    tier: str | None, published: float, verdict: str
+) -> None:
+    assert published_verdict(published, tier, (0.5, 0.6), same_count=False) == verdict
 
 
 @pytest.mark.parametrize(

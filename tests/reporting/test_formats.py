@@ -33,7 +33,7 @@ def test_csv_carries_every_metric_unscaled() -> None:
 def test_column_that_the_paper_lacks_is_in_csv_only() -> None:
     ssim = changed(PSNR, column="ssim", metric="ssim", unit="fraction", value=0.75)
     tables = build_tables(found(PSNR, ssim))
-    assert "context-gan,ssim,ssim,True,fraction,True,short,1,1,[1],1,0.75" in to_csv(tables)
+    assert "context-gan,ssim,ssim,True,fraction,True,short,100,1,1,[1],1,0.75" in to_csv(tables)
     assert "ssim" not in to_markdown(tables).lower()
 
 
@@ -55,7 +55,7 @@ def test_json_carries_every_metric_and_null_without_record() -> None:
     assert cells["context", "detection", "mean_ap_area"] == {
         **{"row": "context", "column": "detection", "metric": "mean_ap_area", "headline": False},
         **{"unit": "fraction", "higher_is_better": True, "tier": "short", "mean": 0.25},
-        **{"n": 1, "pretrainings": 1, "fine_tunings": [1], "draws": 1},
+        **{"images": 100, "n": 1, "pretrainings": 1, "fine_tunings": [1], "draws": 1},
         **dict.fromkeys((*empty, *intervals)),
     }
     assert cells["motion", "detection", "mean_ap_voc07_11pt"]["mean"] is None

@@ -26,10 +26,10 @@ def test_one_tier_has_one_sentence(tier: Any) -> None:
 
 def test_only_what_followed_the_published_schedule_is_said_to() -> None:
     paper = changed(tier="paper", weights={"tier": "paper"})
-    assert "published schedule" in "".join(notes_of(paper))
+    assert "follow the published recipe" in "".join(notes_of(paper))
     for weights, tier in (("short", "paper"), ("paper", "custom"), ("custom", "paper")):
         text = "".join(notes_of(changed(tier=tier, weights={"tier": weights})))
-        assert "published schedule" not in text
+        assert "follow the published recipe" not in text
 
 
 def test_tiers_are_told_apart_by_row_and_column() -> None:

@@ -3,8 +3,9 @@
 import pytest
 from samples import DETECTION, changed, found
 
+from cebench.metrics.image_intervals import METHOD
 from cebench.reporting.formats import to_markdown
-from cebench.reporting.records import Record
+from cebench.reporting.records import Interval, Record
 from cebench.reporting.tables import build_tables
 
 PSNR = changed(
@@ -102,6 +103,20 @@ def test_decibels_are_not_multiplied() -> None:
     row = markdown_row("Our Reconstruction", PSNR)
     assert row[-3:] == ["18.00, 1x1", "18.58 (other tier)", "\N{MINUS SIGN}0.58"]
     assert row[1:4] == ["—", "9.37", "—"]
+
+
+def test_a_published_number_of_more_images_is_not_judged() -> None:
+    interval = Interval(low=0.40, high=0.50, level=0.95, method=METHOD)
+    cells = {"interval": interval, "tier": "paper", "weights": {"tier": "paper"}}
+    assert markdown_row("Ours (context)", changed(**cells))[8] == "44.5 (other images)"
+    assert markdown_row("Ours (context)", changed(count=4952, **cells))[8] == "44.5 (inside)"
+
+
+def test_a_fill_that_draws_nothing_is_one_number_however_often_it_was_computed() -> None:
+    baseline = changed(PSNR, row="nn-hog", of_weights=False, value=12.0)
+    again, other = changed(baseline, seed=1), changed(baseline, seed=2, value=13.0)
+    assert markdown_row("NN-inpainting (HOG", baseline, again)[-3] == "12.00, n=1"
+    assert markdown_row("NN-inpainting (HOG", baseline, again, other)[-3] == "12.50 ± 0.71, n=2"
 
 
 def test_baselines_and_times_count_runs() -> None:

@@ -1,6 +1,7 @@
 """What detection learns from and is scored on: photographs, objects and proposals of a VOC year."""
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -78,12 +79,12 @@ def find_images(recipe: DetectionRecipe, data: Path) -> dict[str, list[Path]]:
 def data_fingerprint(recipe: DetectionRecipe, data: Path, proposals: str) -> str:
     """Fingerprint of what `read_data` reads; `proposals`: SHA-256 of those that were searched."""
     voc = VocYear(data, recipe.year)
-    ids = [image_id for part in _ids(recipe, voc) for image_id in part]
+    sets = _ids(recipe, voc)
     if recipe.proposals not in get_args(Mode):
-        found = proposals_of_file(voc, ids, recipe.proposals)
+        found = proposals_of_file(voc, [*itertools.chain(*sets)], recipe.proposals)
         limit = recipe.max_proposals
         proposals = (found.first(limit) if limit else found).sha256
-    return fingerprint(voc, ids, proposals)
+    return fingerprint(voc, sets, proposals)
 
 
 def read_data(recipe: DetectionRecipe, data: Path, folder: Path) -> DetectionData:
@@ -101,7 +102,9 @@ def read_data(recipe: DetectionRecipe, data: Path, folder: Path) -> DetectionDat
         search=_search(recipe),
         limit=recipe.max_proposals,
     )
-    return DetectionData(train, test, proposals, fingerprint(voc, ids, proposals.sha256))
+    return DetectionData(
+        train, test, proposals, fingerprint(voc, (train.ids, test.ids), proposals.sha256)
+    )
 
 
 def _ids(recipe: DetectionRecipe, voc: VocYear) -> tuple[list[str], list[str]]:
@@ -230,12 +233,16 @@ def _searched(voc: VocYear, ids: Sequence[str], folder: Path, search: SelectiveS
         return compute_proposals(photographs, path, search, report=report)
 
 
-def fingerprint(voc: VocYear, ids: Sequence[str], proposals_sha256: str) -> str:
-    """Hash of the photographs, the annotations and the proposals of the images."""
-    photographs = [voc.image_path(image_id) for image_id in ids]
-    annotations = [voc.root / "Annotations" / f"{image_id}.xml" for image_id in ids]
-    files = fingerprint_files([*photographs, *annotations], voc.root)
-    return hashlib.sha256(f"{files} {proposals_sha256}".encode()).hexdigest()
+def fingerprint(voc: VocYear, sets: Sequence[Sequence[str]], proposals_sha256: str) -> str:
+    """Hash of photographs, annotations and proposals, and of which set an image is in and where."""
+    digest = hashlib.sha256()
+    for ids in sets:
+        photographs = [voc.image_path(image_id) for image_id in ids]
+        annotations = [voc.root / "Annotations" / f"{image_id}.xml" for image_id in ids]
+        files = fingerprint_files([*photographs, *annotations], voc.root)
+        digest.update(f"{files} {' '.join(ids)}\n".encode())
+    digest.update(proposals_sha256.encode())
+    return digest.hexdigest()
 
 
 def pixels_of(sidecar: Sidecar) -> Preprocessing:

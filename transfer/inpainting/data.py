@@ -1,6 +1,6 @@
 """What inpainting is scored on: a folder to paste from and a folder to fill, as squares."""
 
-import itertools
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,14 @@ def find_images(recipe: InpaintingRecipe, data: Path) -> dict[str, list[Path]]:
 
 
 def data_fingerprint(recipe: InpaintingRecipe, data: Path, proposals: str) -> str:
-    """Hash of the images that would be searched and filled."""
-    return fingerprint_files([*itertools.chain(*find_images(recipe, data).values())], data)
+    """`fingerprint` of the images that would be searched and filled."""
+    return fingerprint(*find_images(recipe, data).values(), data)
+
+
+def fingerprint(gallery: Sequence[Path], test: Sequence[Path], data: Path) -> str:
+    """Hash of the images, and of which are searched and which filled; `data` holds them all."""
+    parts = [fingerprint_files(part, data) for part in (gallery, test)]
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def read_images(gallery: Sequence[Path], test: Sequence[Path], mirrored: bool) -> InpaintingImages:

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cebench.data.fingerprint import fingerprint_files
 from cebench.errors import InputError
 from cebench.inpainting.networks import Images, Inpainter, load_context_features, model_file
 from cebench.inpainting.photo_holes import central_hole
@@ -17,7 +16,7 @@ from cebench.weights.files import Weights
 from ..run_context import Outcome, RunContext
 from ..task import Task
 from ..work import inpainting_work
-from .data import InpaintingImages, data_fingerprint, find_images, read_images
+from .data import InpaintingImages, data_fingerprint, find_images, fingerprint, read_images
 from .features import nearest_images
 from .prediction import (
     describe_contexts,
@@ -66,7 +65,7 @@ def measure(recipe: InpaintingRecipe, run_context: RunContext) -> Outcome:
             for measurement in measurements(row, found, count, row in of_weights)
         ],
         scored_from=scored_from(sums, images),
-        data_fingerprint=fingerprint_files([*gallery_files, *test_files], run_context.data),
+        data_fingerprint=fingerprint(gallery_files, test_files, run_context.data),
     )
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from detection_scenes import write_devkit
+from detection_scenes import RECIPE, write_devkit
 from PIL import Image
 
 from cebench.data.proposals.files import Proposals, save_proposals
@@ -12,6 +12,7 @@ from cebench.data.voc.devkit import VocYear
 from cebench.errors import InputError
 from cebench.models.fast_rcnn import FAST_RCNN_MEAN_RGB
 from cebench.transfer.detection.data import (
+    data_fingerprint,
     flip_boxes,
     network_image,
     proposals_of,
@@ -29,6 +30,25 @@ def test_set_without_objects_and_wrong_sizes_are_refused(devkit: Path, tmp_path:
     Image.new("RGB", (90, 80)).save(other.image_path("000001"))
     with pytest.raises(InputError, match=r"000001\.jpg is 90 x 80 but its annotation says 100"):
         read_set(other, "train", other.ids("train"))
+
+
+def test_the_fingerprint_knows_which_images_were_learned_from(tmp_path: Path) -> None:
+    devkit = write_devkit(tmp_path / "VOCdevkit")
+    sets = devkit / "VOC2007" / "ImageSets" / "Main"
+    for name, ids in {"a": "000001 000002", "b": "000011"}.items():
+        (sets / f"{name}.txt").write_text(ids.replace(" ", "\n"))
+
+    def fingerprint_of(train: str, test: str) -> str:
+        roles = {"train_set": train, "test_set": test}
+        return data_fingerprint(RECIPE.model_copy(update=roles), devkit, "proposals")
+
+    in_order = fingerprint_of("a", "b")
+    assert in_order == fingerprint_of("a", "b") != fingerprint_of("b", "a")
+    (sets / "first.txt").write_text("000001")
+    (sets / "rest.txt").write_text("000002\n000011")
+    assert fingerprint_of("first", "rest") != in_order
+    (sets / "a.txt").write_text("000002\n000001")
+    assert fingerprint_of("a", "b") != in_order
 
 
 def test_mirrored_boxes_hold_what_the_boxes_held() -> None:

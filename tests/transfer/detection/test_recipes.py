@@ -97,6 +97,7 @@ def recipe_of(name: str) -> DetectionRecipe:
         ("paper", PAPER),
         ("paper-40k", PAPER | STOCK),
         ("paper-multiscale", PAPER | FIVE_SCALES),
+        ("paper-labels", PAPER | {"random_from": "drop7", "train_conv1": False}),
         ("short", PAPER | SHORT),
     ],
 )

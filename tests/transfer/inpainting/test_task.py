@@ -22,7 +22,7 @@ from cebench.metrics.inpainting import inpainting_sums
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.inpainting_gan import InpaintingGenerator
 from cebench.training.run_directory import RunDirectory
-from cebench.transfer.inpainting.data import InpaintingImages
+from cebench.transfer.inpainting.data import InpaintingImages, data_fingerprint
 from cebench.transfer.inpainting.prediction import (
     Row,
     describe_contexts,
@@ -60,6 +60,20 @@ def generator_weights(**changes: Any) -> Weights:
         sha256="gan",
     )
     return Weights(name="gan/model", tensors=network.state_dict(), sidecar=sidecar)
+
+
+def test_the_fingerprint_knows_which_images_were_filled(tmp_path: Path) -> None:
+    for name, shades in {"a": (0, 50), "b": (100,)}.items():
+        (tmp_path / name).mkdir()
+        for shade in shades:
+            Image.new("L", (130, 130), shade).save(tmp_path / name / f"{shade}.png")
+
+    def fingerprint_of(gallery: str, test: str) -> str:
+        roles = InpaintingRecipe(tier="smoke", gallery=gallery, test=test)
+        return data_fingerprint(roles, tmp_path, "none")
+
+    in_order = fingerprint_of("a", "b")
+    assert in_order == fingerprint_of("a", "b") != fingerprint_of("b", "a")
 
 
 @pytest.fixture
