@@ -23,8 +23,8 @@ TIERS: dict[RecipeTier, str] = {
     "small": "These runs took a few hours of one processor core each, or minutes of a GPU, a small "
     "part of the published schedule: they rank rows where intervals separate them, and are no "
     "reproduction.",
-    "paper": "These runs follow the published recipe. Whether they learned from the published data is "
-    "not checked: the data are named below.",
+    "paper": "These runs follow the published recipe. Whether they learned from the published data "
+    "is not checked: the data are named below.",
 }
 """What a reader must know first, by the lowest tier of pretraining and transfer."""
 
