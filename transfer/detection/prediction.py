@@ -5,7 +5,6 @@ Source: lib/fast_rcnn/test.py of rbgirshick/fast-rcnn and of rbgirshick/py-faste
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from cebench.progress import progress
 from cebench.weights.files import Preprocessing
 from cebench.weights.tensor_files import save_tensors
 
+from .candidate_parts import ImageDetections, read_parts, store_full_part
 from .data import FAST_RCNN_PIXELS, DetectionSet, pyramid
 from .recipe import Caps
 
@@ -38,21 +38,6 @@ LEAST_SCORE = 0.05
 """py-faster-rcnn: lower scores are dropped."""
 
 
-class ImageDetections(NamedTuple):
-    """Detections of one image, on the CPU."""
-
-    labels: Tensor
-    """(D,) int64, 0..classes-1."""
-    scores: Tensor
-    """(D,) float32."""
-    boxes: Tensor
-    """(D, 4) float32, half-open, in pixels of the stored image."""
-
-    def select(self, index: Tensor) -> "ImageDetections":
-        """The rows that `index` (positions or bool) selects."""
-        return ImageDetections(self.labels[index], self.scores[index], self.boxes[index])
-
-
 def predict(
     network: RegionNetwork,
     data: DetectionSet,
@@ -64,13 +49,16 @@ def predict(
     caps: Caps,
     precision: Precision,
     device: torch.device,
+    parts: Path,
     preprocessing: Preprocessing = FAST_RCNN_PIXELS,
 ) -> Detections:
     """Detections of the whole set after suppression and caps; `images` index `data.ids`.
 
-    Of several scales each region is computed at the one of `pyramid_rois`.
+    Of several scales each region is computed at the one of `pyramid_rois`. The candidates of
+    images that are done lie in `parts`, of this network alone: a run that was stopped goes on
+    behind them.
     """
-    found = []
+    found = read_parts(parts)
     with (
         # Around all images and not in inference mode: else autocast converts fc6 and fc7 anew for
         # each, a seventh of the time.
@@ -78,7 +66,8 @@ def predict(
         autocast(device, precision),
         progress("detection test", "images") as report,
     ):
-        for index, boxes in enumerate(proposals):
+        report(len(found), len(proposals))
+        for index, boxes in enumerate(proposals[len(found) :], len(found)):
             pixels = data.pixels(index)
             images, factors = pyramid(pixels, scales, max_side, preprocessing)
             probability, decoded = classify(
@@ -89,6 +78,7 @@ def predict(
                 statistics,
             )
             found.append(candidates(probability, clip_boxes(decoded, *pixels.shape[:2]), caps))
+            store_full_part(parts, found, len(proposals))
             report(index + 1, len(proposals))
         if caps == "original":
             kept = [suppress(one) for one in cap_classes(found)]

@@ -39,6 +39,7 @@ from cebench.weights.loading import (
 )
 
 from ..fine_tuning import build_optimizer
+from ..resumed_predictions import keep_own_predictions
 from ..run_context import Outcome, RunContext
 from ..task import Task
 from ..work import detection_work
@@ -214,6 +215,8 @@ def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
     program = build(recipe, run_context, data.train, data.boxes(data.train))
     train(program, run, schedule(recipe, run_context, data.fingerprint))
     plot_curves(run.metrics(), run.path / "curves.png", title="detection")
+    parts = run.checkpoints / "detections"
+    keep_own_predictions(run, parts, program.network, data.fingerprint)
     detections = predict(
         program.network,
         data.test,
@@ -224,6 +227,7 @@ def measure(recipe: DetectionRecipe, run_context: RunContext) -> Outcome:
         caps=recipe.caps,
         precision=recipe.precision,
         device=run_context.device,
+        parts=parts,
         preprocessing=program.preprocessing,
     )
     store(detections, data.test.ids, Path(recipe.test_set).stem, run.path)

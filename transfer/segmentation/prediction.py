@@ -14,7 +14,7 @@ from cebench.config import Precision
 from cebench.data.voc.label_images import read_label_image
 from cebench.data.voc.palette import voc_palette
 from cebench.devices import autocast
-from cebench.files import naming
+from cebench.files import replace_atomically
 from cebench.progress import progress
 from cebench.weights.files import Preprocessing
 
@@ -53,13 +53,18 @@ class Predictor:
 
 
 def predict(predictor: Predictor, test: SegmentationImages, folder: Path) -> None:
-    """Label the images at the size of their truth, and write each as `folder`/ID.png."""
-    folder.mkdir(exist_ok=True)
+    """Label the images at the size of their truth, and write each as `folder`/ID.png.
+
+    Files that are there are left: a run that was stopped labels what is missing.
+    """
+    paths = [folder / f"{image_id}.png" for image_id in test.origin.ids]
+    left = [index for index, path in enumerate(paths) if not path.exists()]
     with progress("segmentation test", "images") as report:
-        for index, truth in enumerate(test.labels):
-            labels = predictor.labels(test.images.image(index), truth.shape)
-            write_label_png(folder / f"{test.origin.ids[index]}.png", labels)
-            report(index + 1, len(test.labels))
+        report(len(paths) - len(left), len(paths))
+        for done, index in enumerate(left, len(paths) - len(left) + 1):
+            labels = predictor.labels(test.images.image(index), test.labels[index].shape)
+            write_label_png(paths[index], labels)
+            report(done, len(paths))
 
 
 def stored(test: SegmentationImages, folder: Path) -> Iterator[np.ndarray]:
@@ -71,5 +76,4 @@ def write_label_png(path: Path, labels: np.ndarray) -> None:
     """Write (H, W) uint8 labels as a PNG with VOC's palette, as the devkit stores them."""
     image = Image.fromarray(labels)
     image.putpalette(voc_palette().tobytes())
-    with naming(path):
-        image.save(path, format="PNG")
+    replace_atomically(path, lambda temporary: image.save(temporary, format="PNG"))

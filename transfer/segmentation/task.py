@@ -36,6 +36,7 @@ from cebench.weights.loading import (
 )
 
 from ..fine_tuning import build_optimizer
+from ..resumed_predictions import keep_own_predictions
 from ..run_context import Measurement, Outcome, RunContext
 from ..task import Task
 from ..work import segmentation_work
@@ -205,6 +206,7 @@ def train_and_predict(
         recipe.precision,
         recipe.size_multiple,
     )
+    keep_own_predictions(run, run.path / "predictions", network, data.fingerprint)
     predict(predictor, data.test, run.path / "predictions")
     return []
 

@@ -261,6 +261,7 @@ def test_three_images_are_learned_by_heart(
         caps="py-faster-rcnn",
         precision="fp32",
         device=CPU,
+        parts=tmp_path,
         preprocessing=program.preprocessing,
     )
     annotations = program.data.annotations

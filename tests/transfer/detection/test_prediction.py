@@ -106,7 +106,7 @@ def test_suppression_begins_above_an_overlap_of_3_tenths() -> None:
 
 
 def test_a_class_is_capped_before_suppression_and_boxes_end_at_the_border(
-    devkit: Path, monkeypatch: pytest.MonkeyPatch
+    devkit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three boxes of a class in two images, of which two may stay: what scores above the second.
 
@@ -134,6 +134,7 @@ def test_a_class_is_capped_before_suppression_and_boxes_end_at_the_border(
         caps="original",
         precision="fp32",
         device=torch.device("cpu"),
+        parts=tmp_path,
     )
     assert (found.images.tolist(), found.labels.tolist()) == ([0], [2])
     assert found.scores.tolist() == pytest.approx([0.9])

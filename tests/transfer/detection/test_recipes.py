@@ -184,6 +184,7 @@ def test_the_test_has_its_own_scales_longest_side_and_caps_and_the_networks_pixe
     with open_run(tmp_path / "run") as run, pytest.raises(Reached):
         measure(recipe, RunContext(run=run, weights=weights, data=devkit, seed=0, device=CPU))
     assert given.pop("preprocessing") == pixels
+    assert given.pop("parts") == tmp_path / "run" / "checkpoints" / "detections"
     assert given == {
         "scales": (60, 90),
         "max_side": 123,

@@ -179,7 +179,7 @@ def test_target_statistics_count_the_mirrored_set_too(rng: np.random.Generator) 
 
 
 @pytest.mark.long
-def test_three_images_are_learned_by_heart(devkit: Path) -> None:
+def test_three_images_are_learned_by_heart(devkit: Path, tmp_path: Path) -> None:
     """Average precision 1: nothing between the pixels and the number is out of place.
 
     Weights as He et al. draw them and no dropout, so that fifty steps are enough.
@@ -212,6 +212,7 @@ def test_three_images_are_learned_by_heart(devkit: Path) -> None:
         caps="py-faster-rcnn",
         precision="fp32",
         device=CPU,
+        parts=tmp_path,
     )
     truth = stack_objects((a.boxes, a.labels, a.difficult) for a in data.annotations)
     scores = detection_scores(found, truth, len(VOC_CLASSES))
