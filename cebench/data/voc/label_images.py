@@ -28,7 +28,8 @@ def read_label_image(path: Path) -> np.ndarray:
     """The labels of a PNG, (H, W) uint8.
 
     Read as they are: palette indices, and grey values of any number of bits. Read by colour:
-    palettes and RGB images of VOC's colours. RGB with three equal channels counts as grey.
+    palettes and RGB images of VOC's colours. RGB with three equal channels counts as grey, but
+    where it is (0, 0, 0) and (128, 128, 128): VOC's colours of background and car.
 
     Raises:
         InputError: the file is absent or damaged, has partly transparent pixels, values above 255,
@@ -86,10 +87,14 @@ def _colours(image: Image.Image, path: Path) -> np.ndarray:
         if (pixels[:, :, -1] < 255).any():
             raise InputError(f"{path} has transparent pixels; write a label image without alpha")
         pixels = pixels[:, :, :-1]
-    if (pixels == pixels[:, :, :1]).all():
-        return pixels[:, :, 0].copy()
+    values = pixels[:, :, 0]
+    is_grey = bool((pixels == pixels[:, :, :1]).all())
+    if is_grey and (pixels.shape[2] == 1 or ((values < _CLASSES) | (values == _VOID)).all()):
+        return values.copy()
     colours, inverse = np.unique(pixels.reshape(-1, 3), axis=0, return_inverse=True)
     labels = _labels_of(colours)
+    if is_grey and (labels < 0).any():
+        return values.copy()
     if (labels < 0).any():
         colour = tuple(colours[labels < 0][0].tolist())
         raise InputError(

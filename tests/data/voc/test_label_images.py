@@ -73,6 +73,20 @@ def test_every_form_has_the_same_labels(tmp_path: Path, labels: np.ndarray, form
     np.testing.assert_array_equal(read, labels)
 
 
+def test_background_and_car_alone_are_colours_though_they_are_grey(tmp_path: Path) -> None:
+    labels = np.array([[0, 7], [7, 0]], np.uint8)
+    Image.fromarray(PALETTE[labels]).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_label_image(tmp_path / "a.png"), labels)
+    for value in (127, 129, 1):  # Of other greys the values are read, and refused where scored.
+        grey = np.array([[0, 128], [value, 0]], np.uint8)
+        for channels in (3, 2):
+            pixels = np.stack([grey] * channels, axis=2)
+            if channels == 2:
+                pixels[..., 1] = 255
+            Image.fromarray(pixels).save(tmp_path / "a.png")
+            np.testing.assert_array_equal(read_label_image(tmp_path / "a.png"), grey)
+
+
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_few_bits_are_read_as_they_are(tmp_path: Path, bits: int) -> None:
     values = np.random.default_rng(bits).integers(0, 2**bits, (7, 13)).astype(np.uint8)
