@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 from scoring import mistake_of, scores_of
 
-from cebench.commands.score import score
+from cebench.commands.score import _show_published, score
 from cebench.data.verify import OFFICIAL_COUNTS
 from cebench.data.voc.devkit import SEGMENTATION_CLASSES, VOC_CLASSES, VocYear
 from cebench.data.voc.palette import voc_palette
@@ -311,6 +311,19 @@ def test_the_paper_stands_beneath_a_score_of_its_own_images_alone(
     monkeypatch.setitem(OFFICIAL_COUNTS["VOC2007"], "Main/test", 3)
     assert "published, paper, Table 2" in runner.invoke(score, arguments).stdout
     assert "published" not in runner.invoke(score, [*arguments, "--iou", "0.6"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("year", "image_set", "printed"),
+    [(2012, "seg11valid", True), (2012, "val", False), (2011, "val", False)],
+)
+def test_segmentations_of_val_are_not_those_of_the_paper(
+    year: int, image_set: str, printed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The 48.0 % of Table 2 is of seg11valid: val has images that SBD's train set has too."""
+    images = OFFICIAL_COUNTS[f"VOC{year}"][f"Segmentation/{image_set}"]
+    _show_published("segmentation", year, f"Segmentation/{image_set}", images)
+    assert ("published, paper, Table 2" in capsys.readouterr().out) == printed
 
 
 @pytest.mark.shared_data
