@@ -145,7 +145,7 @@ def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list
 
     The one function here that knows how a record looks.
     """
-    from cebench.reporting.cells import line_of
+    from cebench.reporting.cells import Number, line_of
     from cebench.reporting.records import read_records, record_name
 
     # A suite has each record in its run and in records/.
@@ -155,8 +155,9 @@ def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list
         {
             "path": str(path),
             "value": measured.value,
-            "tier": record.tier,
+            "tier": Number(path, record, measured, row).tier,
             "recipe": record.recipe.name,
+            "pretraining_seed": record.weights.seed if measured.of_weights else None,
             "seed": record.seed,
             "protocol": f"{record.protocol} version {record.protocol_version}",
             "data": record.data.name,
@@ -203,9 +204,11 @@ def _lines(content: dict[str, Any], folder: Path | None) -> list[str]:
         lines.append(f"  quoted       {number['percent']:g} % ({number['row']}): {sources}")
     lines += [f"  conflict     {note}" for note in content["quoted"]["conflicts"]]
     for record in content["records"]:
+        pretraining = record["pretraining_seed"]
+        of_weights = "" if pretraining is None else f"pretraining {pretraining}, "
         lines.append(
-            f"  record       {record['value'] * scale:.2f}{unit}, seed {record['seed']}, "
-            f"{record['tier']}, recipe {record['recipe']}: {record['path']}"
+            f"  record       {record['value'] * scale:.2f}{unit}, {of_weights}seed "
+            f"{record['seed']}, {record['tier']}, recipe {record['recipe']}: {record['path']}"
         )
     if not content["records"]:
         lines.append(f"  record       none in {folder or 'results (give --results DIR)'}")

@@ -93,6 +93,25 @@ def test_records_of_a_folder(runner: CliRunner) -> None:
     assert all(Path(record["path"]).is_file() for record in content["records"])
 
 
+@pytest.mark.parametrize(
+    ("cell", "tier"), [("context-gan-l2 mean_l1", "custom"), ("context conv3", "small")]
+)
+def test_a_record_has_the_tier_that_the_table_has(runner: CliRunner, cell: str, tier: str) -> None:
+    records = explained(runner, cell, ROOT / "results")["records"]
+    assert {record["tier"] for record in records} == {tier}
+
+
+def test_a_record_names_the_seed_of_its_pretraining_too(runner: CliRunner) -> None:
+    arguments = ["explain", "context conv3", "--results", str(ROOT / "results")]
+    text = runner.invoke(cli, arguments).output
+    records = explained(runner, "context conv3", ROOT / "results")["records"]
+    for record in records:
+        seeds = f"pretraining {record['pretraining_seed']}, seed {record['seed']}, small"
+        assert seeds in " ".join(text.split())
+    fills = explained(runner, "nn-hog mean_l1", ROOT / "results")["records"]
+    assert {record["pretraining_seed"] for record in fills} == {None}
+
+
 def test_a_record_that_lies_in_two_places_is_shown_once(runner: CliRunner, tmp_path: Path) -> None:
     (file,) = (ROOT / "results/records").glob("t1-context-gan-inpainting-p1-*.json")
     for folder in ("records", "runs"):
