@@ -26,17 +26,20 @@ _AVERAGE_PRECISIONS = {
 _REGIONS = {"": "hole", "image_": "whole image"}
 
 
-def by_every_definition(part: OutcomePart, column: str) -> dict[str, float]:
+def by_every_definition(
+    part: OutcomePart, column: str, headline: str = "mean_ap_sklearn"
+) -> dict[str, float]:
     """Definition -> the value of `part` by it, for those that measure what `column` does.
 
-    Empty for a part that has nothing to do with the column.
+    Empty for a part that has nothing to do with the column. The definition of `headline`, the
+    column's metric, is the first: of the kinds with one headline everywhere it stands first here.
     """
     scored = part.scored
     if part.column not in ("", column):
         return {}
     ending = f", {part.suffix.strip('_').replace('_', ' ')}" if part.suffix else ""
     if isinstance(scored, LabelScores):
-        found = _of_labels(scored)
+        found = _of_labels(scored, headline)
     elif isinstance(scored, ScoredBoxes):
         found = _of_boxes(scored)
     elif isinstance(scored, PixelPairs):
@@ -46,12 +49,13 @@ def by_every_definition(part: OutcomePart, column: str) -> dict[str, float]:
     return {f"{name}{ending}": value for name, value in found}
 
 
-def _of_labels(scored: LabelScores) -> Iterator[tuple[str, float]]:
+def _of_labels(scored: LabelScores, headline: str) -> Iterator[tuple[str, float]]:
     """Three average precisions; images with difficult objects alone left out, or as negatives."""
     absent = replace(scored, labels=np.where(scored.labels == 0, -1, scored.labels))
+    names = sorted(_AVERAGE_PRECISIONS.items(), key=lambda item: item[0] != headline)
     for labelled, difficult in ((scored, ""), (absent, ", difficult as absent")):
         values = labelled.scores()
-        for metric, name in _AVERAGE_PRECISIONS.items():
+        for metric, name in names:
             yield name + difficult, values[metric]
 
 

@@ -50,7 +50,7 @@ class ColumnSensitivity:
 
     @property
     def definitions(self) -> list[str]:
-        """Names of the definitions, the first the headline's kind."""
+        """Names of the definitions, the first that of the column's headline."""
         return list(next(iter(self.values.values())))
 
     @property
@@ -120,5 +120,5 @@ def _number(number: Number, column: Column) -> dict[str, float]:
     values: dict[str, float] = {}
     for part in outcome.parts if outcome else ():
         if (part.row or method) == number.measurement.row:
-            values |= by_every_definition(part, column.id)
+            values |= by_every_definition(part, column.id, column.metric)
     return values

@@ -1,13 +1,15 @@
 """Every definition from stored outcomes, and whether rows differ by more than definitions."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from calls import call
 from outcome_makers import boxes, confusions, label_scores, sums_per_image
-from stored_runs import classification_run, detection_run
+from samples import changed
+from stored_runs import classification_run, detection_run, store_run
 
 from cebench.commands.report import report
 from cebench.commands.score import score
@@ -18,7 +20,7 @@ from cebench.metrics.segmentation import segmentation_scores
 from cebench.reporting.definitions import by_every_definition
 from cebench.reporting.outcome_boxes import ScoredBoxes
 from cebench.reporting.outcome_parts import FillErrors, LabelScores, PixelPairs
-from cebench.reporting.outcomes import OutcomePart
+from cebench.reporting.outcomes import OutcomePart, RunOutcome
 from cebench.reporting.results import read_results
 from cebench.reporting.sensitivity import PairSensitivity, sensitivity_of
 from cebench.reporting.tables import build_tables
@@ -144,6 +146,31 @@ def test_report_and_score_print_the_same_table(tmp_path: Path) -> None:
     for format_name in ("csv", "latex"):
         text = call(report, tmp_path, "--sensitivity", "--format", format_name).stdout
         assert "11 points" in text
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "task", "first"),
+    [
+        ("2", "classification", "classification", "step-wise"),
+        ("linear", "conv4", "linear-svm", "area"),
+    ],
+)
+def test_the_headlines_definition_stands_first(
+    tmp_path: Path, table: str, column: str, task: str, first: str
+) -> None:
+    scores, labels = label_scores(60)
+    part = OutcomePart(scored=LabelScores.from_scores(scores, labels), column=column)
+    outcome = RunOutcome(tuple(map(str, range(60))), (part,))
+    head = changed(table=table, column=column, task=task, metric="mean_ap_area", count=60)
+    names = ("mean_ap_sklearn", "mean_ap_voc07_11pt")
+    others = [replace(head.measurements[0], metric=name) for name in names]
+    record = replace(head, measurements=(*head.measurements, *others))
+    store_run(tmp_path / "run", record, outcome)
+    tables = build_tables(read_results([tmp_path]))
+    (found,) = sensitivity_of(tables)
+    assert found.definitions[0] == first
+    metrics = {"area": "mean_ap_area", "step-wise": "mean_ap_sklearn"}
+    assert metrics[first] == found.column.metric
 
 
 def test_records_alone_have_no_definitions(tmp_path: Path) -> None:
