@@ -10,7 +10,7 @@ from cebench.errors import InputError
 from cebench.files import check_writable_file
 from cebench.progress import progress
 from cebench.reporting.bundles import check_size, open_bundle, write_bundle
-from cebench.reporting.outcomes import RunOutcome, rescored, with_intervals
+from cebench.reporting.outcomes import FILE_NAME, RunOutcome, rescored, with_intervals
 from cebench.reporting.records import Measurement, Record, RecordFile, record_name
 from cebench.reporting.results import (
     BESIDE,
@@ -114,7 +114,10 @@ def _check_record(
     result.records += 1
     outcome = find_outcome(path, record)
     if outcome is None and record.outcome_sha256 is not None:
-        raise InputError(f"{path}: its outcome is missing")
+        raise InputError(
+            f"{path}: its outcome is missing: this is the record alone; give the run directory, "
+            f"where {FILE_NAME} lies beside record.json, or a bundle that has it"
+        )
     values = rescored(outcome, record) if outcome else {}
     for place, measurement in enumerate(record.measurements):
         name = f"{path}: {measurement.row}, {measurement.column}, {measurement.metric}"

@@ -296,6 +296,14 @@ def test_a_damaged_run_is_not_packed(runs: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".a.zip*"))
 
 
+def test_a_record_that_lies_without_its_run_is_told_what_to_give(
+    runs: Path, tmp_path: Path
+) -> None:
+    call(report, runs, "--collect", tmp_path / "copies" / "records")
+    with pytest.raises(InputError, match="give the run directory, where outcome"):
+        call(pack, tmp_path / "copies", "--out", tmp_path / "a.zip")
+
+
 def test_records_without_an_outcome_are_packed_and_said(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     record = changed()
