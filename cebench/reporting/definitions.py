@@ -44,8 +44,10 @@ def by_every_definition(
         found = _of_boxes(scored)
     elif isinstance(scored, PixelPairs):
         found = _of_pixels(scored)
-    elif isinstance(scored, FillErrors):
+    elif isinstance(scored, FillErrors) and part.prefix in _REGIONS:
         found = _of_errors(scored, column, _REGIONS[part.prefix])
+    else:
+        return {}
     return {f"{name}{ending}": value for name, value in found}
 
 

@@ -64,16 +64,19 @@ class ScoredBoxes:
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], images: int, classes: int
     ) -> "ScoredBoxes":
-        count, rows = len(arrays["score"]), arrays["row"].astype(np.int64)
+        count, rows = len(arrays["score"]), as_index(arrays["row"])
         for prefix in ("", "true_"):
             image, label = arrays[f"{prefix}image"], arrays[f"{prefix}label"]
             check(image.ndim == 1 and image.shape == label.shape, f"{prefix}image")
             check(is_below(image, images) and is_below(label, classes), f"{prefix}image or label")
         check(arrays["score"].shape == arrays["image"].shape, "score")
+        check(arrays["score"].dtype.kind == "f", "score")
         check(bool(np.isfinite(arrays["score"]).all()), "score")
         check(is_below(rows, count) and arrays["box"].shape == (len(rows), 4), "box")
         check(arrays["true_box"].shape == (len(arrays["true_image"]), 4), "true_box")
+        check(arrays["box"].dtype == arrays["true_box"].dtype == np.float32, "box")
         check(arrays["difficult"].shape == arrays["true_image"].shape, "difficult")
+        check(is_below(arrays["difficult"], 2), "difficult")
         boxes = np.zeros((count, 4), np.float32)
         boxes[rows] = arrays["box"]
         check(bool(np.isfinite(boxes).all() and np.isfinite(arrays["true_box"]).all()), "box")

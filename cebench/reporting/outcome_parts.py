@@ -22,6 +22,8 @@ from cebench.reporting.outcome_boxes import ScoredBoxes
 
 MOST_CELLS = 2**27
 """Greatest size of all confusion matrices together."""
+LARGEST_SUM = 2**53
+"""Sums of errors, and numbers of values, are below it: above it float64 skips integers."""
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -97,6 +99,7 @@ class LabelScores:
         check(labels.shape == (images, classes) and labels.dtype == np.int8, "labels")
         check(bool(np.isin(labels, (-1, 0, 1)).all()), "labels")
         check(values.ndim == 3 and values.shape[1:] == labels.shape and len(values) > 0, "values")
+        check(values.dtype.kind in "uif", "values")
         check(bool(np.isfinite(values).all()), "values")
         return cls(values, labels)
 
@@ -194,7 +197,10 @@ class FillErrors:
     def from_arrays(cls, arrays: Arrays, images: int, classes: int) -> "FillErrors":
         sums = arrays["sums"]
         check(sums.shape == (5, images) and sums.dtype == np.float64, "sums")
-        check(not np.isnan(sums).any() and bool((sums[0] > 0).all()), "sums")
+        check(bool((sums[0] > 0).all() and (sums[1:3] >= 0).all()), "sums")
+        is_perfect = np.zeros(sums.shape, np.bool_)
+        is_perfect[3] = sums[3] == np.inf
+        check(bool((is_perfect | (np.abs(sums) < LARGEST_SUM)).all()), "sums")
         return cls(sums)
 
     def scores(self) -> dict[str, float]:

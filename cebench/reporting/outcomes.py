@@ -6,6 +6,7 @@ column and variant of the run's numbers a `Scorable`.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,6 +120,8 @@ def decode_outcome(content: bytes, where: str) -> RunOutcome:
         if metadata["schema"] != SCHEMA:
             raise ValueError(f"schema {metadata['schema']!r}, expected {SCHEMA}")
         ids = tuple(map(str, metadata["ids"]))
+        if not ids:
+            raise ValueError("no images")
         parts = tuple(
             _part(number, described, tensors, len(ids))
             for number, described in enumerate(metadata["parts"])
@@ -146,7 +149,10 @@ def check_content(content: bytes, record: Record, where: str) -> None:
 
 
 def rescored(outcome: RunOutcome, record: Record) -> dict[int, float]:
-    """Place in `record.measurements` -> the value scored anew, where the outcome has it."""
+    """Place in `record.measurements` -> the value scored anew, where the outcome has it.
+
+    A deviation over draws of which there is one is nan.
+    """
     values: dict[int, dict[str, float]] = {}
     found = {}
     for place, measurement in enumerate(record.measurements):
@@ -154,7 +160,7 @@ def rescored(outcome: RunOutcome, record: Record) -> dict[int, float]:
         if part is not None:
             scores = values.setdefault(id(part), {}) or part.scores()
             values[id(part)] = scores
-            found[place] = scores[measurement.metric]
+            found[place] = scores.get(measurement.metric, math.nan)
     return found
 
 

@@ -166,6 +166,28 @@ def test_a_number_that_was_changed_with_all_its_hashes_is_named(
         call(verify, bundle, "--quick")
 
 
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_a_deviation_over_draws_of_one_draw_is_named(
+    bundle: Path, tmp_path: Path, task: str
+) -> None:
+    def change(files: dict[str, bytes]) -> None:
+        name = next(n for n in files if n.startswith(f"records/t2-context-{task}"))
+        path = tmp_path / "record.json"
+        path.write_bytes(files.pop(name))
+        record = load_record(path)
+        made_up = replace(record.measurements[0], metric="mean_ap_area_sd_over_draws")
+        record = replace(record, measurements=(*record.measurements, made_up))
+        write_record(path, record)
+        stem = Path(name).stem
+        for other in [n for n in files if stem in n]:
+            files[other.replace(stem, record_name(record))] = files.pop(other)
+        files[f"records/{record_name(record)}.json"] = path.read_bytes()
+
+    (problem,) = verify_bundle(repacked(bundle, change), intervals=False).problems
+    assert f"context, {task}, mean_ap_area_sd_over_draws: " in problem
+    assert "is recorded, nan is scored" in problem
+
+
 @pytest.mark.parametrize("metric", ["mean_ap_sklearn", "mean_ap_voc07_11pt"])
 def test_an_interval_that_was_changed_is_named(tmp_path: Path, metric: str) -> None:
     """The second has none: the best precision at recall 0 has no bootstrap that covers."""

@@ -192,3 +192,46 @@ def test_arrays_that_do_not_fit_are_refused(name: str, value: np.ndarray) -> Non
     arrays = {**part.arrays(), name: value}
     with pytest.raises(ValueError, match="does not fit"):
         ScoredBoxes.from_arrays(arrays, 30, CLASSES)
+
+
+def sums_with(row: int, value: float) -> np.ndarray:
+    sums: np.ndarray = np.ones((5, 12))
+    sums[row, 3] = value
+    return sums
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [
+        (0, "values", np.ones((1, 60, CLASSES), np.complex64)),
+        (0, "values", np.ones((1, 60, CLASSES), np.bool_)),
+        (1, "score", np.ones(630, np.bool_)),
+        (1, "true_box", np.ones((90, 4), np.complex64)),
+        (1, "difficult", np.full(90, 2, np.uint8)),
+        *((3, "sums", sums_with(row, -1e-3)) for row in (0, 1, 2)),
+        *((3, "sums", sums_with(row, np.inf)) for row in (0, 1, 2, 4)),
+        *((3, "sums", sums_with(row, np.nan)) for row in range(5)),
+        (3, "sums", sums_with(3, -np.inf)),
+        (3, "sums", sums_with(0, 1e308)),
+        (3, "sums", np.full((5, 12), np.inf)),
+    ],
+)
+def test_arrays_that_no_run_leaves_are_refused_on_reading(
+    place: int, name: str, value: np.ndarray
+) -> None:
+    part = parts()[place]
+    arrays = {**part.arrays(), name: value}
+    with pytest.raises(ValueError, match="does not fit"):
+        type(part).from_arrays(arrays, part.images, part.classes)
+
+
+def test_a_perfect_image_has_an_infinite_psnr() -> None:
+    sums = sums_with(3, np.inf)
+    part = FillErrors.from_arrays({"sums": sums}, 12, 0)
+    assert part.scores()["psnr_per_image_mean_db"] == np.inf
+
+
+def test_an_outcome_of_no_image_is_refused() -> None:
+    outcome = RunOutcome((), (OutcomePart(scored=PixelPairs(np.zeros((0, 4, 4), np.int64))),))
+    with pytest.raises(InputError, match=r"damaged \(no images\)"):
+        decode_outcome(encode_outcome(outcome), "here")

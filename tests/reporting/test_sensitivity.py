@@ -98,6 +98,7 @@ def test_errors_stand_under_the_column_that_they_are_of() -> None:
     ]
     assert list(by_every_definition(part, "mean_l1")) == ["whole image"]
     assert by_every_definition(part, "classification") == {}
+    assert by_every_definition(replace(part, prefix="border_"), "psnr") == {}
 
 
 @pytest.mark.parametrize(
