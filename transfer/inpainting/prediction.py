@@ -22,6 +22,7 @@ from cebench.inpainting.networks import (
     model_file,
 )
 from cebench.inpainting.retrieval import nearest_neighbours
+from cebench.reporting.row_names import row_of_predictions
 from cebench.weights.files import Sidecar, Weights, load_weights
 
 from ..run_context import RunContext
@@ -29,8 +30,6 @@ from .data import InpaintingImages
 from .features import Descriptor, by_batches
 from .recipe import InpaintingRecipe, Row
 
-_USUAL = {"objective": "joint", "region": "center"}
-"""What the paper's model of Table 1 was trained for."""
 OUR_FEATURES = "context-gan"
 """The row whose features are "our features" of the paper."""
 
@@ -54,12 +53,7 @@ class Patches:
 
 def prediction_row(sidecar: Sidecar) -> str:
     """The row of the weights' own predictions: their method, with what sets them apart."""
-    parts = [sidecar.method]
-    if sidecar.architecture == "inpainting-generator":
-        # Weights of another program do not say what they were trained for.
-        known = {**_USUAL, **sidecar.recipe_values}
-        parts += [known[key] for key, usual in _USUAL.items() if known[key] != usual]
-    return "-".join(parts)
+    return row_of_predictions(sidecar.architecture, sidecar.method, sidecar.recipe_values)
 
 
 def features_row(sidecar: Sidecar) -> str:

@@ -133,7 +133,10 @@ def _image(
 
 
 def _inpaintings(runs: Sequence[Run]) -> _Candidates:
-    """Fills and truths that runs stored, with the errors of their per_image.csv."""
+    """Fills and truths that runs stored, with the errors of their per_image.csv.
+
+    The networks' own fills are the first rows: those of baselines are the same in every run.
+    """
     found = _Candidates()
     for run in runs:
         folder = run.path.parent
@@ -145,6 +148,8 @@ def _inpaintings(runs: Sequence[Run]) -> _Candidates:
             if truth.is_file():
                 found.truths.setdefault(image, truth)
         found.training = found.training or run.training
+    own = {run.row for run in runs}
+    found.rows = dict(sorted(found.rows.items(), key=lambda item: item[0] not in own))
     return found
 
 

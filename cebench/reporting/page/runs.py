@@ -8,6 +8,7 @@ from cebench.progress import untrained
 from cebench.reporting.cell_texts import duration_text
 from cebench.reporting.notes import NO_RECORD
 from cebench.reporting.records import Record, RecordFile, record_name
+from cebench.reporting.row_names import row_of_predictions
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,16 @@ class Run:
 
     @property
     def row(self) -> str:
-        """The method of its weights, with the network where that is another library's."""
+        """The row of its own numbers, with the network where that is another library's.
+
+        The models of Table 1 have a row for each objective, their pretrainings too.
+        """
         weights = self.record.weights
-        foreign = "/" in weights.architecture
-        return f"{weights.method} ({weights.architecture})" if foreign else weights.method
+        row = weights.method
+        if self.record.task in ("inpainting", "pretraining"):
+            values = weights.recipe.values or {}
+            row = row_of_predictions(weights.architecture, weights.method, values)
+        return f"{row} ({weights.architecture})" if "/" in weights.architecture else row
 
     @property
     def program(self) -> str:

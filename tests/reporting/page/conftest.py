@@ -86,6 +86,36 @@ def _write_segmentation(folder: Path, row: str, seed: int) -> None:
         picture(folder / "predictions" / f"{name}.png", colour=100 * seed)
 
 
+def write_ablation(folder: Path, objective: str, seed: int = 0) -> None:
+    """A pretraining, and inpaintings of three images by its network and nine baselines."""
+    row = "context-gan" if objective == "joint" else f"context-gan-{objective}"
+    recipe = recipe_of("context-gan-custom", objective=objective, region="center")
+    weights = {"architecture": "inpainting-generator", "recipe": recipe, "seed": seed}
+    record = changed(
+        table="1", task="inpainting", row=row, column="mean_l1", metric="mean_l1", weights=weights
+    )
+    record = replace(record, weights=replace(record.weights, method="context-gan"))
+    write_run(folder, record)
+    write_run(folder / "weights", replace(record, task="pretraining", measurements=()))
+    picture(folder / "weights" / "samples" / "step-5.png")
+    lines = ["row,image,mean_l1"]
+    for name in (row, *(f"baseline-{n}" for n in range(9))):
+        lines += [f"{name},{image},0.{image}" for image in range(1, 4)]
+        for image in range(1, 4):
+            picture(folder / "predictions" / name / f"{image}.png", size=(8, 8))
+    (folder / "per_image.csv").write_text("\n".join(lines) + "\n")
+    picture(folder / "samples" / "inpainting.png")
+
+
+@pytest.fixture
+def ablations(tmp_path: Path) -> Path:
+    """Pretrainings and inpaintings of `context-gan` by three objectives, by one of them twice."""
+    for objective in ("joint", "l2", "adversarial"):
+        write_ablation(tmp_path / objective, objective)
+    write_ablation(tmp_path / "joint-1", "joint", seed=1)
+    return tmp_path
+
+
 @pytest.fixture
 def page_of() -> Callable[[Path], str]:
     def page(folder: Path) -> str:

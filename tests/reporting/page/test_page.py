@@ -125,6 +125,19 @@ def test_text_of_records_is_escaped_everywhere(runs: Path, page_of: PageOf) -> N
     assert Elements(text).open == []
 
 
+def test_each_objective_of_one_method_has_its_own_sheet_and_gallery(
+    ablations: Path, page_of: PageOf
+) -> None:
+    text = page_of(ablations)
+    rows = ("context-gan", "context-gan-adversarial", "context-gan-l2")
+    for row in rows:
+        assert text.count(f"(inpainting, {row}, pretraining 0, seed 0)</figcaption>") == 1
+        assert text.count(f"(pretraining, {row}, seed 0)</figcaption>") == 1
+        assert f'alt="1: {row}, L1 in the hole' in text
+    assert "inpainting, context-gan, pretraining 1" not in text.split('<section id="runs">')[0]
+    assert "Rows not shown: baseline-5, baseline-6, baseline-7, baseline-8." in text
+
+
 def test_smoke_pictures_say_that_nothing_was_trained(runs: Path, page_of: PageOf) -> None:
     text = page_of(runs)
     assert "untrained: 40 steps, then 30 of classification" in text
