@@ -201,6 +201,7 @@ def pretrain(recipe: ContextGanRecipe, run_context: RunContext) -> Pretrained:
             label="context-gan",
             seed=run_context.seed,
             data_fingerprint=source.fingerprint,
+            data_order=source.order,
             prefetch=crops.prefetch,
             samples_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
         ),

@@ -26,6 +26,7 @@ from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.progress import progress
 from cebench.randomness import numpy_generator, torch_seed
+from cebench.training.checkpoints import DataHashes
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops
@@ -191,8 +192,8 @@ def _network(pairs: Pairs, recipe: EgomotionRecipe, generator: torch.Generator) 
     )
 
 
-def load_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:
-    """The pairs of --data, and the hash of the files that they come from."""
+def load_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, DataHashes]:
+    """The pairs of --data, and the hashes of the files that they come from."""
     if recipe.source == "single-images":
         return _view_pairs(recipe, run_context)
     return _frame_pairs(recipe, run_context)
@@ -234,7 +235,7 @@ def _clips(
     return root, training, held_out
 
 
-def _frame_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:
+def _frame_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, DataHashes]:
     root, training, held_out = _clips(recipe, run_context)
     frames, files = frames_and_files(root, training, held_out)
     with progress("reading frames", "frames") as report:
@@ -249,10 +250,11 @@ def _frame_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pair
         slow=recipe.objective == "slowness",
         device=run_context.device,
     )
-    return pairs, clips_fingerprint(root, files)
+    # Its names are those below the folder, which give the order.
+    return pairs, DataHashes(clips_fingerprint(root, files), order="")
 
 
-def _view_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, str]:
+def _view_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, DataHashes]:
     source = load_source(
         run_context.data, run_context.exclude, recipe.voc_image_set, recipe.short_side
     )
@@ -267,12 +269,12 @@ def _view_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs
         most_turn=math.radians(recipe.most_turn_degrees),
         class_counts=(recipe.shift_classes, recipe.shift_classes, recipe.turn_classes),
     )
-    return pairs, source.fingerprint
+    return pairs, DataHashes(source.fingerprint, source.order)
 
 
 def pretrain(recipe: EgomotionRecipe, run_context: RunContext) -> Pretrained:
     """Train on pairs of images; leaves accuracy.json in the run directory."""
-    pairs, data_fingerprint = load_pairs(recipe, run_context)
+    pairs, hashes = load_pairs(recipe, run_context)
     program = Egomotion(pairs, recipe, run_context.seed, run_context.device)
 
     def measure(step: int) -> None:
@@ -284,8 +286,9 @@ def pretrain(recipe: EgomotionRecipe, run_context: RunContext) -> Pretrained:
         recipe,
         run_context,
         label="egomotion",
-        data_fingerprint=data_fingerprint,
-        pretrained=partial(_pretrained, program, data_fingerprint),
+        data_fingerprint=hashes.fingerprint,
+        data_order=hashes.order,
+        pretrained=partial(_pretrained, program, hashes.fingerprint),
         images=program.some_images,
         measure=measure,
     )

@@ -165,6 +165,7 @@ def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
         run_context,
         label="imagenet",
         data_fingerprint=source.fingerprint,
+        data_order=source.order,
         pretrained=partial(_pretrained, program, source),
         images=crops.first,
         measure=partial(_measure, program, source.classes, run_context),

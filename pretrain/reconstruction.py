@@ -202,6 +202,7 @@ def pretrain_by_reconstruction(
         run_context,
         label=label,
         data_fingerprint=source.fingerprint,
+        data_order=source.order,
         pretrained=partial(_pretrained, program, source),
         images=crops.first,
         measure=partial(_save_samples, program, run_context) if len(crops.held_out) else None,

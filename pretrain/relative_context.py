@@ -208,6 +208,7 @@ def pretrain(recipe: RelativeContextRecipe, run_context: RunContext) -> Pretrain
         run_context,
         label="relative-context",
         data_fingerprint=source.fingerprint,
+        data_order=source.order,
         pretrained=partial(_pretrained, program, source.fingerprint),
         images=crops.first,
         measure=partial(_measure, program, run_context) if len(crops.held_out) else None,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cebench.data.fingerprint import fingerprint
+from cebench.data.fingerprint import fingerprint, ordered_fingerprint
 from cebench.data.images import image_files
 from cebench.data.overlap import PhotoIdentities, identify, same_identities
 from cebench.data.photos import Photo, find_photos, voc_year
@@ -37,6 +37,8 @@ class Source:
     images: RaggedImages
     fingerprint: str
     """The same for image files and for a packed store made of them; see `load_source`."""
+    order: str
+    """Hash of the same files in the order of `images`, by which they are learned from."""
     labels: np.ndarray | None
     """(N,) int64, index into `classes`; None unless every image has a class."""
     classes: tuple[str, ...]
@@ -135,7 +137,7 @@ def load_source(
     else:
         images = join_ragged([_decoded(taken, side) for side in (short_side, *more_short_sides)])
     labels, classes = labels_of(taken.categories)
-    return Source(images, _fingerprint(found, by_class), labels, classes)
+    return Source(images, *_fingerprints(found, by_class), labels, classes)
 
 
 def _decoded(files: PhotoFiles, short_side: int) -> RaggedImages:
@@ -183,16 +185,20 @@ def inputs_of(recipe: Any, given: DataOptions, *, by_class: bool = False) -> Inp
         excluded=excluded,
         # Photographs are 4:3 more often than not.
         decoded_bytes=0 if in_store else len(found) * sum(4 * side * side for side in sides),
-        fingerprint=lambda: _fingerprint(found, by_class),
+        fingerprint=lambda: _fingerprints(found, by_class)[0],
     )
 
 
-def _fingerprint(found: ImageSource, by_class: bool) -> str:
-    """Hash of the images' bare names and contents, `by_class` of each one's class too."""
+def _fingerprints(found: ImageSource, by_class: bool) -> tuple[str, str]:
+    """Hash of the images' bare names and contents, `by_class` of each one's class too.
+
+    Returns: the hash whatever their order, and that of their order.
+    """
     names = [PurePosixPath(name).name for name in found.names]
     if by_class:
         names = [f"{c}/{name}" for c, name in zip(found.categories, names, strict=True)]
-    return fingerprint(names, found.contents_sha256)
+    contents = found.contents_sha256
+    return fingerprint(names, contents), ordered_fingerprint(names, contents)
 
 
 def _found(data: Sequence[Path], voc_image_set: str) -> ImageSource:

@@ -30,6 +30,7 @@ def train_trunk(
     pretrained: Callable[[int, float], Pretrained],
     images: Callable[[int], Tensor],
     measure: Callable[[int], None] | None,
+    data_order: str = "",
     prefetch: int = 0,
     health: HealthCheck | None = None,
 ) -> Pretrained:
@@ -46,6 +47,7 @@ def train_trunk(
             what the trunk is rescaled on.
         measure: called with the number of finished steps at `samples_at` and at the end, the
             modules in eval mode; None where nothing is held out.
+        data_order: hash of its order, see `Schedule`.
         prefetch: threads that make batches ahead.
         health: looks at the newest losses at its own steps.
 
@@ -76,6 +78,7 @@ def train_trunk(
             label=label,
             seed=run_context.seed,
             data_fingerprint=data_fingerprint,
+            data_order=data_order,
             prefetch=prefetch,
             samples_at={*measured, *recipe.weights_at, *(health.steps if health else ())},
         ),

@@ -32,5 +32,17 @@ def fingerprint_files(paths: Sequence[Path], root: Path | None = None) -> str:
 
 def fingerprint(names: Sequence[str], contents: Sequence[str]) -> str:
     """SHA-256 over sorted (name, SHA-256 of content) pairs, as `fingerprint_files` makes it."""
-    lines = sorted(f"{name}\0{content}\n" for name, content in zip(names, contents, strict=True))
+    return _digest(sorted(_lines(names, contents)))
+
+
+def ordered_fingerprint(names: Sequence[str], contents: Sequence[str]) -> str:
+    """SHA-256 over the same pairs in the order given, for what knows files by their position."""
+    return _digest(_lines(names, contents))
+
+
+def _lines(names: Sequence[str], contents: Sequence[str]) -> list[str]:
+    return [f"{name}\0{content}\n" for name, content in zip(names, contents, strict=True)]
+
+
+def _digest(lines: Sequence[str]) -> str:
     return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()

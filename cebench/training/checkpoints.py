@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
@@ -25,6 +26,15 @@ logger = logging.getLogger("cebench")
 KEPT = 2
 
 
+class DataHashes(NamedTuple):
+    """What is learned from."""
+
+    fingerprint: str
+    """Whatever the order."""
+    order: str
+    """Of the order too; "" where the fingerprint says all."""
+
+
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
 class Entry:
     """One line of the index."""
@@ -33,6 +43,7 @@ class Entry:
     step: PositiveInt
     sha256: str
     data_fingerprint: str
+    data_order: str
 
 
 def save_checkpoint(
@@ -40,13 +51,13 @@ def save_checkpoint(
     step: int,
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
-    data_fingerprint: str,
+    data: DataHashes,
 ) -> None:
     """Save the state after `step` finished steps; keeps the newest two checkpoints."""
     folder.mkdir(parents=True, exist_ok=True)
     file = f"{step:08d}.safetensors"
     save_tensors(folder / file, _state(modules, optimizers))
-    entry = Entry(file, step, sha256_of(folder / file), data_fingerprint)
+    entry = Entry(file, step, sha256_of(folder / file), *data)
     entries = [entry, *(e for e in _read_index(folder) if e.step != step)][:KEPT]
     index = json.dumps([vars(e) for e in entries], indent=2) + "\n"
     write_atomically(folder / "index.json", index.encode())
@@ -59,12 +70,12 @@ def load_checkpoint(
     folder: Path,
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
-    data_fingerprint: str,
+    data: DataHashes,
 ) -> int:
     """Restore the newest sound checkpoint; returns its step, 0 where there is none.
 
     A damaged checkpoint is named in a warning and the one before it is taken. InputError when all
-    are damaged, or when the data are not those that the run began with.
+    are damaged, or when the data or their order are not those that the run began with.
     """
     entries = _read_index(folder)
     for entry in entries:
@@ -74,11 +85,7 @@ def load_checkpoint(
                 f"{path}: damaged (its SHA-256 differs); trying the checkpoint before it"
             )
             continue
-        if entry.data_fingerprint != data_fingerprint:
-            raise InputError(
-                f"{folder.parent}: the data changed since this run began; restore them, or use "
-                "--no-resume or another --out"
-            )
+        _check_data(folder.parent, entry, data)
         with readable_by_name(path) as name:
             tensors = load_file(name)
         _restore(tensors, modules, optimizers)
@@ -86,6 +93,21 @@ def load_checkpoint(
     if entries:
         raise InputError(f"{folder}: every checkpoint is damaged; start over with --no-resume")
     return 0
+
+
+def _check_data(run: Path, entry: Entry, data: DataHashes) -> None:
+    """InputError unless a checkpoint of `run` is of these data in this order."""
+    if entry.data_fingerprint != data.fingerprint:
+        raise InputError(
+            f"{run}: the data changed since this run began; restore them, or use "
+            "--no-resume or another --out"
+        )
+    if entry.data_order != data.order:
+        raise InputError(
+            f"{run}: the data are those that this run began with, but in another order, which is "
+            "that of their paths: give folders and archives their old names, or use --no-resume "
+            "or another --out"
+        )
 
 
 def _read_index(folder: Path) -> list[Entry]:

@@ -20,7 +20,7 @@ from cebench.distributed import any_rank, barrier, is_main_process
 from cebench.errors import CebenchError, Interrupted
 from cebench.progress import progress
 from cebench.randomness import torch_seed
-from cebench.training.checkpoints import load_checkpoint, save_checkpoint
+from cebench.training.checkpoints import DataHashes, load_checkpoint, save_checkpoint
 from cebench.training.run_directory import RunDirectory
 from cebench.training.signals import collected_signals
 
@@ -57,6 +57,9 @@ class Schedule:
     seed: int
     data_fingerprint: str
     """A checkpoint of other data is refused."""
+    data_order: str = ""
+    """Hash of the same data in their order, where a batch knows them by their position and the
+    fingerprint does not: a checkpoint of another order is refused."""
     prefetch: int = 0
     """Threads that make batches ahead of their step."""
     samples_at: Collection[int] = ()
@@ -93,7 +96,8 @@ def train(
         The seconds of training, those before an interruption included.
     """
     label, steps, seed = schedule.label, schedule.steps, schedule.seed
-    state = (program.modules, program.optimizers, schedule.data_fingerprint)
+    data = DataHashes(schedule.data_fingerprint, schedule.data_order)
+    state = (program.modules, program.optimizers, data)
     step = load_checkpoint(run.checkpoints, *state)
     run.truncate_metrics(step)
     if is_main_process():

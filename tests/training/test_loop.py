@@ -15,11 +15,12 @@ import torch
 from tiny_training import IDENTITY, Tiny, run_training
 
 from cebench.errors import CebenchError, InputError, Interrupted
-from cebench.training.checkpoints import load_checkpoint
+from cebench.training.checkpoints import DataHashes, load_checkpoint
 from cebench.training.run_directory import RunDirectory
 
 STEPS = 40
 KILLS = 6
+FIXED = DataHashes("fixed", order="")
 
 
 def start(folder: Path, *arguments: int) -> subprocess.Popen[str]:
@@ -203,16 +204,16 @@ def test_any_single_flipped_bit_is_found(tmp_path: Path) -> None:
         damaged[bit // 8] ^= 1 << bit % 8
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="damaged"):
-            load_checkpoint(path.parent, program.modules, program.optimizers, "fixed")
+            load_checkpoint(path.parent, program.modules, program.optimizers, FIXED)
 
 
 def test_changed_data_are_refused(tmp_path: Path) -> None:
     program = Tiny()
     run_training(tmp_path / "run", 2, program)
-    with pytest.raises(InputError, match="the data changed"):
-        load_checkpoint(
-            tmp_path / "run" / "checkpoints", program.modules, program.optimizers, "other"
-        )
+    folder = tmp_path / "run" / "checkpoints"
+    for data, told in ((("other", ""), "the data changed"), (("fixed", "b"), "in another order")):
+        with pytest.raises(InputError, match=told):
+            load_checkpoint(folder, program.modules, program.optimizers, DataHashes(*data))
 
 
 def test_only_two_checkpoints_are_kept(tmp_path: Path) -> None:
