@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from pydantic import ConfigDict, PositiveInt, TypeAdapter, ValidationError
+from pydantic import ConfigDict, NonNegativeFloat, PositiveInt, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -41,6 +41,8 @@ class Entry:
 
     file: str
     step: PositiveInt
+    seconds: NonNegativeFloat
+    """Of training until then."""
     sha256: str
     data_fingerprint: str
     data_order: str
@@ -49,15 +51,16 @@ class Entry:
 def save_checkpoint(
     folder: Path,
     step: int,
+    seconds: float,
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
     data: DataHashes,
 ) -> None:
-    """Save the state after `step` finished steps; keeps the newest two checkpoints."""
+    """Save the state after `step` steps and `seconds` of training; keeps the newest two."""
     folder.mkdir(parents=True, exist_ok=True)
     file = f"{step:08d}.safetensors"
     save_tensors(folder / file, _state(modules, optimizers))
-    entry = Entry(file, step, sha256_of(folder / file), *data)
+    entry = Entry(file, step, seconds, sha256_of(folder / file), *data)
     entries = [entry, *(e for e in _read_index(folder) if e.step != step)][:KEPT]
     index = json.dumps([vars(e) for e in entries], indent=2) + "\n"
     write_atomically(folder / "index.json", index.encode())
@@ -71,8 +74,8 @@ def load_checkpoint(
     modules: Mapping[str, nn.Module],
     optimizers: Mapping[str, Optimizer],
     data: DataHashes,
-) -> int:
-    """Restore the newest sound checkpoint; returns its step, 0 where there is none.
+) -> tuple[int, float]:
+    """Restore the newest sound checkpoint; returns its step and seconds, 0 where there is none.
 
     A damaged checkpoint is named in a warning and the one before it is taken. InputError when all
     are damaged, or when the data or their order are not those that the run began with.
@@ -89,10 +92,16 @@ def load_checkpoint(
         with readable_by_name(path) as name:
             tensors = load_file(name)
         _restore(tensors, modules, optimizers)
-        return entry.step
+        return entry.step, entry.seconds
     if entries:
         raise InputError(f"{folder}: every checkpoint is damaged; start over with --no-resume")
-    return 0
+    return 0, 0.0
+
+
+def saved_seconds(folder: Path) -> float:
+    """Seconds of training until the newest checkpoint, 0 where there is none."""
+    entries = _read_index(folder)
+    return entries[0].seconds if entries else 0.0
 
 
 def _check_data(run: Path, entry: Entry, data: DataHashes) -> None:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -20,7 +21,7 @@ from cebench.distributed import any_rank, barrier, is_main_process
 from cebench.errors import CebenchError, Interrupted
 from cebench.progress import progress
 from cebench.randomness import torch_seed
-from cebench.training.checkpoints import DataHashes, load_checkpoint, save_checkpoint
+from cebench.training.checkpoints import DataHashes, load_checkpoint, save_checkpoint, saved_seconds
 from cebench.training.run_directory import RunDirectory
 from cebench.training.signals import collected_signals
 
@@ -86,19 +87,20 @@ def train(
 
     Every step draws its randomness from (seed, step), so that a run which was killed and continued
     ends with the same bits; a checkpoint of other data is refused. SIGINT and SIGTERM save, then
-    raise Interrupted. Losses are looked at when a line is logged and before each checkpoint: one
-    that is not finite stops the run.
+    raise Interrupted. Losses are looked at when a line is logged and before samples and
+    checkpoints are saved: one that is not finite stops the run.
 
     `save_samples` is called with the number of finished steps and the seconds of training so far,
     the modules in eval mode.
 
     Returns:
-        The seconds of training, those before an interruption included.
+        The seconds of training until the last step: those before an interruption included, those
+        of `save_samples` and of steps that were done again left out.
     """
     label, steps, seed = schedule.label, schedule.steps, schedule.seed
     data = DataHashes(schedule.data_fingerprint, schedule.data_order)
     state = (program.modules, program.optimizers, data)
-    step = load_checkpoint(run.checkpoints, *state)
+    step, seconds = load_checkpoint(run.checkpoints, *state)
     run.truncate_metrics(step)
     if is_main_process():
         logger.info(
@@ -107,7 +109,7 @@ def train(
         )
     _set_training(program, True)
     unread = _Losses(run.checkpoints)
-    began = time.monotonic() - seconds_so_far(run)
+    clock = _Clock(seconds)
     with collected_signals(_say_stopping) as received, progress(label) as report:
         report(step, steps)
         for batch in _batches(program, range(step, steps), schedule.prefetch):
@@ -115,26 +117,44 @@ def train(
             unread.add(step, program.update(step, batch))
             step += 1
             stopping = any_rank(bool(received))
+            logging_now = step % schedule.log_every == 0 or step == steps
+            sampling = save_samples is not None and step in schedule.samples_at
             saving = step % schedule.checkpoint_every == 0 or step == steps or stopping
-            if step % schedule.log_every == 0 or step == steps:
-                values = unread.read()
-                run.log_metrics(step, {**values, "seconds": round(time.monotonic() - began, 3)})
+            if logging_now or sampling or saving:
+                values, seconds = unread.read(), clock.seconds()
+            if logging_now:
+                run.log_metrics(step, {**values, "seconds": seconds})
             report(step, steps)
-            if save_samples and step in schedule.samples_at and is_main_process():
-                _set_training(program, False)
-                save_samples(step, round(time.monotonic() - began, 3))
-                _set_training(program, True)
-            if saving:
-                unread.read()
-                if is_main_process():
-                    save_checkpoint(run.checkpoints, step, *state)
+            if save_samples and sampling and is_main_process():
+                with clock.stopped():
+                    _set_training(program, False)
+                    save_samples(step, seconds)
+                    _set_training(program, True)
+            if saving and is_main_process():
+                save_checkpoint(run.checkpoints, step, seconds, *state)
             if stopping:
                 _stop(run, step, steps, received)
     _set_training(program, False)
     if is_main_process():
         losses = ", ".join(f"{name} {value:.4g}" for name, value in unread.newest.items())
         logger.info(f"{label}: step {steps:,} of {steps:,} done, {losses}")
-    return seconds_so_far(run)
+    return seconds
+
+
+class _Clock:
+    """Counts the seconds of training from those of earlier sessions on."""
+
+    def __init__(self, seconds: float) -> None:
+        self._began = time.monotonic() - seconds
+
+    def seconds(self) -> float:
+        return round(time.monotonic() - self._began, 3)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        before = time.monotonic()
+        yield
+        self._began += time.monotonic() - before
 
 
 class _Losses:
@@ -196,9 +216,9 @@ def _stop(run: RunDirectory, step: int, steps: int, received: list[int]) -> None
 
 
 def seconds_so_far(run: RunDirectory) -> float:
-    """Training time up to the last logged step."""
+    """Training time up to the last step that is logged or saved."""
     lines = run.metrics()
-    return lines[-1]["seconds"] if lines else 0.0
+    return max(saved_seconds(run.checkpoints), lines[-1]["seconds"] if lines else 0.0)
 
 
 def _say_stopping() -> None:

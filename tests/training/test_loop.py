@@ -16,6 +16,7 @@ from tiny_training import IDENTITY, Tiny, run_training
 
 from cebench.errors import CebenchError, InputError, Interrupted
 from cebench.training.checkpoints import DataHashes, load_checkpoint
+from cebench.training.loop import seconds_so_far
 from cebench.training.run_directory import RunDirectory
 
 STEPS = 40
@@ -159,6 +160,36 @@ def test_pictures_are_given_the_seconds_so_far_logged_or_not(tmp_path: Path) -> 
     (line,) = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
     # A step pauses for 0.05 s at least.
     assert 0.1 <= taken[0] <= taken[1] - 0.05 <= line["seconds"] - 0.1
+
+
+def test_seconds_outlive_a_stop_and_do_not_count_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that training moves by a second a step, and a picture by an hour."""
+    now = [0.0]
+    monkeypatch.setattr("cebench.training.loop.time.monotonic", lambda: now[0])
+    update = Tiny.update
+
+    def timed(program: Tiny, step: int, batch: torch.Tensor) -> Mapping[str, torch.Tensor]:
+        now[0] += 1
+        if step == 6 and now[0] < 86400:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(program, step, batch)
+
+    def paint(step: int, seconds: float) -> None:
+        now[0] += 3600
+        assert seconds == step
+
+    monkeypatch.setattr(Tiny, "update", timed)
+    options = {"log_every": 5, "samples_at": (1, 2, 8, 10), "save_samples": paint}
+    with pytest.raises(Interrupted):
+        run_training(tmp_path / "run", 10, Tiny(), **options)
+    with RunDirectory(tmp_path / "run", IDENTITY) as run:
+        assert seconds_so_far(run) == 7
+    now[0] += 86400
+    run_training(tmp_path / "run", 10, Tiny(), **options)
+    lines = map(json.loads, (tmp_path / "run" / "metrics.jsonl").read_text().splitlines())
+    assert [line["seconds"] for line in lines] == [5, 10]
 
 
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_taken(
