@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from blurred_photos import save_photos
 from click.testing import CliRunner
 from samples import DETECTION
 
@@ -45,6 +46,19 @@ def test_a_pretraining_outlives_mistyped_data(data: str, tmp_path: Path) -> None
     places = ["--data", str(request.data[0]), "--out", str(request.out), "--device", "cpu"]
     result = CliRunner().invoke(cli, [*command, *places])
     assert isinstance(result.exception, InputError)
+    assert content(request.out) == before
+
+
+def test_a_pretraining_outlives_a_damaged_image(tmp_path: Path) -> None:
+    """It is found when all images are decoded, after the new run has claimed the folder."""
+    photos = save_photos(tmp_path / "photos", [(60, 40), (50, 50)])
+    given = {"method": "context", "out": tmp_path / "run", "data": (photos,)}
+    request = Request(**given, recipe="smoke", resume=False, device="cpu")
+    before = finish(request.out, pretrain.run.identity_of(request, *request.resolve(), CPU))
+    image = photos / "0.png"
+    image.write_bytes(image.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"0\.png is truncated"):
+        run_pretraining(request)
     assert content(request.out) == before
 
 

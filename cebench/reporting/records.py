@@ -24,6 +24,7 @@ from pydantic.dataclasses import dataclass
 from cebench.config import Line, Recipe, Tier, values_sha256
 from cebench.errors import InputError
 from cebench.files import write_atomically
+from cebench.training.replaced_run import REPLACED
 
 if TYPE_CHECKING:
     from cebench.weights.files import Sidecar
@@ -280,7 +281,8 @@ def read_records(folder: Path) -> list[RecordFile]:
             f"{folder}: no such file or folder; expected run directories, a results folder or a "
             "bundle"
         )
-    paths = {*folder.rglob("record.json"), *folder.rglob("records/*.json")}
+    finished = (path for path in folder.rglob("record.json") if path.parent.name != REPLACED)
+    paths = {*finished, *folder.rglob("records/*.json")}
     if folder.name == "records":
         paths |= {*folder.glob("*.json")}
     return [(path, load_record(path)) for path in sorted(paths)]

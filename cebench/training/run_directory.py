@@ -22,6 +22,14 @@ from cebench.files import naming, remove_temporaries, write_atomically
 from cebench.reporting.metrics_log import FILE_NAME as METRICS
 from cebench.reporting.metrics_log import read_metrics
 from cebench.reporting.records import Record, load_record, write_record
+from cebench.training.replaced_run import (
+    REPLACED,
+    drop,
+    has_results,
+    put_back,
+    set_aside,
+    settle,
+)
 from cebench.training.run_owner import Identity, check_owner, identity_toml
 
 if TYPE_CHECKING:
@@ -42,7 +50,8 @@ class RunDirectory:
         """Claim `path` for the run that `identity` describes.
 
         identity: tables of run.toml ({"run": {...}, "recipe": {...}}). A folder that holds another
-        run, or other files, is refused with InputError. resume=False starts this run over.
+        run, or other files, is refused with InputError. resume=False starts this run over: what
+        was there is kept until the new run has results, and comes back if it ends without.
         tensorboard: whether metrics also go to event files in tensorboard/.
         """
         self.path = path
@@ -68,11 +77,12 @@ class RunDirectory:
                 f"{path}: another process is writing this run; wait for it or choose another --out"
             ) from None
         remove_temporaries(path)
-        if not resume:
-            self._clear()
+        settle(path)
+        if not resume and (path / "run.toml").exists():
+            set_aside(path)
         elif self.finished:  # Its last process may have been stopped right after the record.
             self._drop_checkpoints()
-        started = self._started() or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        started = (resume and self._started()) or f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
         begun = to_toml({"started": started})
         write_atomically(path / "run.toml", f"{begun}\n{identity_toml(self._identity)}".encode())
         self._log = logging.FileHandler(
@@ -100,15 +110,19 @@ class RunDirectory:
             )
         logger.removeHandler(self._log)
         self._log.close()
-        results = (self.path / "record.json", self.checkpoints, self.path / "predictions")
-        if error is None or any(path.exists() for path in results) or self.metrics():
+        starting_over = (self.path / REPLACED).exists()
+        if error is None or has_results(self.path) or (self.metrics() and not starting_over):
+            drop(self.path)
             self._lock.release()
         else:
             self._give_up()
 
     def _give_up(self) -> None:
         """Leave the folder as it was found, so that the corrected command may have it."""
-        self._clear()
+        if (self.path / REPLACED).exists():
+            put_back(self.path)
+        else:
+            self._clear()
         self._lock.release()
         (self.path / "run.lock").unlink(missing_ok=True)
         if self._made_folder:
