@@ -8,6 +8,7 @@ OUT/motion.json                    how they were mined, which clips, and the byt
 
 import json
 import logging
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,8 @@ PAIRS, MANIFEST = "pairs.txt", "motion.json"
 FEWEST = 4
 """Pairs, each a track of its own: negatives are of other tracks, in training and held out."""
 _LOCK = "motion.lock"
+_TRACK = re.compile(r"-?[0-9]{1,18}")
+"""A number that int64 holds."""
 
 logger = logging.getLogger("cebench")
 
@@ -119,7 +122,7 @@ def read_pairs(path: Path) -> tuple[list[tuple[Path, Path]], np.ndarray]:
         ) from None
     lines = [line.rsplit(maxsplit=1) for line in text.splitlines() if line.strip()]
     for number, line in enumerate(lines, start=1):
-        if len(line) != 2 or not line[1].lstrip("-").isdecimal():
+        if len(line) != 2 or not _TRACK.fullmatch(line[1]):
             raise InputError(f"{listing}: line {number}: expected FILE TRACK (a whole number)")
     if not lines or len(lines) % 2:
         raise InputError(f"{listing}: {len(lines)} lines; expected two for every pair")

@@ -169,6 +169,8 @@ def test_no_motion_is_one_line(tmp_path: Path) -> None:
         ("a.jpg 1\nb.jpg 1\nc.jpg 2\n", "3 lines; expected two for every pair"),
         ("a.jpg\nb.jpg 1\n", "line 1: expected FILE TRACK"),
         ("a.jpg x\nb.jpg 1\n", "line 1: expected FILE TRACK"),
+        ("a.jpg --5\nb.jpg --5\n", "line 1: expected FILE TRACK"),
+        (f"a.jpg {10**19}\nb.jpg {10**19}\n", "line 1: expected FILE TRACK"),
         ("", "0 lines"),
     ],
 )
