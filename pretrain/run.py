@@ -30,7 +30,7 @@ from cebench.training.data_state import (
     remember_data,
 )
 from cebench.training.run_directory import RunDirectory
-from cebench.training.run_owner import Identity
+from cebench.training.run_owner import Identity, stored_hash
 from cebench.weights.files import Sidecar, read_sidecar, save_weights
 
 from . import (
@@ -54,6 +54,7 @@ from .sources import inputs_of
 logger = logging.getLogger("cebench")
 
 PROTOCOL, PROTOCOL_VERSION = "pretraining-time", 1
+SHAPES_STAMP = "region_shapes_stamp.txt"
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,8 @@ def run_pretraining(request: Request) -> Path:
     recipe, recipe_name = request.resolve()
     device = choose_device(request.device)
     identity = identity_of(request, recipe, recipe_name, device)
-    method = METHODS[request.method]
-    read = _read_by(recipe, request)
     if not request.resume:  # A mistake in them must not cost the run that is there.
-        method.inputs(recipe, request)
+        METHODS[request.method].inputs(recipe, request)
     with (
         processes(device),
         RunDirectory(
@@ -120,16 +119,13 @@ def run_pretraining(request: Request) -> Path:
         ) as run,
     ):
         if run.finished:
-            check_data_of_finished(
-                run,
-                read,
-                run.record().data.fingerprint,
-                lambda: method.inputs(recipe, request).fingerprint(),
-            )
+            _check_data_of_finished(run, request, recipe, identity)
             weights = _weights_of_finished(run)
             logger.info(f"{run.path}: finished before, nothing to do")
             return weights
-        remember_data(run, read)
+        remember_data(run, _read_by(recipe, request))
+        if shapes := _shapes_read_by(recipe, request):
+            remember_data(run, shapes, SHAPES_STAMP)
         log_start(recipe_name, request.seed, device, request.data)
         pretrained = _learn(request, recipe, identity, run, device)
         if is_main_process():
@@ -139,6 +135,25 @@ def run_pretraining(request: Request) -> Path:
             logger.info(f"finished after {took} of training: {_weights_of_finished(run)}")
         barrier()
         return _weights_of_finished(run)
+
+
+def _check_data_of_finished(
+    run: RunDirectory, request: Request, recipe: Recipe, identity: Identity
+) -> None:
+    """`check_data_of_finished` for the silhouettes, then for what is learned from."""
+    check_data_of_finished(
+        run,
+        _shapes_read_by(recipe, request),
+        identity["run"].get(REGION_SHAPES),
+        lambda: _sha256_of_shapes(recipe, request),
+        SHAPES_STAMP,
+    )
+    check_data_of_finished(
+        run,
+        _read_by(recipe, request),
+        run.record().data.fingerprint,
+        lambda: METHODS[request.method].inputs(recipe, request).fingerprint(),
+    )
 
 
 def _learn(
@@ -173,10 +188,23 @@ def _read_by(recipe: Recipe, request: Request) -> list[Path]:
     return [*request.data, *request.exclude, *listed, *files_named_in(recipe.model_dump())]
 
 
+def _shapes_read_by(recipe: Recipe, request: Request) -> list[Path]:
+    """The folder of --region-shapes where its silhouettes shape the holes."""
+    place = request.region_shapes
+    return [place] if place is not None and _needs_shapes(recipe) else []
+
+
+def _needs_shapes(recipe: Recipe) -> bool:
+    return getattr(recipe, "mask", "") == "random-region"
+
+
 def identity_of(
     request: Request, recipe: Recipe, recipe_name: str, device: torch.device
 ) -> Identity:
-    """The tables of run.toml."""
+    """The tables of run.toml; of a finished run with the hash of the silhouettes that it had.
+
+    InputError where a run that is not finished finds no silhouettes and needs them.
+    """
     run_table = {
         "verb": "pretrain",
         "method": request.method,
@@ -189,15 +217,15 @@ def identity_of(
         "seed": request.seed,
         "device": device.type,
     }
-    shapes = _shapes_sha256(recipe, request)
-    run_table |= {REGION_SHAPES: shapes} if shapes else {}
+    if _needs_shapes(recipe):
+        finished = request.resume and (request.out / "record.json").exists()
+        stored = stored_hash(request.out, REGION_SHAPES) if finished else ""
+        run_table[REGION_SHAPES] = stored or _sha256_of_shapes(recipe, request)
     return {"run": run_table, "recipe": recipe.model_dump(mode="json")}
 
 
-def _shapes_sha256(recipe: Recipe, request: Request) -> str:
-    """Hash of the label images whose objects shape the holes, which no fingerprint knows; or ""."""
-    if getattr(recipe, "mask", "") != "random-region":
-        return ""
+def _sha256_of_shapes(recipe: Recipe, request: Request) -> str:
+    """Hash of the label images whose objects shape the holes, which no fingerprint knows."""
     image_set: str = recipe.region_image_set  # type: ignore[attr-defined]
     voc, files = find_shapes(image_set, request.region_shapes)
     return fingerprint_files(files, voc.root)

@@ -18,7 +18,7 @@ from cebench.training.run_directory import RunDirectory
 
 logger = logging.getLogger("cebench")
 
-_FILE_NAME = "data_stamp.txt"
+DATA_STAMP = "data_stamp.txt"
 
 
 def stamp(paths: Sequence[Path]) -> str:
@@ -35,14 +35,18 @@ def stamp(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def remember_data(run: RunDirectory, paths: Sequence[Path]) -> None:
-    """Keep the stamp of the data that a run begins with."""
+def remember_data(run: RunDirectory, paths: Sequence[Path], mark: str = DATA_STAMP) -> None:
+    """Keep the stamp of the data that a run begins with in its file `mark`."""
     if is_main_process():
-        write_atomically(run.path / _FILE_NAME, f"{stamp(paths)}\n".encode())
+        write_atomically(run.path / mark, f"{stamp(paths)}\n".encode())
 
 
 def check_data_of_finished(
-    run: RunDirectory, paths: Sequence[Path], stored: str | None, fingerprint: Callable[[], str]
+    run: RunDirectory,
+    paths: Sequence[Path],
+    stored: str | None,
+    fingerprint: Callable[[], str],
+    mark: str = DATA_STAMP,
 ) -> None:
     """InputError if a finished run's data changed; a line in the log if they cannot be compared.
 
@@ -51,8 +55,9 @@ def check_data_of_finished(
         paths: files and folders that it read.
         stored: fingerprint in its record.
         fingerprint: reads the data and returns the same of what is there now.
+        mark: name of the run's file with their stamp.
     """
-    mark = run.path / _FILE_NAME
+    stamped = run.path / mark
     if not is_main_process() or not paths:
         return
     absent = [path for path in paths if not path.exists()]
@@ -63,7 +68,7 @@ def check_data_of_finished(
         )
         return
     now = stamp(paths)
-    if mark.exists() and mark.read_text(encoding="utf-8").strip() == now:
+    if stamped.exists() and stamped.read_text(encoding="utf-8").strip() == now:
         return
     logger.info(
         f"{run.path}: finished before; its data are elsewhere or touched since: reading "
@@ -74,7 +79,7 @@ def check_data_of_finished(
             f"{run.path}: finished on other data than {_shown(paths)} now holds; restore them, "
             "choose another --out, or start over with --no-resume"
         )
-    write_atomically(mark, f"{now}\n".encode())
+    write_atomically(stamped, f"{now}\n".encode())
 
 
 def log_start(recipe: str, seed: int, device: torch.device, data: Sequence[Path]) -> None:

@@ -44,6 +44,12 @@ def check_program(path: Path, known: Mapping[str, Any]) -> None:
         _check_equal(path, theirs, {"run": {*known}}, {"run": known})
 
 
+def stored_hash(path: Path, key: str) -> str:
+    """The hash `key` of CONTENTS in the run.toml of `path`; "" where there is none."""
+    theirs = _tables_of(path)
+    return "" if theirs is None else str(theirs["run"].get(key, ""))
+
+
 def identity_toml(identity: Identity) -> str:
     """The content of run.toml."""
     return "\n".join(f"[{name}]\n{to_toml(table)}" for name, table in identity.items())

@@ -9,7 +9,7 @@ from cebench.pretrain.dry_run import plan
 from cebench.pretrain.run import Request, run_pretraining
 
 FEW = ("steps=2", "batch_size=2", "held_out_images=1", "log_every=1")
-BOOKKEEPING = {"run.lock", "data_stamp.txt"}
+BOOKKEEPING = {"run.lock", "data_stamp.txt", "region_shapes_stamp.txt"}
 
 
 @pytest.mark.parametrize(

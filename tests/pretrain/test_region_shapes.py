@@ -1,13 +1,19 @@
 """The silhouettes of random regions are part of what a run is, wherever they lie."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
+from samples import DETECTION
 
-from cebench.pretrain.run import Request, identity_of, run_pretraining
+from cebench.errors import InputError
+from cebench.pretrain import run
+from cebench.pretrain.run import METHODS, Request, identity_of, run_pretraining
+from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import read_sidecar
 
 
@@ -28,11 +34,59 @@ def test_equal_silhouettes_elsewhere_are_equal_and_others_are_not(
     assert isinstance(first, str)
     shutil.copytree(voc, tmp_path / "scratch" / "VOC2007")
     assert shapes_hash(tmp_path / "scratch" / "VOC2007") == first
+    save_label(voc)
+    assert shapes_hash(voc) != first
+    assert shapes_hash(voc, "random-block") is None
+
+
+def test_a_finished_run_needs_no_silhouettes_and_reads_them_once(
+    tiny_voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def request(voc: Path) -> Request:
+        data = tiny_voc / "VOC2007" / "JPEGImages"
+        return Request(
+            method="context",
+            recipe="smoke",
+            data=(data,),
+            out=tmp_path / "run",
+            region_shapes=voc,
+            changes=("mask=random-region",),
+            device="cpu",
+        )
+
+    shapes = tmp_path / "VOC2012"
+    shutil.copytree(tiny_voc / "VOC2007", shapes)
+    finish(request(shapes))
+    reading = []
+    fingerprint = run.fingerprint_files
+    monkeypatch.setattr(run, "fingerprint_files", lambda *a: reading.append(a) or fingerprint(*a))
+    run_pretraining(request(shapes))
+    assert len(reading) == 1
+    run_pretraining(request(shapes))
+    assert len(reading) == 1
+    save_label(shapes)
+    with pytest.raises(InputError, match=r"finished on other data than .*VOC2012 now holds"):
+        run_pretraining(request(shapes))
+    shutil.rmtree(shapes)
+    assert run_pretraining(request(shapes)) == tmp_path / "run" / "weights.safetensors"
+
+
+def finish(request: Request) -> None:
+    """Leave the finished run of `request`, without weights that mean anything."""
+    identity = identity_of(request, *request.resolve(), torch.device("cpu"))
+    with RunDirectory(request.out, identity) as directory:
+        found = METHODS["context"].inputs(request.resolve()[0], request)
+        data = replace(DETECTION.data, fingerprint=found.fingerprint())
+        directory.finish(replace(DETECTION, data=data))
+        for name in ("weights.safetensors", "weights.json"):
+            (directory.path / name).touch()
+
+
+def save_label(voc: Path) -> None:
+    """Replace a label image by another one."""
     labels = np.zeros((60, 80), np.uint8)
     labels[:10, :10] = 3
     Image.fromarray(labels).save(voc / "SegmentationClass" / "000001.png")
-    assert shapes_hash(voc) != first
-    assert shapes_hash(voc, "random-block") is None
 
 
 def test_weights_know_the_silhouettes_outside_their_recipes_hash(
