@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from cebench.logs import is_first_process
+
 SECONDS_BETWEEN_LINES = 10.0
 
 Report = Callable[..., None]
@@ -13,8 +15,10 @@ Report = Callable[..., None]
 
 @contextmanager
 def progress(label: str, unit: str = "steps") -> Iterator[Report]:
-    """Yields a `Report`; shows count, rate and the remaining time."""
-    if sys.stderr.isatty():
+    """Yields a `Report`; shows count, rate and the remaining time, under torchrun once."""
+    if not is_first_process():
+        yield lambda done, total, note="": None
+    elif sys.stderr.isatty():
         with _bar(label, unit) as report:
             yield report
     else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from cebench.logs import is_first_process
 from cebench.run_options import examples, program_names, run_options
 
 
@@ -57,7 +58,9 @@ def pretrain(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> 
         from .dry_run import in_words, plan
 
         found = plan(request)
-        click.echo(json.dumps(found, indent=2) if as_json else in_words(request, found))
-        return
-    weights = run_pretraining(request)
-    click.echo(json.dumps({"weights": str(weights)}) if as_json else weights)
+        said = json.dumps(found, indent=2) if as_json else in_words(request, found)
+    else:
+        weights = str(run_pretraining(request))
+        said = json.dumps({"weights": weights}) if as_json else weights
+    if is_first_process():
+        click.echo(said)

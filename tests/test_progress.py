@@ -2,7 +2,7 @@
 
 import pytest
 
-from cebench.progress import spoken_bytes, spoken_duration, spoken_rate
+from cebench.progress import progress, spoken_bytes, spoken_duration, spoken_rate
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,13 @@ def test_sizes() -> None:
     assert spoken_bytes(300 * 2**20) == "300 MiB"
     assert spoken_bytes(1.4 * 2**30) == "1.4 GiB"
     assert spoken_bytes(2**41) == "2.0 TiB"
+
+
+def test_one_process_of_torchruns_shows_progress(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for rank, shown in (("0", "reading: 3/3 steps\n"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        with progress("reading") as report:
+            report(3, 3)
+        assert capsys.readouterr().err == shown

@@ -1,6 +1,5 @@
 """Whose a run directory is, told from its run.toml alone (no torch, nothing written)."""
 
-import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 from cebench.config import to_toml
 from cebench.errors import InputError
 from cebench.files import check_writable
+from cebench.logs import is_first_process
 
 Identity = Mapping[str, Mapping[str, Any]]
 """The tables of run.toml: {"run": {...}, "recipe": {...}}."""
@@ -37,7 +37,7 @@ def check_program(path: Path, known: Mapping[str, Any]) -> None:
 
     Under torchrun the first process alone looks: it may claim the folder before another comes.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not is_first_process():
         return
     theirs = _tables_of(path)
     if theirs is not None:
