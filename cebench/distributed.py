@@ -55,6 +55,20 @@ def _under_torchrun() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def check_processes(batch_size: int, together: int) -> None:
+    """InputError unless the processes that torchrun started share a batch evenly.
+
+    together: images of a batch that stay in one process.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if batch_size % (count * together):
+        pairs = " in pairs" if together == 2 else ""
+        raise InputError(
+            f"batch_size={batch_size} does not divide among {count} processes{pairs}; "
+            f"choose a multiple of {count * together}"
+        )
+
+
 def local_slice(count: int) -> slice:
     """This rank's slice of a batch of `count`; InputError unless ranks share it evenly."""
     share, rest = divmod(count, process_count())

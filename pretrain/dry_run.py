@@ -11,7 +11,7 @@ from cebench.training.run_owner import check_owner
 from cebench.training.run_status import state_of_out
 
 from .options.shared import PretrainingRecipe
-from .run import METHODS, Request, identity_of
+from .run import METHODS, Request, check_batch, identity_of
 from .run_context import Inputs
 from .work import work_of
 
@@ -27,6 +27,7 @@ def plan(request: Request) -> dict[str, Any]:
     InputError where the run itself would end with one before its first step.
     """
     recipe, name = request.resolve()
+    check_batch(recipe, request)
     device = choose_device(request.device)
     inputs = METHODS[request.method].inputs(recipe, request)
     check_owner(request.out, identity_of(request, recipe, name, device))

@@ -35,6 +35,7 @@ from .egomotion_pairs import (
     Pairs,
     ViewPairs,
     check_far_frames,
+    check_frame_sizes,
     clips_fingerprint,
     find_clips,
     frames_and_files,
@@ -227,8 +228,9 @@ def _check_held_out(count: int) -> None:
 def _clips(
     recipe: EgomotionRecipe, given: DataOptions
 ) -> tuple[Path, list[CameraClip], list[CameraClip]]:
-    """`find_clips`; InputError where slowness would find no frames far apart."""
+    """`find_clips`; InputError where slowness would find no frames far apart, or sizes differ."""
     root, training, held_out = find_clips(given, recipe.held_out_share)
+    check_frame_sizes([*training, *held_out], recipe.short_side)
     if recipe.objective == "slowness":
         for name, clips in (("learn from", training), ("hold out", held_out)):
             check_far_frames(clips, recipe.most_frames, f"--data {root}: of the clips to {name}")

@@ -1,6 +1,7 @@
 """The pairs of images that `egomotion` learns from: frames of KITTI, or views of single images."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -60,7 +61,8 @@ class FramePairs:
     """Two frames of one camera, up to `most_frames` apart, cropped at the same place.
 
     Args:
-        images: all frames: those of the training clips, then those of the held-out ones.
+        images: all frames: those of the training clips, then those of the held-out ones; see
+            `check_frame_sizes`.
         training: clips to learn from.
         held_out: the others.
         side: of the crops, in pixels.
@@ -90,7 +92,6 @@ class FramePairs:
         self.count = int(lengths[: len(training)].sum())
         self.images, self.side, self.device = images.to_if_fits(device), side, device
         self.heights, self.widths = images.heights.numpy(), images.widths.numpy()
-        self._check_sizes()
         self.poses = np.concatenate([clip.poses for clip in clips])
         self.most_frames, self.frame, self.slow = most_frames, frame, slow
         self.classes = MotionClasses.of_consecutive([clip.poses for clip in training], frame)
@@ -153,16 +154,6 @@ class FramePairs:
         image, top, left = (torch.from_numpy(v) for v in (index, y0, x0))
         upright = torch.zeros(len(index), dtype=torch.bool)
         return self.images.integer_crops(image, top, left, upright, self.side, self.device)
-
-    def _check_sizes(self) -> None:
-        for values in (self.heights, self.widths):
-            if (values != values[self.starts]).any():
-                raise InputError("the frames of a clip differ in size; a crop needs one place")
-            if values.min() < self.side:
-                raise InputError(
-                    f"frames have {values.min()} pixels along a side, crops {self.side}; raise "
-                    "short_side"
-                )
 
 
 class ViewPairs:
@@ -250,6 +241,24 @@ def check_far_frames(clips: Sequence[CameraClip], most_frames: int, whose: str) 
             f"{whose}, the longest has {longest} frames; objective=slowness needs "
             f"{most_frames + 2} with most_frames={most_frames}"
         )
+
+
+def check_frame_sizes(clips: Sequence[CameraClip], short_side: int) -> None:
+    """InputError unless the frames of each clip have one size where `short_side` pixels are theirs.
+
+    Reads the heads of the files alone.
+    """
+    with ThreadPoolExecutor() as pool:
+        for clip in clips:
+            photos = [Photo(frame) for frame in clip.frames]
+            sizes = list(pool.map(lambda photo: photo.dimensions(short_side), photos))
+            for frame, size in zip(clip.frames, sizes, strict=True):
+                if size != sizes[0]:
+                    raise InputError(
+                        f"{frame}: {size[0]} x {size[1]} pixels at short_side={short_side}, but "
+                        f"{sizes[0][0]} x {sizes[0][1]} the first of its clip; a crop needs one "
+                        "place in all frames of a clip"
+                    )
 
 
 def frames_and_files(

@@ -11,7 +11,7 @@ import torch
 from cebench.config import Recipe, load_recipe
 from cebench.data.fingerprint import fingerprint_files
 from cebench.devices import choose_device, provenance
-from cebench.distributed import barrier, is_main_process, processes
+from cebench.distributed import barrier, check_processes, is_main_process, processes
 from cebench.errors import InputError
 from cebench.files import readable, without_links
 from cebench.progress import spoken_duration
@@ -47,6 +47,7 @@ from . import (
 )
 from .holes import inputs_with_holes
 from .options import RECIPES
+from .options.shared import PretrainingRecipe
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
 from .silhouettes import find_shapes
 from .sources import inputs_of
@@ -66,6 +67,8 @@ class Method:
     """Finds and checks what `pretrain` will read."""
     listed_files: Callable[[DataOptions], Sequence[Path]] = lambda given: ()
     """The files that --data names and does not hold."""
+    together: int = 1
+    """Images of a batch that one process takes together."""
 
 
 METHODS = {
@@ -75,7 +78,7 @@ METHODS = {
     "denoising-autoencoder": Method(denoising.pretrain),
     "imagenet": Method(imagenet.pretrain, imagenet.inputs),
     "relative-context": Method(relative_context.pretrain),
-    "motion": Method(motion.pretrain, motion.inputs, motion.listed_files),
+    "motion": Method(motion.pretrain, motion.inputs, motion.listed_files, together=2),
     "egomotion": Method(egomotion.pretrain, egomotion.inputs),
     "kmeans-init": Method(kmeans_init.pretrain),
     "random": Method(random.pretrain, random.inputs),
@@ -96,6 +99,11 @@ class Request(DataOptions):
     resume: bool = True
     tensorboard: bool = False
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether `out` holds the finished run of a request, which is not started over."""
+        return self.resume and (self.out / "record.json").exists()
+
     def resolve(self) -> tuple[Recipe, str]:
         """The recipe with its changes, and its full name."""
         kind = RECIPES[self.method]
@@ -108,6 +116,7 @@ def run_pretraining(request: Request) -> Path:
     Under torchrun all processes call this together.
     """
     recipe, recipe_name = request.resolve()
+    check_batch(recipe, request)
     device = choose_device(request.device)
     identity = identity_of(request, recipe, recipe_name, device)
     if not request.resume:  # A mistake in them must not cost the run that is there.
@@ -135,6 +144,12 @@ def run_pretraining(request: Request) -> Path:
             logger.info(f"finished after {took} of training: {_weights_of_finished(run)}")
         barrier()
         return _weights_of_finished(run)
+
+
+def check_batch(recipe: Recipe, request: Request) -> None:
+    """InputError where torchrun's processes cannot share the batches of a run that will train."""
+    if isinstance(recipe, PretrainingRecipe) and not request.is_finished:
+        check_processes(recipe.batch_size, METHODS[request.method].together)
 
 
 def _check_data_of_finished(
@@ -218,8 +233,7 @@ def identity_of(
         "device": device.type,
     }
     if _needs_shapes(recipe):
-        finished = request.resume and (request.out / "record.json").exists()
-        stored = stored_hash(request.out, REGION_SHAPES) if finished else ""
+        stored = stored_hash(request.out, REGION_SHAPES) if request.is_finished else ""
         run_table[REGION_SHAPES] = stored or _sha256_of_shapes(recipe, request)
     return {"run": run_table, "recipe": recipe.model_dump(mode="json")}
 
