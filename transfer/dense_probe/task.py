@@ -19,6 +19,7 @@ from cebench.training.loop import Schedule, train
 from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone
 
+from ..resumed_predictions import keep_own_predictions
 from ..run_context import Outcome, RunContext
 from ..segmentation.data import NUM_CLASSES, data_fingerprint, find_labelled
 from ..task import Task
@@ -87,6 +88,7 @@ def measure(recipe: DenseProbeRecipe, run_context: RunContext) -> Outcome:
     probe.standardise_by(patches.features)
     schedule = Schedule.of(recipe, label=COLUMN, seed=seed, data_fingerprint=data.fingerprint)
     train(LinearProbe(probe, patches, recipe, seed), run, schedule)
+    keep_own_predictions(run, run.path / "predictions", probe, data.fingerprint)
     predict(probe, data.test, recipe, run_context)
     predictions = zip(data.test.labels, stored(data.test, run.path / "predictions"), strict=True)
     per_image = np.stack([confusion_matrix(*pair, NUM_CLASSES) for pair in predictions])
