@@ -26,6 +26,7 @@ from cebench.devices import autocast, choose_device
 from cebench.models.caffenet import IMAGENET_MEAN_RGB
 from cebench.models.context_encoder import ContextEncoder
 from cebench.models.foldable import FoldableConv2d, FoldableConvTranspose2d
+from cebench.models.options import pool5_side
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.imagenet import ImagenetClassification
 from cebench.pretrain.options.imagenet import ImagenetRecipe
@@ -59,7 +60,7 @@ class PlainContextEncoder(nn.Module):
             nn.ReLU(),
             nn.MaxPool2d(3, 2, ceil_mode=True),
         )
-        n = self.geometry.pool5_side
+        n = pool5_side(self.side)
         self.channel_wise_fc = nn.Conv2d(256, 256 * n * n, n, groups=256)
         with torch.no_grad():
             weight = ours.channel_wise_fc.weight.reshape(256 * n * n, 1, n, n)
@@ -72,7 +73,7 @@ class PlainContextEncoder(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        n = self.geometry.pool5_side
+        n = pool5_side(self.side)
         features = self.channel_wise_fc(self.encoder(images)).view(-1, 256, n, n)
         x = self.mixing(F.dropout(features, 0.5, self.training))
         for layer in self.up_convolutions[:-1]:

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cebench.models.backbones import CAFFENET, CAFFENET_POOL_FREE, build_trunk
-from cebench.models.caffenet import IMAGENET_MEAN_RGB, POOL5_CHANNELS, POOL5_SIDE, he_weights
+from cebench.models.caffenet import IMAGENET_MEAN_RGB, POOL5_CHANNELS, he_weights
 from cebench.models.foldable import FoldableConvTranspose2d, make_trainable
-from cebench.models.options import BatchNormPlaces
+from cebench.models.options import BatchNormPlaces, pool5_side
 from cebench.models.sync_layers import Dropout
 
 IMAGE_SIDE = 227
@@ -24,7 +24,6 @@ IMAGE_SIDE = 227
 class Geometry:
     """The sizes of a context encoder for images of one side; the trunk's tensors are the same."""
 
-    pool5_side: int
     channels: tuple[int, ...]
     """Before, between and after the up-convolutions."""
     decoded_side: int
@@ -34,8 +33,8 @@ class Geometry:
 
 
 GEOMETRIES = {
-    227: Geometry(POOL5_SIDE, (POOL5_CHANNELS, 128, 64, 64, 32, 3), 161, IMAGE_SIDE),
-    115: Geometry(3, (POOL5_CHANNELS, 128, 64, 64, 3), 33, 33),
+    227: Geometry((POOL5_CHANNELS, 128, 64, 64, 32, 3), 161, IMAGE_SIDE),
+    115: Geometry((POOL5_CHANNELS, 128, 64, 64, 3), 33, 33),
 }
 """Image side -> sizes. 227 is figure 9b; 115 is this project's, for a quarter of the work."""
 
@@ -188,7 +187,7 @@ class ContextEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.side, self.residual, self.geometry = side, residual, GEOMETRIES[side]
-        channels, positions = self.geometry.channels, self.geometry.pool5_side**2
+        channels, positions = self.geometry.channels, pool5_side(side) ** 2
         self.encoder = build_trunk(CAFFENET if pooling == "max" else CAFFENET_POOL_FREE, generator)
         self.channel_wise_fc = ChannelWiseFullyConnected(channels[0], positions, generator)
         self.dropout = Dropout(0.5)

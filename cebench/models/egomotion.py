@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.backbones import build_trunk
-from cebench.models.caffenet import POOL5_CHANNELS, CaffeNetTrunk, gaussian_filler, he_weights
-from cebench.models.foldable import FoldableConv2d, make_trainable
+from cebench.models.caffenet import POOL5_CHANNELS, gaussian_filler
+from cebench.models.foldable import FoldableConv2d, trainable_trunk
+from cebench.models.options import conv5_side
 from cebench.models.sync_layers import Dropout
 
 UNITS = 500
@@ -48,7 +48,9 @@ class EgomotionNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.trunk = siamese_trunk(init, batch_norm, input_divisor, generator)
+        self.trunk = trainable_trunk(
+            init, batch_norm=batch_norm, input_divisor=input_divisor, generator=generator
+        )
         self.mix1: nn.Conv2d = nn.Conv2d(2 * POOL5_CHANNELS, 256, 3)
         self.mix2: nn.Conv2d = nn.Conv2d(256, 128, 3, stride=2)
         mixed = (conv5_side(side) - 5) // 2 + 1
@@ -89,7 +91,9 @@ class SlownessNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.trunk = siamese_trunk(init, batch_norm, input_divisor, generator)
+        self.trunk = trainable_trunk(
+            init, batch_norm=batch_norm, input_divisor=input_divisor, generator=generator
+        )
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Distances (N,) of two images (N, 3, side, side) each: root mean square over pool5."""
@@ -109,24 +113,3 @@ def contrastive_losses(distances: Tensor, near: Tensor, margin: float) -> Tensor
     """
     apart = (margin - distances).clamp(min=0)
     return torch.where(near, distances, apart).square() / 2
-
-
-def siamese_trunk(
-    init: Literal["caffenet", "he"],
-    batch_norm: bool,
-    input_divisor: float,
-    generator: torch.Generator | None,
-) -> CaffeNetTrunk:
-    """A trunk in the form that trains; see `make_trainable`."""
-    trunk = build_trunk(generator=generator)
-    if init == "he":
-        he_weights(trunk, generator)
-    make_trainable(trunk, input_divisor=input_divisor, batch_norm=batch_norm)
-    return trunk
-
-
-def conv5_side(side: int) -> int:
-    """Side of conv5 of a square image: 227 to 13."""
-    conv1 = (side - 11) // 4 + 1
-    pool1 = -(-(conv1 - 3) // 2) + 1
-    return -(-(pool1 - 3) // 2) + 1

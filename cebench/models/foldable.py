@@ -5,11 +5,14 @@ divided pixels, batch normalisation before each ReLU. `folded_state_dict` turns 
 weights and biases of the plain layers.
 """
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.backbones import build_trunk
+from cebench.models.caffenet import CaffeNetTrunk, he_weights
 from cebench.models.folding import fold_batch_norm
 from cebench.models.sync_layers import BatchNorm2d
 
@@ -79,6 +82,28 @@ class FoldableConvTranspose2d(nn.ConvTranspose2d):
         twin.weight, twin.bias = nn.Parameter(self.weight.transpose(0, 1)), self.bias
         weight, bias = _folded(twin, self.norm)
         return weight.transpose(0, 1).contiguous(), bias
+
+
+def trainable_trunk(
+    init: Literal["caffenet", "he"],
+    *,
+    batch_norm: bool,
+    input_divisor: float,
+    generator: torch.Generator | None,
+) -> CaffeNetTrunk:
+    """A trunk in the form that trains.
+
+    Args:
+        init: CaffeNet's fillers, or He's normals with biases of 0.
+        batch_norm: see `make_trainable`.
+        input_divisor: see `make_trainable`.
+        generator: source of the initial weights (on the CPU); torch's global one if None.
+    """
+    trunk = build_trunk(generator=generator)
+    if init == "he":
+        he_weights(trunk, generator)
+    make_trainable(trunk, input_divisor=input_divisor, batch_norm=batch_norm)
+    return trunk
 
 
 def make_trainable(trunk: CaffeNetTrunk, *, input_divisor: float, batch_norm: bool) -> None:

@@ -14,10 +14,8 @@ from cebench.models.caffenet import (
     he_weights,
 )
 from cebench.models.foldable import make_trainable
+from cebench.models.options import pool5_side
 from cebench.models.sync_layers import Dropout
-
-POOL5_SIDES = {227: 6, 115: 3}
-"""Image side -> side of pool5's maps."""
 
 
 class LabelNetwork(nn.Module):
@@ -28,8 +26,8 @@ class LabelNetwork(nn.Module):
 
     Args:
         num_classes: number of classes.
-        generator: source of the initial weights, on the CPU.
-        side: of the images in pixels, a key of `POOL5_SIDES`.
+        generator: source of the initial weights (on the CPU); torch's global one if None.
+        side: of the square images, in pixels.
         units: of fc6 and fc7.
         init: "caffenet", the reference net's fillers, or "he": He's normals in the convolutions and
             no biases.
@@ -40,7 +38,7 @@ class LabelNetwork(nn.Module):
     def __init__(
         self,
         num_classes: int,
-        generator: torch.Generator,
+        generator: torch.Generator | None = None,
         *,
         side: int = 227,
         units: int = 4096,
@@ -50,7 +48,7 @@ class LabelNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = build_trunk(generator=generator)
-        features = POOL5_CHANNELS * POOL5_SIDES[side] ** 2
+        features = POOL5_CHANNELS * pool5_side(side) ** 2
         self.fc6, self.drop6 = nn.Linear(features, units), Dropout(0.5)
         self.fc7, self.drop7 = nn.Linear(units, units), Dropout(0.5)
         self.fc8 = nn.Linear(units, num_classes)

@@ -36,14 +36,29 @@ BatchNormPlaces = Literal["none", "encoder", "encoder-decoder"]
 """Which parts of a context encoder are batch-normalised while it trains."""
 
 
-def pool5_side(patch_side: int) -> int:
-    """Side of pool5 of a square image with conv1 padded by 5: 96 to 3, by way of 24, 12 and 6.
+PATCH_CONV1_PADDING = 5
+"""Of the network of patch pairs."""
+
+
+def conv5_side(image_side: int, conv1_padding: int = 0) -> int:
+    """Side of CaffeNet's conv5 on a square image: 227 to 13, by way of 55 and 27."""
+    side = (image_side + 2 * conv1_padding - 11) // 4 + 1
+    for _ in range(2):
+        side = _pooled(side)
+    return side
+
+
+def pool5_side(image_side: int, conv1_padding: int = 0) -> int:
+    """Side of CaffeNet's pool5 on a square image: 227 to 6, and 96 to 3 with conv1 padded by 5.
 
     ValueError where nothing is left of it.
     """
-    side = (patch_side + 10 - 11) // 4 + 1
-    for _ in range(3):
-        side = -(-(side - 3) // 2) + 1
+    side = _pooled(conv5_side(image_side, conv1_padding))
     if side < 1:
-        raise ValueError(f"patches of {patch_side} pixels are too small for the network")
+        raise ValueError(f"squares of {image_side} pixels are too small for the network")
     return side
+
+
+def _pooled(side: int) -> int:
+    """Side behind a pooling of 3 x 3 with stride 2, which Caffe rounds up."""
+    return -(-(side - 3) // 2) + 1

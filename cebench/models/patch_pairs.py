@@ -14,7 +14,7 @@ from cebench.models.backbones import CAFFENET_WITHOUT_GROUPS, build_trunk
 from cebench.models.caffenet import POOL5_CHANNELS
 from cebench.models.foldable import FoldableConv2d, folded_state_dict
 from cebench.models.folding import fold_batch_norm
-from cebench.models.options import pool5_side
+from cebench.models.options import PATCH_CONV1_PADDING, pool5_side
 from cebench.models.sync_layers import BatchNorm2d
 
 POSITIONS = 8
@@ -46,10 +46,12 @@ class PatchPairNetwork(nn.Module):
         input_divisor: float = 1,
     ) -> None:
         super().__init__()
-        self.trunk = build_trunk(CAFFENET_WITHOUT_GROUPS, generator, conv1_padding=5)
+        self.trunk = build_trunk(
+            CAFFENET_WITHOUT_GROUPS, generator, conv1_padding=PATCH_CONV1_PADDING
+        )
         self.norm3, self.norm4 = (BatchNorm2d(384, affine=False) for _ in range(2))
         self.norm5 = BatchNorm2d(POOL5_CHANNELS, affine=False)
-        features = POOL5_CHANNELS * pool5_side(patch_side) ** 2
+        features = POOL5_CHANNELS * pool5_side(patch_side, PATCH_CONV1_PADDING) ** 2
         self.fc6, self.norm6 = nn.Linear(features, units), BatchNorm2d(units, affine=False)
         self.fc7, self.norm7 = nn.Linear(2 * units, units), BatchNorm2d(units, affine=False)
         self.fc8, self.fc9 = nn.Linear(units, units), nn.Linear(units, POSITIONS)

@@ -11,13 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.backbones import build_trunk
-from cebench.models.caffenet import (
-    POOL5_CHANNELS,
-    fill_fc6_and_fc7,
-    he_weights,
-)
-from cebench.models.foldable import make_trainable
+from cebench.models.caffenet import POOL5_CHANNELS, fill_fc6_and_fc7
+from cebench.models.foldable import trainable_trunk
+from cebench.models.options import pool5_side
 
 
 class RankingNetwork(nn.Module):
@@ -45,13 +41,10 @@ class RankingNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.trunk = build_trunk(generator=generator)
-        if init == "he":
-            he_weights(self.trunk, generator)
-        make_trainable(self.trunk, input_divisor=input_divisor, batch_norm=batch_norm)
-        with torch.device("meta"):
-            pool5 = build_trunk()(torch.empty(1, 3, side, side)).shape[-1]
-        self.fc6 = nn.Linear(POOL5_CHANNELS * pool5**2, units)
+        self.trunk = trainable_trunk(
+            init, batch_norm=batch_norm, input_divisor=input_divisor, generator=generator
+        )
+        self.fc6 = nn.Linear(POOL5_CHANNELS * pool5_side(side) ** 2, units)
         self.fc7 = nn.Linear(units, descriptor)
         fill_fc6_and_fc7(self.fc6, self.fc7, init, generator)
 

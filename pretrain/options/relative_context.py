@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from cebench.data.patch_grids import GridLayout
-from cebench.models.options import pool5_side
+from cebench.models.options import PATCH_CONV1_PADDING, pool5_side
 from cebench.training.options import RateSchedule
 
 from .shared import TrunkRecipe
@@ -61,7 +61,7 @@ class RelativeContextRecipe(TrunkRecipe, RateSchedule):
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> "RelativeContextRecipe":
-        pool5_side(self.patch_side)
+        pool5_side(self.patch_side, PATCH_CONV1_PADDING)
         least = self.layout.fewest_pixels_with_pairs
         if not least <= self.fewest_pixels <= self.most_pixels:
             raise ValueError(

@@ -1,4 +1,3 @@
-import pytest
 import torch
 from torch import Tensor
 
@@ -6,7 +5,6 @@ from cebench.models.egomotion import (
     EgomotionNetwork,
     SlownessNetwork,
     contrastive_losses,
-    conv5_side,
 )
 from cebench.models.foldable import folded_state_dict
 
@@ -30,12 +28,6 @@ def test_the_table_of_the_network() -> None:
     pairs = torch.randn(2, 1, 3, 227, 227)
     scores = network.eval()(*pairs)
     assert [tuple(s.shape) for s in scores] == [(1, 22)] * 3
-
-
-@pytest.mark.parametrize("side", [115, 227])
-def test_conv5_side_is_what_the_trunk_makes(side: int) -> None:
-    made = SlownessNetwork().trunk.feature_maps(torch.zeros(1, 3, side, side))[16]
-    assert made.shape[-1] == conv5_side(side)
 
 
 def test_both_images_pass_one_trunk_and_their_order_counts() -> None:

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.models.foldable import FoldableConv2d
-from cebench.models.options import pool5_side
+from cebench.models.options import conv5_side, pool5_side
 from cebench.models.patch_pairs import PatchPairNetwork
 
 PARAMETERS = {
@@ -54,15 +54,18 @@ def test_pool5_of_96_pixels_is_3_by_3_by_way_of_24_12_and_6() -> None:
     assert trunk(patches).shape == (1, 256, 3, 3)
 
 
-@pytest.mark.parametrize("side", [40, 48, 64, 96, 100, 227])
-def test_pool5_side_is_what_the_trunk_makes(side: int) -> None:
-    made = CaffeNetTrunk(conv1_padding=5, groups=False)(torch.zeros(1, 3, side, side))
-    assert made.shape[-1] == pool5_side(side)
+@pytest.mark.parametrize("padding", [0, 5])
+@pytest.mark.parametrize("side", [67, 96, 100, 115, 227])
+def test_sides_of_conv5_and_pool5_are_what_the_trunk_makes(side: int, padding: int) -> None:
+    with torch.device("meta"):
+        maps = CaffeNetTrunk(conv1_padding=padding).feature_maps(torch.empty(1, 3, side, side))
+    assert maps[16].shape[-1] == conv5_side(side, padding)
+    assert maps[32].shape[-1] == pool5_side(side, padding)
 
 
 def test_patches_too_small_are_refused() -> None:
     with pytest.raises(ValueError, match="20 pixels are too small"):
-        pool5_side(20)
+        pool5_side(20, 5)
 
 
 def test_fc7_per_patch_equals_fc7_of_the_concatenation(small: PatchPairNetwork) -> None:
