@@ -13,7 +13,7 @@ from cebench.training.run_status import state_of_out
 from .options.shared import PretrainingRecipe
 from .run import METHODS, Request, check_batch, identity_of
 from .run_context import Inputs
-from .work import work_of
+from .work import IMAGES_OF_ONE, work_of
 
 _OF_PAIRS = {"motion", "egomotion"}
 """Methods that always hold something out, counted in other units than what is learned from."""
@@ -32,7 +32,8 @@ def plan(request: Request) -> dict[str, Any]:
     inputs = METHODS[request.method].inputs(recipe, request)
     check_owner(request.out, identity_of(request, recipe, name, device))
     values = recipe.model_dump(mode="json")
-    seen = values.get("steps", 0) * values.get("batch_size", 0)
+    each = IMAGES_OF_ONE.get(request.method, 1)
+    seen = values.get("steps", 0) * values.get("batch_size", 0) * each
     return {
         "method": request.method,
         "recipe": name,
@@ -43,7 +44,9 @@ def plan(request: Request) -> dict[str, Any]:
         "images_learned_from": inputs.learned_from,
         "bytes_found": inputs.bytes,
         "images_seen": seen,
-        **estimate(work_of(request.method, recipe, inputs), device),
+        **estimate(
+            work_of(request.method, recipe, inputs), device, values.get("precision", "fp32")
+        ),
         "out": readable(request.out),
         "out_state": state_of_out(request.out),
         "outputs": _outputs(request, recipe, inputs),
@@ -76,8 +79,9 @@ def in_words(request: Request, found: dict[str, Any]) -> str:
     if found["images_seen"] and found["images_learned_from"]:
         times = found["images_seen"] / found["images_learned_from"]
         data += (
-            f"; {found['steps']:,} steps of {found['batch_size']:,} see each of the "
-            f"{found['images_learned_from']:,} images learned from about {times:,.1f} times"
+            f"; {found['steps']:,} steps of {found['images_seen'] // found['steps']:,} images "
+            f"see each of the {found['images_learned_from']:,} images learned from about "
+            f"{times:,.1f} times"
         )
     recipe = request.resolve()[0].model_dump(mode="json")
     return "\n".join(

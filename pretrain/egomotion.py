@@ -67,7 +67,7 @@ class Egomotion:
         self, pairs: Pairs, recipe: EgomotionRecipe, seed: int, device: torch.device
     ) -> None:
         generator = torch.Generator().manual_seed(torch_seed(seed, "egomotion"))
-        self.network = _network(pairs, recipe, generator).to(device)
+        self.network = network_of(recipe, pairs.class_counts, generator).to(device)
         self.network.to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
         self.optimizer = sgd_or_adamw(
@@ -174,7 +174,12 @@ def _ordered_share(distances: Tensor, near: Tensor) -> float:
     return ((apart > 0).double() + 0.5 * (apart == 0).double()).mean().item()
 
 
-def _network(pairs: Pairs, recipe: EgomotionRecipe, generator: torch.Generator) -> nn.Module:
+def network_of(
+    recipe: EgomotionRecipe,
+    class_counts: tuple[int, ...],
+    generator: torch.Generator | None = None,
+) -> nn.Module:
+    """The network that `recipe` trains: `SlownessNetwork`, or `EgomotionNetwork` of the classes."""
     if recipe.objective == "slowness":
         return SlownessNetwork(
             init=recipe.init,
@@ -183,7 +188,7 @@ def _network(pairs: Pairs, recipe: EgomotionRecipe, generator: torch.Generator) 
             generator=generator,
         )
     return EgomotionNetwork(
-        pairs.class_counts,
+        class_counts,
         recipe.side,
         init=recipe.init,
         batch_norm=recipe.batch_norm,

@@ -52,15 +52,8 @@ class ImagenetClassification:
     def __init__(
         self, crops: Crops, labels: np.ndarray, class_count: int, recipe: ImagenetRecipe
     ) -> None:
-        network = LabelNetwork(
-            class_count,
-            torch.Generator().manual_seed(torch_seed(crops.seed, "classifier")),
-            side=recipe.side,
-            units=recipe.units,
-            init=recipe.init,
-            batch_norm=recipe.batch_norm,
-            input_divisor=recipe.input_divisor,
-        )
+        generator = torch.Generator().manual_seed(torch_seed(crops.seed, "classifier"))
+        network = network_of(recipe, class_count, generator)
         self.network = network.to(crops.device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
         self.optimizer = _optimizer(self.network, recipe)
@@ -107,6 +100,21 @@ class ImagenetClassification:
         scores = torch.cat([self.scores(central_crops(self.crops, part)) for part in parts]).cpu()
         truth = torch.from_numpy(self.labels[self.crops.held_out])
         return {f"top{k}": top_k_accuracy(scores, truth, k) for k in (1, 5)}
+
+
+def network_of(
+    recipe: ImagenetRecipe, class_count: int, generator: torch.Generator | None = None
+) -> LabelNetwork:
+    """The network that `recipe` trains; see `LabelNetwork`."""
+    return LabelNetwork(
+        class_count,
+        generator,
+        side=recipe.side,
+        units=recipe.units,
+        init=recipe.init,
+        batch_norm=recipe.batch_norm,
+        input_divisor=recipe.input_divisor,
+    )
 
 
 def _optimizer(network: nn.Module, recipe: ImagenetRecipe) -> Optimizer:

@@ -71,15 +71,7 @@ class Motion:
         seed: int,
         device: torch.device,
     ) -> None:
-        network = RankingNetwork(
-            recipe.side,
-            recipe.units,
-            recipe.descriptor,
-            init=recipe.init,
-            batch_norm=recipe.batch_norm,
-            input_divisor=recipe.input_divisor,
-            generator=torch.Generator().manual_seed(torch_seed(seed, "ranking")),
-        )
+        network = network_of(recipe, torch.Generator().manual_seed(torch_seed(seed, "ranking")))
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
         self.optimizer = sgd_or_adamw(
@@ -162,6 +154,19 @@ class Motion:
         gaps = (first * second).sum(1, keepdim=True) - first @ descriptors.T
         told = (gaps > 0).double() + 0.5 * (gaps == 0).double()
         return told[others].mean().item()
+
+
+def network_of(recipe: MotionRecipe, generator: torch.Generator | None = None) -> RankingNetwork:
+    """The network that `recipe` trains; see `RankingNetwork`."""
+    return RankingNetwork(
+        recipe.side,
+        recipe.units,
+        recipe.descriptor,
+        init=recipe.init,
+        batch_norm=recipe.batch_norm,
+        input_divisor=recipe.input_divisor,
+        generator=generator,
+    )
 
 
 def gathered(rows: Tensor) -> Tensor:

@@ -45,17 +45,7 @@ class Reconstruction:
         self, crops: Crops, holes: Holes | None, counted: Counted, recipe: ReconstructionRecipe
     ) -> None:
         generator = torch.Generator().manual_seed(torch_seed(crops.seed, "context-encoder"))
-        network = ContextEncoder(
-            recipe.mixing_kernel,
-            recipe.encoder_init,
-            generator,
-            up_kernel=recipe.up_kernel,
-            pooling=recipe.pooling,
-            side=recipe.side,
-            residual=recipe.residual,
-            batch_norm=recipe.batch_norm,
-            input_divisor=recipe.input_divisor,
-        )
+        network = network_of(recipe, generator)
         self.network = network.to(crops.device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
         self.adam = torch.optim.AdamW(
@@ -106,6 +96,23 @@ class Reconstruction:
             prediction = self.network.predict(features, base)
         loss, baseline = self.criterion(prediction.float(), images, holes, base)
         return loss, baseline, (features.detach() > 0).float().mean()
+
+
+def network_of(
+    recipe: ReconstructionRecipe, generator: torch.Generator | None = None
+) -> ContextEncoder:
+    """The network that `recipe` trains; see `ContextEncoder`."""
+    return ContextEncoder(
+        recipe.mixing_kernel,
+        recipe.encoder_init,
+        generator,
+        up_kernel=recipe.up_kernel,
+        pooling=recipe.pooling,
+        side=recipe.side,
+        residual=recipe.residual,
+        batch_norm=recipe.batch_norm,
+        input_divisor=recipe.input_divisor,
+    )
 
 
 def adam_groups(

@@ -131,14 +131,9 @@ class RelativeContext:
 
     def __init__(self, crops: Crops, recipe: RelativeContextRecipe) -> None:
         generator = torch.Generator().manual_seed(torch_seed(crops.seed, "patch-pairs"))
-        network = PatchPairNetwork(
-            recipe.patch_side,
-            recipe.units,
-            generator,
-            batch_norm=recipe.batch_norm,
-            input_divisor=recipe.input_divisor,
+        self.network = (
+            network_of(recipe, generator).to(crops.device).to(memory_format=torch.channels_last)
         )
-        self.network = network.to(crops.device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
         self.optimizer = _optimizer(self.network, recipe)
         self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
@@ -180,6 +175,19 @@ class RelativeContext:
             correct += int((self.scores(batch).argmax(1) == batch.labels).sum())
             asked += len(batch.labels)
         return correct / asked, asked
+
+
+def network_of(
+    recipe: RelativeContextRecipe, generator: torch.Generator | None = None
+) -> PatchPairNetwork:
+    """The network that `recipe` trains; see `PatchPairNetwork`."""
+    return PatchPairNetwork(
+        recipe.patch_side,
+        recipe.units,
+        generator,
+        batch_norm=recipe.batch_norm,
+        input_divisor=recipe.input_divisor,
+    )
 
 
 def _optimizer(network: nn.Module, recipe: RelativeContextRecipe) -> Optimizer:

@@ -36,7 +36,11 @@ def plan(request: Request) -> dict[str, Any]:
         "seed": request.seed,
         **{f"{part}_images_found": count for part, count in counts.items()},
         **{f"{part}_bytes_found": size for part, size in sizes.items()},
-        **estimate(task.work(recipe, counts, cost_of(weights)), device),
+        **estimate(
+            task.work(recipe, counts, cost_of(weights)),
+            device,
+            getattr(recipe, "precision", "fp32"),
+        ),
         "out": readable(request.out),
         "out_state": state_of_out(request.out),
         "outputs": ["record.json", "outcome.safetensors", "predictions/", "run.toml", "log.txt"],

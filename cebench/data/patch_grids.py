@@ -40,6 +40,14 @@ class GridLayout:
         """Least number of pixels of an image in which every grid has two patches."""
         return (2 * self.patch_side + self.gap + self.step - 1) ** 2
 
+    def mean_patches_and_pairs(self, height: float, width: float) -> tuple[float, float]:
+        """How many patches and pairs a grid in an image of this size has, over all origins.
+
+        floor((x - origin) / step) is (x + 1) / step - 1 on the mean over the origins 0..step - 1.
+        """
+        rows, columns = ((side - self.patch_side + 1) / self.step for side in (height, width))
+        return rows * columns, 8 * rows * columns - 6 * (rows + columns) + 4
+
 
 @dataclass(frozen=True)
 class PatchGrids:

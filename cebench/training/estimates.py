@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cebench.devices import device_name
+from cebench.config import Precision
+from cebench.devices import autocast, device_name
 from cebench.progress import spoken_bytes, spoken_duration
 
 SHARE_OF_CONVOLUTION = 0.5
@@ -38,10 +39,11 @@ class Work:
     """Weights, gradients, moments, and the values of one batch."""
 
 
-def estimate(work: Work, device: torch.device) -> dict[str, Any]:
+def estimate(work: Work, device: torch.device, precision: Precision = "fp32") -> dict[str, Any]:
     """Seconds and bytes of memory that `work` takes on `device`, roughly, for a dry run."""
     cores = max(1, torch.get_num_threads())
-    seconds = START_SECONDS + work.gflop / (SHARE_OF_CONVOLUTION * convolution_gflops(device))
+    speed = SHARE_OF_CONVOLUTION * convolution_gflops(device, precision)
+    seconds = START_SECONDS + work.gflop / speed
     seconds += (work.photographs * DECODE_SECONDS + work.more_seconds) / cores
     memory = PROGRAM_BYTES + work.images_bytes + work.network_bytes
     return {
@@ -60,7 +62,7 @@ def spoken_estimate(found: dict[str, Any]) -> str:
     )
 
 
-def convolution_gflops(device: torch.device) -> float:
+def convolution_gflops(device: torch.device, precision: Precision = "fp32") -> float:
     """Billions of operations a second in conv2 of CaffeNet, measured here for a fifth of a second.
 
     conv2 of 8 images: 8 x 27 x 27 places x 256 channels x 48 x 25 products in each of two groups.
@@ -68,11 +70,12 @@ def convolution_gflops(device: torch.device) -> float:
     images = torch.rand(8, 96, 27, 27, device=device)
     weight = torch.rand(256, 48, 5, 5, device=device)
     gflop = 2 * 8 * 27 * 27 * 256 * 48 * 25 / 1e9
-    _ready(F.conv2d(images, weight, padding=2, groups=2))
-    began, passes = time.monotonic(), 0
-    while (elapsed := time.monotonic() - began) < 0.2 or not passes:
+    with autocast(device, precision):
         _ready(F.conv2d(images, weight, padding=2, groups=2))
-        passes += 1
+        began, passes = time.monotonic(), 0
+        while (elapsed := time.monotonic() - began) < 0.2 or not passes:
+            _ready(F.conv2d(images, weight, padding=2, groups=2))
+            passes += 1
     return passes * gflop / max(elapsed, 1e-9)
 
 

@@ -16,6 +16,8 @@ class EgomotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
 
     source: Literal["kitti", "single-images"] = "kitti"
     """Frames with camera poses, or two views of one image with a known shift and turn."""
+    batch_size: PositiveInt
+    """Pairs of images per step, those of all processes together."""
     objective: Literal["motion", "slowness"] = "motion"
     """Classes of the motion, or the source's baseline: frames close in time look alike."""
     side: Literal[115, 227] = 227

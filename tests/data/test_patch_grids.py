@@ -35,6 +35,20 @@ def test_pairs_are_those_of_the_loop(shape: tuple[int, int]) -> None:
     assert set(pairs) == looped_pairs(*shape)
 
 
+@pytest.mark.parametrize("layout", [LAYOUT, GridLayout(48, 12, 3)])
+def test_mean_counts_are_those_of_every_origin(layout: GridLayout) -> None:
+    height, width, step = 421, 557, layout.step
+    counts = [
+        (len(first) and (rows * columns, len(first)))
+        for y in range(0, step)
+        for x in range(0, step)
+        for rows, columns in [((height + layout.gap - y) // step, (width + layout.gap - x) // step)]
+        for first, _, _ in [neighbour_pairs(rows, columns)]
+    ]
+    expected = np.mean(counts, axis=0)
+    assert layout.mean_patches_and_pairs(height, width) == pytest.approx(expected)
+
+
 def test_labels_of_a_grid_of_two_by_two() -> None:
     """0 1 / 2 3: from 0 the second patch lies east (4), south (6) and south-east (7)."""
     first, second, label = neighbour_pairs(2, 2)

@@ -9,10 +9,6 @@ from cebench.config import load_recipe
 from cebench.models.backbone import Backbone
 from cebench.models.backbones import build_backbone, build_trunk
 from cebench.models.caffenet import POOL5_CHANNELS, POOL5_SIDE
-from cebench.models.context_encoder import ContextEncoder
-from cebench.pretrain.options.reconstruction import ContextRecipe
-from cebench.pretrain.run_context import Inputs
-from cebench.pretrain.work import work_of
 from cebench.training import estimates
 from cebench.training.estimates import Work, convolution_gflops, estimate
 from cebench.transfer.classification.recipe import ClassificationRecipe
@@ -29,25 +25,6 @@ def gflop_of(network: nn.Module, images: torch.Tensor, *, backward: bool) -> flo
         if backward:
             output.sum().backward()
     return counter.get_total_flops() / 1e9
-
-
-def test_the_work_of_the_context_encoder_is_that_of_its_steps() -> None:
-    recipe, _ = load_recipe(ContextRecipe, "cebench.pretrain", "context", "paper")
-    inputs = Inputs(files=[], count=10, learned_from=10, bytes=0, fingerprint=str)
-    network = ContextEncoder(batch_norm="encoder-decoder")
-    images = torch.zeros(2, 3, 227, 227)
-    step = gflop_of(_Reconstructed(network), images, backward=True) / 2
-    found = work_of("context", recipe, inputs).gflop / (recipe.steps * recipe.batch_size)
-    assert found == pytest.approx(step, rel=0.05)
-
-
-class _Reconstructed(nn.Module):
-    def __init__(self, network: ContextEncoder) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.network(images, torch.zeros(len(images), 1, 227, 227, dtype=torch.bool))
 
 
 def test_the_work_of_classification_is_training_and_test_crops() -> None:
@@ -111,12 +88,17 @@ def test_another_network_is_estimated_by_its_own_operations() -> None:
 def test_seconds_are_arithmetic_at_half_of_a_convolutions_speed_and_what_is_not_arithmetic(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(estimates, "convolution_gflops", lambda device: 100.0)
+    speeds = {"fp32": 100.0, "bf16": 200.0}
+    monkeypatch.setattr(
+        estimates, "convolution_gflops", lambda device, precision: speeds[precision]
+    )
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    found = estimate(Work(gflop=1000, photographs=500, more_seconds=6, images_bytes=2**30), CPU)
+    work = Work(gflop=1000, photographs=500, more_seconds=6, images_bytes=2**30)
+    found = estimate(work, CPU)
     # The start, 1,000 / 50, then (500 * 0.004 + 6) / 2.
     assert found["estimated_seconds"] == pytest.approx(5 + 20 + 4)
     assert found["estimated_memory_bytes"] == pytest.approx(1.7 * 2**30, rel=1e-6)
+    assert estimate(work, CPU, "bf16")["estimated_seconds"] == pytest.approx(5 + 10 + 4)
 
 
 def test_the_speed_of_a_convolution_counts_its_operations(monkeypatch: pytest.MonkeyPatch) -> None:
