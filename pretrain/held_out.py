@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from cebench.files import write_atomically
@@ -19,7 +20,10 @@ def store_accuracy(
     chance: Mapping[str, float],
     **facts: Any,
 ) -> None:
-    """Log the accuracies after `step` steps beside chance, and replace the run's accuracy.json.
+    """Log the accuracies after `step` steps beside chance, and put them into accuracy.json.
+
+    The file has the newest ones, and under `earlier` those of the steps before, in their order; a
+    step that a resumed run does again takes the place of itself.
 
     Args:
         run_context: of the run.
@@ -30,6 +34,16 @@ def store_accuracy(
     """
     parts = (f"{name} {accuracy[name]:.1%} (chance {chance[name]:.1%})" for name in accuracy)
     logger.info(f"step {step}: held-out {', '.join(parts)}")
-    values = {"step": step, **accuracy, "chance": dict(chance), **facts}
     path = run_context.run.path / "accuracy.json"
+    earlier = [values for values in _stored(path, tuple(accuracy)) if values["step"] < step]
+    values = {"step": step, **accuracy, "chance": dict(chance), **facts, "earlier": earlier}
     write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())
+
+
+def _stored(path: Path, names: tuple[str, ...]) -> list[dict[str, float]]:
+    """Step and accuracies of every measurement in `path`, the earliest first; none without it."""
+    if not path.exists():
+        return []
+    newest = json.loads(path.read_text(encoding="utf-8"))
+    # Runs that began with an earlier version have no list.
+    return [*newest.get("earlier", ()), {name: newest[name] for name in ("step", *names)}]

@@ -3,8 +3,6 @@
 Source: BVLC/caffe, models/bvlc_reference_caffenet (solver.prototxt, train_val.prototxt).
 """
 
-import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,22 +16,20 @@ from torch.optim import Optimizer
 from cebench.devices import autocast, compiled
 from cebench.distributed import all_reduce_sum, backward_and_step, local_slice
 from cebench.errors import InputError
-from cebench.files import write_atomically
 from cebench.models.caffenet import FC_UNITS, POOL5_FEATURES, preprocess
 from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.label_network import LabelNetwork
-from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
+from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.randomness import torch_seed
 from cebench.weights.files import FC_TENSORS, Preprocessing
 
 from .crops import Crops
 from .first_checks import NO_CLASSES
+from .held_out import store_accuracy
 from .options.imagenet import ImagenetRecipe
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
 from .sources import Source, find_images, inputs_of, labels_of, load_source
 from .trunk_training import train_trunk
-
-logger = logging.getLogger("cebench")
 
 TEST_BATCH = 64
 
@@ -56,7 +52,13 @@ class ImagenetClassification:
         network = network_of(recipe, class_count, generator)
         self.network = network.to(crops.device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
-        self.optimizer = _optimizer(self.network, recipe)
+        self.optimizer = sgd_or_adamw(
+            self.network,
+            recipe.optimizer,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            momentum=recipe.momentum,
+        )
         self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
         self.crops, self.labels, self.recipe = crops, labels, recipe
         self.loss = compiled(self._loss, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)
@@ -98,6 +100,15 @@ class ImagenetClassification:
         """Top-1 and top-5 on the central crops of the held-out images, as fractions."""
         parts = np.array_split(self.crops.held_out, -(-len(self.crops.held_out) // TEST_BATCH))
         scores = torch.cat([self.scores(central_crops(self.crops, part)) for part in parts]).cpu()
+        return self._top_1_and_5(scores)
+
+    def chance(self) -> dict[str, float]:
+        """`accuracy` of an answer without looking: the most frequent classes learned from."""
+        learned = self.labels[self.crops.training]
+        counts = torch.from_numpy(np.bincount(learned, minlength=int(self.labels.max()) + 1))
+        return self._top_1_and_5(counts.expand(len(self.crops.held_out), -1))
+
+    def _top_1_and_5(self, scores: Tensor) -> dict[str, float]:
         truth = torch.from_numpy(self.labels[self.crops.held_out])
         return {f"top{k}": top_k_accuracy(scores, truth, k) for k in (1, 5)}
 
@@ -115,21 +126,6 @@ def network_of(
         batch_norm=recipe.batch_norm,
         input_divisor=recipe.input_divisor,
     )
-
-
-def _optimizer(network: nn.Module, recipe: ImagenetRecipe) -> Optimizer:
-    """SGD at the biases' doubled rate, or AdamW at one rate; biases never decay."""
-    adamw = recipe.optimizer == "adamw"
-    groups = caffe_parameter_groups(
-        network.named_parameters(),
-        recipe.learning_rate,
-        recipe.weight_decay,
-        bias_multiplier=1 if adamw else 2,
-        decay_biases=False,
-    )
-    if adamw:
-        return torch.optim.AdamW(groups, fused=True)
-    return torch.optim.SGD(groups, momentum=recipe.momentum, fused=True)
 
 
 def top_k_accuracy(scores: Tensor, labels: Tensor, k: int) -> float:
@@ -226,12 +222,11 @@ def _caffes_fc(model: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _measure(
     program: ImagenetClassification, classes: tuple[str, ...], run_context: RunContext, step: int
 ) -> None:
-    accuracy = program.accuracy()
-    images = len(program.crops.held_out)
-    logger.info(
-        f"step {step}: top-1 {accuracy['top1']:.1%}, top-5 {accuracy['top5']:.1%} "
-        f"of {images} held-out images"
+    store_accuracy(
+        run_context,
+        step,
+        program.accuracy(),
+        program.chance(),
+        images=len(program.crops.held_out),
+        classes=classes,
     )
-    values = {"step": step, "images": images, **accuracy, "classes": classes}
-    path = run_context.run.path / "accuracy.json"
-    write_atomically(path, (json.dumps(values, indent=2) + "\n").encode())

@@ -94,8 +94,21 @@ def test_a_run_leaves_a_trunk_a_classifier_and_its_accuracy(folders: Path, tmp_p
     accuracy = json.loads((tmp_path / "run" / "accuracy.json").read_text())
     assert accuracy["classes"] == sorted(COLOURS)
     assert (accuracy["step"], accuracy["images"], accuracy["top5"]) == (4, 2, 1.0)
+    assert set(accuracy["chance"]) == {"top1", "top5"}
     assert accuracy["top1"] in (0.0, 0.5, 1.0)
     assert (tmp_path / "run" / "curves.png").exists()
+
+
+def test_chance_is_the_most_frequent_classes_learned_from() -> None:
+    """Of seven classes the first has most; classes 5 and 6 are not among the five most frequent."""
+    images = [np.full((130, 130, 3), 9, np.uint8) for _ in range(44)]
+    crops = Crops(RaggedImages.from_arrays(images), 115, 22, 0, CPU)
+    labels = np.zeros(44, np.int64)
+    labels[crops.training] = np.repeat(np.arange(7), (6, 4, 4, 3, 3, 1, 1))
+    labels[crops.held_out] = np.arange(22) % 11 % 7  # Twice 0 to 6 and once more 0 to 3.
+    trained = ImagenetClassification(crops, labels, 7, recipe("batch_size=3", "units=8"))
+    # 4 of 22 have class 0; 4 have 5 or 6.
+    assert trained.chance() == pytest.approx({"top1": 4 / 22, "top5": 18 / 22})
 
 
 def test_fc6_and_fc7_of_the_reference_nets_shapes_go_with_the_trunk() -> None:
