@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 
 from cebench.data.patch_grids import PatchGrids, join_grids, sample_grids
 from cebench.data.patch_treatments import (
+    PATCH_RMS,
     drop_colours,
     project_out_green_magenta,
     reduce_and_enlarge,
@@ -31,6 +32,7 @@ from cebench.models.foldable import folded_state_dict
 from cebench.models.parameter_groups import scale_rates
 from cebench.models.patch_pairs import POSITIONS, PatchPairNetwork
 from cebench.randomness import numpy_generator, torch_seed
+from cebench.weights.files import Preprocessing
 
 from .crops import Crops
 from .held_out import store_accuracy
@@ -236,6 +238,9 @@ def _pretrained(
         trunk_architecture=CAFFENET_WITHOUT_GROUPS,
         model=folded_state_dict(program.network),
         architecture="patch-pairs",
+        preprocessing=Preprocessing(
+            mean_rgb=(0.0, 0.0, 0.0), side=program.recipe.patch_side, contrast_rms=PATCH_RMS
+        ),
         images=len(program.crops.training),
         data_fingerprint=data_fingerprint,
         steps=steps,

@@ -13,7 +13,8 @@ from torch import Tensor
 SMALLEST_SIDE = 10
 """To which a patch is reduced before it is enlarged again."""
 _GREEN_MAGENTA = (-1.0, 2.0, -1.0)
-_RMS = 50.0
+PATCH_RMS = 50.0
+"""Root mean square of the patches that a network sees."""
 
 
 def sample_reduced_sides(
@@ -69,7 +70,7 @@ def subtract_mean(patches: Tensor) -> Tensor:
 def unit_contrast(patches: Tensor) -> Tensor:
     """Each patch divided by its root mean square and multiplied by 50; a flat one stays small."""
     rms = patches.square().mean((1, 2, 3), keepdim=True).sqrt()
-    return patches * (_RMS / rms.clamp(min=1e-3))
+    return patches * (PATCH_RMS / rms.clamp(min=1e-3))
 
 
 @cache

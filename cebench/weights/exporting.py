@@ -144,11 +144,11 @@ def _caffenet(weights: Weights, to: str) -> CaffeNetTrunk:
 
 def _pixels(weights: Weights, to: str) -> str:
     seen = weights.sidecar.preprocessing
+    squares = f"{seen.side} x {seen.side} pixels"
+    if seen.contrast_rms is not None:
+        return f"RGB less each image's own means, at RMS {seen.contrast_rms:g}, {squares}"
     flipped = to == "caffe"
     mean, std = (values[::-1] if flipped else values for values in (seen.mean_rgb, seen.std_rgb))
     low, high = seen.range
     scale = "" if set(std) == {1.0} else f", divided by {std}"
-    return (
-        f"{'BGR' if flipped else 'RGB'} from {low:g} to {high:g} minus {mean}{scale}, "
-        f"{seen.side} x {seen.side} pixels"
-    )
+    return f"{'BGR' if flipped else 'RGB'} from {low:g} to {high:g} minus {mean}{scale}, {squares}"

@@ -54,12 +54,17 @@ class Preprocessing:
     """Side of the square images, in pixels."""
     library_crop: LibraryCrop | None = None
     """How another library's evaluation makes those squares."""
+    contrast_rms: float | None = None
+    """Root mean square to which each image is brought, its channels less their own means in place
+    of `mean_rgb` and `std_rgb`; None: not at all."""
 
     def __call__(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) RGB, 0..255, to what the network sees: float32, channels last in memory.
 
         float32 images with channels last are changed in place.
         """
+        if self.contrast_rms is not None:
+            return _at_contrast(images.float(), self.contrast_rms)
         low, high = self.range
         mean, std = (torch.tensor(v, device=images.device) for v in (self.mean_rgb, self.std_rgb))
         factor, shift = (high - low) / 255 / std, (low - mean) / std
@@ -69,6 +74,14 @@ class Preprocessing:
             rows.mul_(factor.repeat(images.shape[3]))
         rows.add_(shift.repeat(images.shape[3]))
         return rows.view(*rows.shape[:2], -1, 3).permute(0, 3, 1, 2)
+
+
+def _at_contrast(images: Tensor, rms: float) -> Tensor:
+    """(N, 3, H, W) with each channel of each image less its mean, each image at this RMS."""
+    centred = images - images.mean((2, 3), keepdim=True)
+    found = centred.square().mean((1, 2, 3), keepdim=True).sqrt()
+    at_rms: Tensor = centred * (rms / found.clamp(min=1e-3))
+    return at_rms.contiguous(memory_format=torch.channels_last)
 
 
 _CIRCUMSTANCES = frozenset({"data", "seconds", "cebench_version", "torch_version"})
@@ -115,7 +128,10 @@ class Sidecar:
 
     def identity(self) -> dict[str, Any]:
         """All that tells these weights from others: not where, with what and how fast they came."""
-        return {name: value for name, value in asdict(self).items() if name not in _CIRCUMSTANCES}
+        values = {name: v for name, v in asdict(self).items() if name not in _CIRCUMSTANCES}
+        if self.preprocessing.contrast_rms is None:  # Runs that began before it know no such key.
+            del values["preprocessing"]["contrast_rms"]
+        return values
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(arbitrary_types_allowed=True))

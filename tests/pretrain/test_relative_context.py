@@ -19,8 +19,10 @@ from cebench.pretrain.crops import Crops
 from cebench.pretrain.options.relative_context import RelativeContextRecipe
 from cebench.pretrain.relative_context import RelativeContext, whole_images
 from cebench.pretrain.run import Request, run_pretraining
+from cebench.weights.exporting import export_weights
 from cebench.weights.files import load_weights
 
+EXPORT = "exported.safetensors"
 QUICK = ("steps=4", "batch_size=2", "units=16", "checkpoint_every=2", "log_every=1")
 
 
@@ -56,6 +58,10 @@ def test_a_run_leaves_a_folded_trunk_without_groups_and_its_accuracy(
     weights, model = load_weights(path), load_weights(path.with_name("model.safetensors"))
     assert weights.sidecar.architecture == "caffenet-trunk-nogroups"
     assert model.sidecar.architecture == "patch-pairs"
+    seen = model.sidecar.preprocessing
+    assert (seen.side, seen.contrast_rms, weights.sidecar.preprocessing.side) == (48, 50, 227)
+    exported = export_weights(path.with_name("model.safetensors"), "safetensors", tmp_path / EXPORT)
+    assert exported.pixels == "RGB less each image's own means, at RMS 50, 48 x 48 pixels"
     assert CaffeNetTrunk(groups=False).load_state_dict(weights.tensors)
     assert torch.equal(weights.tensors["conv2.weight"], model.tensors["trunk.conv2.weight"])
     assert not torch.equal(weights.tensors["conv3.weight"], model.tensors["trunk.conv3.weight"])

@@ -7,10 +7,17 @@ import torch
 from click.testing import CliRunner
 
 from cebench.commands.weights import weights as weights_command
+from cebench.data.patch_treatments import PATCH_RMS, subtract_mean, unit_contrast
 from cebench.errors import InputError
 from cebench.inpainting.networks import load_inpainter
 from cebench.models.caffenet import TRUNK_TENSORS, CaffeNetTrunk
-from cebench.weights.files import TRUNK_ARCHITECTURE, load_weights, random_weights, save_weights
+from cebench.weights.files import (
+    TRUNK_ARCHITECTURE,
+    Preprocessing,
+    load_weights,
+    random_weights,
+    save_weights,
+)
 from cebench.weights.loading import load_module, load_trunk
 
 
@@ -32,6 +39,17 @@ def test_weights_survive_the_file(saved: Path) -> None:
     assert set(loaded.tensors) == set(TRUNK_TENSORS)
     assert all(torch.equal(loaded.tensors[name], drawn.tensors[name]) for name in TRUNK_TENSORS)
     assert load_weights(saved.parent).sidecar == loaded.sidecar
+
+
+def test_contrast_is_what_patches_are_given_and_other_weights_keep_their_identity() -> None:
+    sidecar = random_weights(seed=3).sidecar
+    assert "contrast_rms" not in sidecar.identity()["preprocessing"]  # Runs rest on its hash.
+    seen = Preprocessing(mean_rgb=(0, 0, 0), side=8, contrast_rms=PATCH_RMS)
+    changed = replace(sidecar, preprocessing=seen).identity()
+    assert changed["preprocessing"]["contrast_rms"] == PATCH_RMS
+    patches = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 255
+    patches[2] = 90  # A flat one becomes 0.
+    torch.testing.assert_close(seen(patches), unit_contrast(subtract_mean(patches)))
 
 
 def test_a_sidecar_whose_row_would_break_a_line_is_refused(saved: Path) -> None:
