@@ -25,10 +25,12 @@ from cebench.models.inpainting_gan import (
 from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
+from cebench.training.checkpoints import DataHashes
 from cebench.training.loop import Schedule, train
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops, HoleBatches, byte_scale, sample_holes, save_samples, unit_scale
+from .health import ADVERSARIAL, DISCRIMINATOR, HealthCheck, adversary_symptoms
 from .holes import holes_of
 from .options.context_gan import ContextGanRecipe
 from .run_context import Pretrained, RunContext
@@ -101,8 +103,8 @@ class ContextGan:
         prediction = self.predict(batch.images, batch.holes)
         losses = {}
         if "discriminator" in self.modules:
-            losses["discriminator"] = self.discriminator_loss(prediction.detach(), batch.images)
-            backward_and_step(losses["discriminator"], self.discriminator, self.adversary)
+            losses[DISCRIMINATOR] = self.discriminator_loss(prediction.detach(), batch.images)
+            backward_and_step(losses[DISCRIMINATOR], self.discriminator, self.adversary)
             self.discriminator.requires_grad_(False)
         losses |= self.generator_losses(prediction, batch.images, batch.holes)
         backward_and_step(losses["loss"], self.generator, self.adam)
@@ -147,8 +149,8 @@ class ContextGan:
         weighted = error * torch.where(self._region(holes), 1.0, self.visible_weight)
         losses = {"loss": self.weights[0] * weighted.mean(), "reconstruction": error.mean()}
         if "discriminator" in self.modules:
-            losses["adversarial"] = minus_log_sigmoid(self._logits(prediction)).mean()
-            losses["loss"] = losses["loss"] + self.weights[1] * losses["adversarial"]
+            losses[ADVERSARIAL] = minus_log_sigmoid(self._logits(prediction)).mean()
+            losses["loss"] = losses["loss"] + self.weights[1] * losses[ADVERSARIAL]
         return {name: loss / process_count() for name, loss in losses.items()}
 
     def _logits(self, regions: Tensor) -> Tensor:
@@ -193,29 +195,52 @@ def pretrain(recipe: ContextGanRecipe, run_context: RunContext) -> Pretrained:
         sizes=1 + len(recipe.more_short_sides),
     )
     program = ContextGan(crops, holes, recipe)
-    seconds = train(
+    seconds = _train(program, run_context, DataHashes(source.fingerprint, source.order))
+    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="context-gan")
+    return _pretrained(program, source.fingerprint, recipe.steps, seconds)
+
+
+def _train(program: ContextGan, run_context: RunContext, data: DataHashes) -> float:
+    """Train to the last step, drawing and keeping on the way; returns the seconds of training."""
+    recipe = program.recipe
+    drawn = {*recipe.samples_at, recipe.steps} if len(program.crops.held_out) else set()
+    health = HealthCheck(run_context.run, "context-gan", recipe.steps, adversary_symptoms)
+
+    def at_step(step: int, seconds: float) -> None:
+        if step in drawn:
+            _save_samples(program, step, run_context)
+        if step in recipe.weights_at:
+            run_context.keep(_pretrained(program, data.fingerprint, step, seconds))
+        health.check(step)
+
+    return train(
         program,
         run_context.run,
         Schedule.of(
             recipe,
             label="context-gan",
             seed=run_context.seed,
-            data_fingerprint=source.fingerprint,
-            data_order=source.order,
-            prefetch=crops.prefetch,
-            samples_at={*recipe.samples_at, recipe.steps} if len(crops.held_out) else (),
+            data_fingerprint=data.fingerprint,
+            data_order=data.order,
+            prefetch=program.crops.prefetch,
+            samples_at={*drawn, *recipe.weights_at, *health.steps},
         ),
-        save_samples=lambda step, seconds: _save_samples(program, step, run_context),
+        save_samples=at_step,
     )
-    plot_curves(run_context.run.metrics(), run_context.run.path / "curves.png", title="context-gan")
+
+
+def _pretrained(
+    program: ContextGan, data_fingerprint: str, steps: int, seconds: float
+) -> Pretrained:
+    side = program.recipe.side
     return Pretrained(
         trunk=None,
         model=program.written.state_dict(),
         architecture="inpainting-generator",
-        preprocessing=Preprocessing(range=(-1.0, 1.0), mean_rgb=(0.0, 0.0, 0.0), side=recipe.side),
-        images=len(crops.training),
-        data_fingerprint=source.fingerprint,
-        steps=recipe.steps,
+        preprocessing=Preprocessing(range=(-1.0, 1.0), mean_rgb=(0.0, 0.0, 0.0), side=side),
+        images=len(program.crops.training),
+        data_fingerprint=data_fingerprint,
+        steps=steps,
         seconds=seconds,
     )
 

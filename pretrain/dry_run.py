@@ -55,8 +55,9 @@ def plan(request: Request) -> dict[str, Any]:
 
 def _outputs(request: Request, recipe: Recipe, inputs: Inputs) -> list[str]:
     """The files that the run leaves, of samples/ and tensorboard/ the folder."""
-    names = [f"weights-{step}" for step in getattr(recipe, "weights_at", ())]
-    if request.method != "context-gan" and getattr(recipe, "pooling", "") != "none":
+    kept = "model" if request.method == "context-gan" else "weights"
+    names = [f"{kept}-{step}" for step in getattr(recipe, "weights_at", ())]
+    if kept == "weights" and getattr(recipe, "pooling", "") != "none":
         names.insert(0, "weights")
     trains = isinstance(recipe, PretrainingRecipe)
     names += ["model"] if trains else []

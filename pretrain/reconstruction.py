@@ -20,7 +20,7 @@ from cebench.randomness import torch_seed
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops, HoleBatches, byte_scale, sample_holes, save_samples, unit_scale
-from .health import BASELINE, POOL5_ACTIVE, HealthCheck
+from .health import BASELINE, POOL5_ACTIVE, HealthCheck, reconstruction_symptoms
 from .options.reconstruction import ReconstructionRecipe
 from .run_context import Pretrained, RunContext
 from .sources import Source, load_source
@@ -214,7 +214,7 @@ def pretrain_by_reconstruction(
         images=crops.first,
         measure=partial(_save_samples, program, run_context) if len(crops.held_out) else None,
         prefetch=crops.prefetch,
-        health=HealthCheck(run_context.run, label, recipe.steps),
+        health=HealthCheck(run_context.run, label, recipe.steps, reconstruction_symptoms),
     )
 
 

@@ -174,16 +174,18 @@ def _check_data_of_finished(
 def _learn(
     request: Request, recipe: Recipe, identity: Identity, run: RunDirectory, device: torch.device
 ) -> Pretrained:
-    """Train to the last step, keeping the trunks of `weights_at` in the run's folder."""
+    """Train to the last step, keeping the weights of `weights_at` in the run's folder."""
 
     def keep(pretrained: Pretrained) -> None:
         sidecar = _sidecar(request, recipe, identity, pretrained)
         if pretrained.steps < recipe.steps:  # type: ignore[attr-defined]
-            # Stopped before the schedule's end, a trunk is no longer of the recipe's tier.
+            # Stopped before the schedule's end, weights are no longer of the recipe's tier.
             sidecar = replace(sidecar, tier="custom")
-        assert pretrained.trunk is not None
-        path = run.path / f"weights-{pretrained.steps}.safetensors"
-        save_weights(path, pretrained.trunk, sidecar)
+        if pretrained.trunk is not None:
+            path = run.path / f"weights-{pretrained.steps}.safetensors"
+            save_weights(path, pretrained.trunk, sidecar)
+        else:
+            _save_model(pretrained, sidecar, run.path / f"model-{pretrained.steps}.safetensors")
 
     run_context = RunContext(
         run=run,
@@ -247,14 +249,19 @@ def _sha256_of_shapes(recipe: Recipe, request: Request) -> str:
 
 def _save(pretrained: Pretrained, sidecar: Sidecar, folder: Path) -> None:
     if pretrained.model is not None:
-        of_model = replace(
-            sidecar,
-            architecture=pretrained.architecture,
-            preprocessing=pretrained.preprocessing,
-        )
-        save_weights(folder / "model.safetensors", pretrained.model, of_model)
+        _save_model(pretrained, sidecar, folder / "model.safetensors")
     if pretrained.trunk is not None:
         save_weights(folder / "weights.safetensors", pretrained.trunk, sidecar)
+
+
+def _save_model(pretrained: Pretrained, sidecar: Sidecar, path: Path) -> None:
+    assert pretrained.model is not None
+    of_model = replace(
+        sidecar,
+        architecture=pretrained.architecture,
+        preprocessing=pretrained.preprocessing,
+    )
+    save_weights(path, pretrained.model, of_model)
 
 
 def _weights_of_finished(run: RunDirectory) -> Path:

@@ -51,7 +51,8 @@ class RunContext(DataOptions):
     seed: int
     device: torch.device
     keep: Callable[["Pretrained"], None]
-    """Writes weights-STEP.safetensors of a pretraining that goes on."""
+    """Writes weights-STEP.safetensors, or without a trunk model-STEP.safetensors, of a pretraining
+    that goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)

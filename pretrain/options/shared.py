@@ -30,11 +30,14 @@ class PretrainingRecipe(TrainingRecipe, ComputingOptions):
     """Images kept out of training, for the pictures in samples/; at most half of all."""
     samples_at: tuple[PositiveInt, ...] = ()
     """Numbers of finished steps at which samples/ gets a picture; the last step always does."""
+    weights_at: tuple[PositiveInt, ...] = ()
+    """Numbers of finished steps at which the trunk is kept, as weights-STEP.safetensors; of the
+    inpainting model, which has none, the generator, as model-STEP.safetensors."""
 
     @model_validator(mode="after")
     def _named_steps_are_taken(self) -> "PretrainingRecipe":
         for name in ("weights_at", "samples_at"):
-            beyond = [step for step in getattr(self, name, ()) if step > self.steps]
+            beyond = [step for step in getattr(self, name) if step > self.steps]
             if beyond:
                 raise ValueError(
                     f"{name}={beyond[0]} lies beyond the last step, {self.steps}; --set {name}=[]"
@@ -45,8 +48,6 @@ class PretrainingRecipe(TrainingRecipe, ComputingOptions):
 class TrunkRecipe(PretrainingRecipe):
     """The options of every method that trains a trunk."""
 
-    weights_at: tuple[PositiveInt, ...] = ()
-    """Numbers of finished steps at which the trunk is kept, as weights-STEP.safetensors."""
     rescale: bool = False
     """Whether the layers of the trunk that is written are scaled until all would learn at one rate
     (Krähenbühl et al. 2016)."""

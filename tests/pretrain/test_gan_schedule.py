@@ -9,12 +9,13 @@ from blurred_photos import save_photos
 from power_cuts import power_cut
 from torch import nn
 
-from cebench.config import load_recipe
+from cebench.config import load_recipe, recipe_sha256
 from cebench.data.hole_masks import CentralHole
 from cebench.data.store.packing import prepare_store
 from cebench.data.store.ragged import RaggedImages
 from cebench.errors import InputError
 from cebench.files import sha256_of
+from cebench.inpainting.networks import load_inpainter
 from cebench.pretrain.context_gan import ContextGan
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.options.context_gan import ContextGanRecipe
@@ -90,6 +91,25 @@ def test_the_average_is_what_is_written_and_survives_a_broken_off_run(
         run_pretraining(request(photos, tmp_path / "run", *changes))
     resumed = run_pretraining(request(photos, tmp_path / "run", *changes))
     assert sha256_of(resumed) == sha256_of(straight)
+
+
+def test_the_generator_is_kept_at_chosen_steps_and_fills_holes(
+    photos: Path, tmp_path: Path
+) -> None:
+    """It is the average of so many steps, as a run that ends there has it."""
+    small = ("side=64", "short_side=64", "region=image", "mask=random-block", "average_decay=0.5")
+    ended = run_pretraining(request(photos, tmp_path / "short", *small, "steps=2"))
+    run_pretraining(request(photos, tmp_path / "run", *small, "steps=3", "weights_at=[2]"))
+    kept = tmp_path / "run" / "model-2.safetensors"
+    for name, tensor in load_weights(ended).tensors.items():
+        assert torch.equal(tensor, load_weights(kept).tensors[name]), name
+    sidecar = load_weights(kept).sidecar
+    assert (sidecar.steps, sidecar.architecture) == (2, "inpainting-generator")
+    assert sidecar.preprocessing == load_weights(ended).sidecar.preprocessing
+    load_inpainter(load_weights(kept), torch.device("cpu"))
+    assert not list((tmp_path / "run").glob("weights*"))
+    plain, keeping = recipe(*TINY), recipe(*TINY, "weights_at=[2]")
+    assert recipe_sha256(plain) == recipe_sha256(keeping)
 
 
 def test_images_of_further_sizes_follow_those_of_the_first(photos: Path) -> None:

@@ -23,7 +23,7 @@ BOOKKEEPING = {"run.lock", "data_stamp.txt", "region_shapes_stamp.txt"}
                 ("autoencoder", ()),
                 ("context", ("held_out_images=0",)),
                 ("context", ("pooling=none", "side=227", "short_side=227")),
-                ("context-gan", ("bottleneck=4",)),
+                ("context-gan", ("bottleneck=4", "weights_at=[1]")),
                 ("relative-context", ("units=16",)),
                 ("egomotion", ("held_out_images=2",)),
             )

@@ -16,7 +16,12 @@ from cebench.data.hole_masks import CentralHole
 from cebench.errors import InputError
 from cebench.files import sha256_of
 from cebench.models.context_encoder import ContextEncoder
-from cebench.pretrain.health import BASELINE, POOL5_ACTIVE, HealthCheck
+from cebench.pretrain.health import (
+    BASELINE,
+    POOL5_ACTIVE,
+    HealthCheck,
+    reconstruction_symptoms,
+)
 from cebench.pretrain.options.reconstruction import AutoencoderRecipe, ContextRecipe
 from cebench.pretrain.random import UNTRAINED
 from cebench.pretrain.reconstruction import (
@@ -160,7 +165,7 @@ def test_a_network_whose_units_die_is_warned_about_once(caplog: pytest.LogCaptur
         def metrics(self) -> list[dict[str, float]]:
             return [{POOL5_ACTIVE: 0.9, BASELINE: 2.0}, {POOL5_ACTIVE: 0.031, BASELINE: 0.9}]
 
-    health = HealthCheck(Run(), "context", 40)  # type: ignore[arg-type]
+    health = HealthCheck(Run(), "context", 40, reconstruction_symptoms)  # type: ignore[arg-type]
     assert health.steps == {4, 8, 12, 16, 20, 24, 28, 32, 36, 40}
     with caplog.at_level("WARNING", logger="cebench"):
         for step in range(1, 41):
