@@ -45,5 +45,4 @@ def _stored(path: Path, names: tuple[str, ...]) -> list[dict[str, float]]:
     if not path.exists():
         return []
     newest = json.loads(path.read_text(encoding="utf-8"))
-    # Runs that began with an earlier version have no list.
-    return [*newest.get("earlier", ()), {name: newest[name] for name in ("step", *names)}]
+    return [*newest["earlier"], {name: newest[name] for name in ("step", *names)}]
