@@ -37,10 +37,3 @@ def test_steps_that_a_resumed_run_does_again_are_there_once(run_context: Any) ->
         store_accuracy(run_context, step, {"told": step / 10}, {"told": 0.125})
     found = stored(run_context)
     assert (found["step"], [values["step"] for values in found["earlier"]]) == (9, [2, 5])
-
-
-def test_a_run_that_an_earlier_version_began_goes_on(run_context: Any) -> None:
-    old = {"step": 2, "told": 0.25, "chance": {"told": 0.125}}
-    (run_context.run.path / "accuracy.json").write_text(json.dumps(old))
-    store_accuracy(run_context, 4, {"told": 0.5}, {"told": 0.125})
-    assert stored(run_context)["earlier"] == [{"step": 2, "told": 0.25}]
