@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from cebench.data.fingerprint import fingerprint_files
 from cebench.data.kitti import CameraClip
 from cebench.data.store.ragged import load_ragged
 from cebench.devices import autocast, compiled
@@ -27,6 +28,7 @@ from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.progress import progress
 from cebench.randomness import numpy_generator, torch_seed
 from cebench.training.checkpoints import DataHashes
+from cebench.training.options import rate_after_drops
 from cebench.weights.files import Preprocessing
 
 from .crops import Crops
@@ -36,7 +38,6 @@ from .egomotion_pairs import (
     ViewPairs,
     check_far_frames,
     check_frame_sizes,
-    clips_fingerprint,
     find_clips,
     frames_and_files,
 )
@@ -102,7 +103,7 @@ class Egomotion:
 
     def _rate_factor(self, step: int) -> float:
         factor = self.recipe.rate_factor(step, self.recipe.steps)
-        return factor * (0.5 ** (step // (self.recipe.halve_every or self.recipe.steps)))
+        return factor * rate_after_drops(step, self.recipe.halve_every, 0.5)
 
     def _losses(self, first: Tensor, second: Tensor, labels: Tensor) -> Tensor:
         """(L,) this process's share of the mean over the batch."""
@@ -221,7 +222,7 @@ def inputs(recipe: EgomotionRecipe, given: DataOptions) -> Inputs:
         bytes=sum(file.stat().st_size for file in frames),
         # KITTI's frames are 3.3 times as wide as high.
         decoded_bytes=len(frames) * 10 * recipe.short_side**2,
-        fingerprint=lambda: clips_fingerprint(root, files),
+        fingerprint=lambda: fingerprint_files(files, root),
     )
 
 
@@ -258,7 +259,7 @@ def _frame_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pair
         device=run_context.device,
     )
     # Its names are those below the folder, which give the order.
-    return pairs, DataHashes(clips_fingerprint(root, files), order="")
+    return pairs, DataHashes(fingerprint_files(files, root), order="")
 
 
 def _view_pairs(recipe: EgomotionRecipe, run_context: RunContext) -> tuple[Pairs, DataHashes]:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cebench.data.fingerprint import fingerprint
 from cebench.data.kitti import CameraClip, find_camera_clips, is_kitti, split_clips
 from cebench.data.photos import Photo
 from cebench.data.poses import (
@@ -268,9 +267,3 @@ def frames_and_files(
     frames = [frame for clip in (*training, *held_out) for frame in clip.frames]
     tables = {root / "poses" / f"{clip.sequence}.txt" for clip in training}
     return frames, [*frames, *sorted(tables)]
-
-
-def clips_fingerprint(root: Path, files: Sequence[Path]) -> str:
-    """Hash of files below `root`, by their names there and their content."""
-    names = [str(file.relative_to(root)) for file in files]
-    return fingerprint(names, [Photo(file).sha256() for file in files])

@@ -21,6 +21,7 @@ from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.label_network import LabelNetwork
 from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.randomness import torch_seed
+from cebench.training.options import rate_after_drops
 from cebench.weights.files import FC_TENSORS, Preprocessing
 
 from .crops import Crops
@@ -28,7 +29,7 @@ from .first_checks import NO_CLASSES
 from .held_out import store_accuracy
 from .options.imagenet import ImagenetRecipe
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
-from .sources import Source, find_images, inputs_of, labels_of, load_source
+from .sources import Source, inputs_of, labels_of, load_source
 from .trunk_training import train_trunk
 
 TEST_BATCH = 64
@@ -79,9 +80,7 @@ class ImagenetClassification:
 
     def _rate_factor(self, step: int) -> float:
         factor = self.recipe.rate_factor(step, self.recipe.steps)
-        if self.recipe.tenth_every is not None:
-            factor *= 0.1 ** (step // self.recipe.tenth_every)
-        return factor
+        return factor * rate_after_drops(step, self.recipe.tenth_every, 0.1)
 
     def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
         """This process's share of the whole batch's mean."""
@@ -179,9 +178,12 @@ def pretrain(recipe: ImagenetRecipe, run_context: RunContext) -> Pretrained:
 
 def inputs(recipe: ImagenetRecipe, given: DataOptions) -> Inputs:
     """The images in their class folders; InputError where the classes cannot be learned."""
-    found, _ = find_images(given.data, given.exclude, recipe.voc_image_set)
-    check_labels(*labels_of(found.categories))
-    return inputs_of(recipe, given, by_class=True)
+    return inputs_of(
+        recipe,
+        given,
+        by_class=True,
+        check=lambda found: check_labels(*labels_of(found.categories)),
+    )
 
 
 def check_labels(labels: np.ndarray | None, classes: Sequence[str]) -> np.ndarray:

@@ -33,6 +33,7 @@ from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
 from cebench.models.ranking import Mining, RankingNetwork, ranking_loss
 from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
+from cebench.training.options import rate_after_drops
 from cebench.weights.files import Preprocessing
 
 from .first_checks import ONE_LIST
@@ -120,7 +121,7 @@ class Motion:
 
     def _rate_factor(self, step: int) -> float:
         factor = self.recipe.rate_factor(step, self.recipe.steps)
-        return factor * (0.1 ** (step // (self.recipe.tenth_every or self.recipe.steps)))
+        return factor * rate_after_drops(step, self.recipe.tenth_every, 0.1)
 
     def _descriptors(self, images: Tensor) -> Tensor:
         pixels = preprocess(images).contiguous(memory_format=torch.channels_last)

@@ -164,15 +164,23 @@ def find_source(
     return found, excluded
 
 
-def inputs_of(recipe: Any, given: DataOptions, *, by_class: bool = False) -> Inputs:
+def inputs_of(
+    recipe: Any,
+    given: DataOptions,
+    *,
+    by_class: bool = False,
+    check: Callable[[ImageSource], object] = lambda found: None,
+) -> Inputs:
     """The images that a method reads whose recipe has `voc_image_set` and `short_side`.
 
     by_class: whether the fingerprint knows the class of each image.
+    check: raises InputError where the images are not what the method needs.
     """
     sides = (recipe.short_side, *getattr(recipe, "more_short_sides", ()))
     found, excluded = find_source(
         given.data, given.exclude, recipe.voc_image_set, sides[0], sides[1:]
     )
+    check(found)
     in_store = isinstance(found, PackedStore)
     held_out = held_out_count(getattr(recipe, "held_out_images", 0), len(found))
     return Inputs(

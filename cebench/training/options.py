@@ -60,6 +60,17 @@ class RateSchedule(Options):
         return rising * (1 - fallen * (1 - self.final_rate))
 
 
+def rate_after_drops(step: int, every: int | None, share: float) -> float:
+    """What a learning rate is multiplied by that falls to `share` of itself after `every` steps.
+
+    Args:
+        step: from 0.
+        every: steps from one fall to the next; None: it never falls.
+        share: 0.1 for a tenth.
+    """
+    return 1.0 if every is None else share ** (step // every)
+
+
 class FineTuningOptions(SgdOptions, RateSchedule):
     """By what a network with weights is fine-tuned; the defaults are SGD alone, as published."""
 

@@ -39,7 +39,7 @@ def test_pairs_are_those_of_the_loop(shape: tuple[int, int]) -> None:
 def test_mean_counts_are_those_of_every_origin(layout: GridLayout) -> None:
     height, width, step = 421, 557, layout.step
     counts = [
-        (len(first) and (rows * columns, len(first)))
+        (rows * columns, len(first))
         for y in range(0, step)
         for x in range(0, step)
         for rows, columns in [((height + layout.gap - y) // step, (width + layout.gap - x) // step)]

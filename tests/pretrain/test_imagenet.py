@@ -1,5 +1,6 @@
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,15 @@ from PIL import Image
 from power_cuts import power_cut
 
 from cebench.config import load_recipe
+from cebench.data.overlap import PhotoIdentities, identify
+from cebench.data.photos import Photo
 from cebench.data.store.ragged import RaggedImages
 from cebench.errors import InputError
 from cebench.files import sha256_of
 from cebench.models.caffenet import CaffeNetTrunk
 from cebench.models.label_network import LabelNetwork
 from cebench.models.parameter_groups import scale_rates
+from cebench.pretrain import sources
 from cebench.pretrain.crops import Crops
 from cebench.pretrain.imagenet import (
     ImagenetClassification,
@@ -206,6 +210,23 @@ def test_an_image_in_another_class_is_other_data(folders: Path, tmp_path: Path) 
     (folders / "red" / "grey.png").rename(folders / "blue" / "grey.png")
     with pytest.raises(InputError, match="finished on other data"):
         run_pretraining(request(folders, tmp_path / "run", *small))
+
+
+def test_each_photo_is_compared_with_the_excluded_ones_once(
+    folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "others").mkdir()
+    Image.new("RGB", (40, 30), (9, 9, 9)).save(tmp_path / "others" / "grey.png")
+    decoded: list[int] = []
+
+    def counted(photos: Sequence[Photo]) -> PhotoIdentities:
+        decoded.append(len(photos))
+        return identify(photos)
+
+    monkeypatch.setattr(sources, "identify", counted)
+    given = DataOptions(data=(folders,), exclude=(tmp_path / "others",))
+    assert inputs(recipe(), given).count == 6
+    assert sorted(decoded) == [1, 6]
 
 
 @pytest.mark.slow
