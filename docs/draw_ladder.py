@@ -1,6 +1,6 @@
 """Draws docs/images/ladder.png and prints the ladder's tables: `python docs/draw_ladder.py`.
 
-A rung is a linear SVM on each layer of a trunk that saw so many images; the records lie in
+A rung is a linear SVM on each layer of a trunk that saw so many crops; the records lie in
 results/ladder, apart from those of the tables, since every rung is another pretraining.
 """
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 from scipy.stats import ttest_ind
 
 from cebench.reporting.records import Record, load_record
@@ -25,7 +26,7 @@ NAMES = {
 METRIC = "mean_ap_area"
 
 
-def images_seen(record: Record) -> int:
+def crops_seen(record: Record) -> int:
     """Crops that the pretraining of a record's weights learned from."""
     weights = record.weights
     if weights is None or weights.steps is None:
@@ -46,22 +47,22 @@ Scores = dict[str, float]
 
 
 def rungs() -> dict[str, dict[int, list[Scores]]]:
-    """Row -> images seen -> the scores of each pretraining."""
+    """Row -> crops seen -> the scores of each pretraining."""
     found: dict[str, dict[int, list[Scores]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted((ROOT / "results" / "ladder").glob("*.json")):
         record = load_record(path)
         scores = {m.column: 100 * m.value for m in record.measurements if m.metric == METRIC}
-        found[row_name(record)][images_seen(record)].append(scores)
+        found[row_name(record)][crops_seen(record)].append(scores)
     return found
 
 
 def print_table(found: dict[str, dict[int, list[Scores]]]) -> None:
-    print("| row | images seen | pretrainings | " + " | ".join(LAYERS) + " |")
+    print("| row | crops seen | pretrainings | " + " | ".join(LAYERS) + " |")
     print("| --- | ---: | ---: |" + " ---: |" * len(LAYERS))
-    for row, by_images in found.items():
-        for images, runs in sorted(by_images.items()):
+    for row, by_crops in found.items():
+        for crops, runs in sorted(by_crops.items()):
             cells = " | ".join(_mean_and_spread([run[layer] for run in runs]) for layer in LAYERS)
-            print(f"| {row} | {images:,} | {len(runs)} | {cells} |")
+            print(f"| {row} | {crops:,} | {len(runs)} | {cells} |")
 
 
 def _mean_and_spread(values: list[float]) -> str:
@@ -73,10 +74,10 @@ def print_lead(found: dict[str, dict[int, list[Scores]]], row: str, other: str) 
     """`row` at each rung, less the untrained `other`: Welch's interval over pretrainings."""
     print(f"| {row}, less {other} | " + " | ".join(LAYERS) + " |")
     print("| --- |" + " --- |" * len(LAYERS))
-    for images, runs in sorted(found[row].items()):
+    for crops, runs in sorted(found[row].items()):
         cells = " | ".join(_lead(runs, found[other][0], layer) for layer in LAYERS)
         pretrainings = "1 pretraining" if len(runs) == 1 else f"{len(runs)} pretrainings"
-        print(f"| at {images:,} ({pretrainings}) | {cells} |")
+        print(f"| at {crops:,} ({pretrainings}) | {cells} |")
 
 
 def _lead(runs: list[Scores], others: list[Scores], layer: str) -> str:
@@ -89,29 +90,44 @@ def _lead(runs: list[Scores], others: list[Scores], layer: str) -> str:
 
 
 def draw(found: dict[str, dict[int, list[Scores]]]) -> None:
-    figure, axes = plt.subplots(2, 3, figsize=(10, 5.6), sharex=True, layout="constrained")
+    figure, axes = plt.subplots(
+        2, 3, figsize=(10, 6.4), sharex=True, sharey="row", layout="constrained"
+    )
     for layer, axis in zip(LAYERS, axes.flat, strict=True):
-        for row, by_images in found.items():
-            values = {n: [run[layer] for run in runs] for n, runs in by_images.items()}
-            seen = sorted(images for images in values if images)
-            if not seen:
-                axis.axhline(mean(values[0]), color="0.4", ls="--", label=row)
-                continue
-            (line,) = axis.plot(seen, [mean(values[n]) for n in seen], "-", label=row)
-            for images in seen:
-                dots = values[images]
-                axis.plot([images] * len(dots), dots, "o", color=line.get_color(), ms=4)
+        for row, by_crops in found.items():
+            values = {n: [run[layer] for run in runs] for n, runs in by_crops.items()}
+            if set(values) == {0}:
+                draw_untrained(axis, row, values[0])
+            else:
+                draw_row(axis, row, values)
         axis.set_title(layer)
         axis.set_xscale("log")
         axis.set_xticks([60e3, 250e3, 1e6, 4e6], ["0.06", "0.25", "1", "4"])
         axis.minorticks_off()
+        axis.margins(y=0.08)
     for axis in axes[1]:
-        axis.set_xlabel("images seen (millions)")
+        axis.set_xlabel("crops seen (millions)")
     for axis in axes[:, 0]:
         axis.set_ylabel("mean AP (%)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     figure.savefig(PICTURE, dpi=110)
+
+
+def draw_untrained(axis: Axes, row: str, values: list[float]) -> None:
+    """A dashed line at the mean, in a band of one standard deviation to each side."""
+    middle, spread = mean(values), stdev(values)
+    axis.axhspan(middle - spread, middle + spread, color="0.4", alpha=0.25, lw=0)
+    axis.axhline(middle, color="0.4", ls="--", label=row)
+
+
+def draw_row(axis: Axes, row: str, values: dict[int, list[float]]) -> None:
+    """A line through the mean of each rung, and a dot for each pretraining."""
+    seen = sorted(values)
+    (line,) = axis.plot(seen, [mean(values[n]) for n in seen], "-", label=row)
+    for crops in seen:
+        dots = values[crops]
+        axis.plot([crops] * len(dots), dots, "o", color=line.get_color(), ms=4)
 
 
 if __name__ == "__main__":
