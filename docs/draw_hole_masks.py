@@ -15,5 +15,4 @@ with tempfile.TemporaryDirectory() as folder:
     sheet = Path(folder) / "sheet.png"
     draw_masks(Path(folder) / "toy", sheet, seed=0)
     with Image.open(sheet) as image:
-        half = image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
-        half.quantize(128, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
+        image.quantize(128, dither=Image.Dither.NONE).save(PICTURE, optimize=True)

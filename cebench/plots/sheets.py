@@ -16,16 +16,21 @@ _GAP, _TITLE = 6, 20
 
 
 def save_sheet(
-    columns: Mapping[str, Sequence[np.ndarray]], path: Path, captions: Sequence[str] = ()
+    columns: Mapping[str, Sequence[np.ndarray]],
+    path: Path,
+    captions: Sequence[str] = (),
+    font_size: int = 13,
 ) -> None:
     """Write a PNG with one titled column per entry, its images below each other.
 
     columns: title -> images (H, W, 3) uint8; images are placed at their own size.
     captions: a line beneath each row.
+    font_size: of titles and captions, pixels.
     """
-    font = ImageFont.load_default(13)
+    font = ImageFont.load_default(font_size)
+    line = font_size + _TITLE - 13
     rows = len(next(iter(columns.values())))
-    caption = _TITLE if captions else 0
+    caption = line if captions else 0
     widths = [
         max(math.ceil(font.getlength(title)), *(image.shape[1] for image in images))
         for title, images in columns.items()
@@ -33,19 +38,19 @@ def save_sheet(
     heights = [max(images[row].shape[0] for images in columns.values()) for row in range(rows)]
     size = (
         sum(widths) + _GAP * (len(widths) + 1),
-        _TITLE + sum(height + _GAP + caption for height in heights) + _GAP,
+        line + sum(height + _GAP + caption for height in heights) + _GAP,
     )
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     x = _GAP
     for (title, images), width in zip(columns.items(), widths, strict=True):
         draw.text((x, 3), title, fill="black", font=font)
-        y = _TITLE + _GAP
+        y = line + _GAP
         for image, height in zip(images, heights, strict=True):
             sheet.paste(Image.fromarray(image), (x, y))
             y += height + _GAP + caption
         x += width + _GAP
-    y = _TITLE + _GAP
+    y = line + _GAP
     for text, height in zip(captions, heights, strict=False):
         draw.text((_GAP, y + height + 2), text, fill="black", font=font)
         y += height + _GAP + caption

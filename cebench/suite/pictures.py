@@ -12,9 +12,14 @@ from cebench.data.voc.devkit import VocYear
 from cebench.plots.sheets import save_sheet
 from cebench.randomness import numpy_generator
 
+MAGENTA = np.array([255, 0, 255], dtype=np.uint8)
+
 
 def draw_masks(toy: Path, picture: Path, seed: int) -> None:
-    """Four scenes of a toy world, whole and with each kind of region missing, one row each."""
+    """Four scenes of a toy world, whole and with each kind of region missing, one row each.
+
+    What is missing is magenta, which no scene has, so that holes on clouds and sheep can be seen.
+    """
     side, count = 227, 4
     kinds: dict[str, Holes] = {
         "central": CentralHole(side, side // 2),
@@ -29,5 +34,5 @@ def draw_masks(toy: Path, picture: Path, seed: int) -> None:
         shape = (count, *holes.sample_shape)
         uniforms = numpy_generator(seed, "picture", number).random(shape, dtype=np.float32)
         missing = holes(torch.from_numpy(uniforms)).numpy()
-        columns[name] = list(np.where(missing[..., None], np.uint8(255), scenes))
-    save_sheet(columns, picture)
+        columns[name] = list(np.where(missing[..., None], MAGENTA, scenes))
+    save_sheet(columns, picture, font_size=24)
