@@ -75,11 +75,13 @@ def write_scores(
     sums = _in_order(sums, ids, targets)
     scores = inpainting_scores(sum(sums.values(), InpaintingSums()))
     outcome = RunOutcome(tuple(sums), tuple(parts_of(row, list(sums.values()))))
-    numbers = [
-        Measurement(**asdict(number)) for number in measurements(row, scores, len(sums), True)
-    ]
-    if not all(math.isfinite(number.value) for number in numbers):
-        raise InputError("--record: a prediction without any error has no finite PSNR; no record")
+    found = list(measurements(row, scores, len(sums), True))
+    if not all(math.isfinite(number.value) for number in found):
+        raise InputError(
+            "--record: the predictions equal the targets, so PSNR is infinite; was the same folder "
+            "given twice? No record is written"
+        )
+    numbers = [Measurement(**asdict(number)) for number in found]
     record = Record(
         table=TASK.table,
         task="inpainting",

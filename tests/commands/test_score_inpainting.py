@@ -273,6 +273,15 @@ def test_a_record_takes_data_and_images_of_the_run_whose_targets_were_filled(
     assert not (tmp_path / "new").exists()
 
 
+def test_no_record_of_predictions_that_are_their_targets(runner: CliRunner, tmp_path: Path) -> None:
+    _, target = _write_pair(tmp_path, size=128)
+    Image.fromarray(target).save(tmp_path / "found" / "a.png")
+    given = [*_inpainting(tmp_path), "--hole", "center:56", "--size", 128, "--row", "lama"]
+    with pytest.raises(InputError, match="PSNR is infinite; was the same folder given twice"):
+        scores_of(runner, *given, "--record", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_record_is_of_table_1_alone(runner: CliRunner, tmp_path: Path) -> None:
     _write_pair(tmp_path, size=128)
     taken = ["--record", tmp_path / "found", "--row", "lama"]
