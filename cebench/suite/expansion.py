@@ -139,6 +139,11 @@ class Expansion:
         given = self.suite.data.get(name)
         if not isinstance(given, str):
             raise InputError(f"{{{name}}}: no such data; {did_you_mean(name, self.suite.data)}")
+        if not reference(given)[0] and not (path := self.folder / given).exists():
+            raise InputError(
+                f"data {name}: {path} does not exist; give --data {name}=PATH or correct the suite "
+                f"file, whose data are {', '.join(self.suite.data)}"
+            )
         return self._place(f"{given}/{below}" if below else given)
 
     def _recipe(self, given: str) -> str:

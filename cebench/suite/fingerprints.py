@@ -43,9 +43,7 @@ class DataFingerprints:
         count, so that results which are stored beside them change nothing.
         """
         if not path.exists():
-            raise InputError(
-                f"{path}: no such data; correct the suite file or give --data NAME=PATH"
-            )
+            raise InputError(f"{path}: no such data; correct the suite file")
         if path in self._asked:
             return self._asked[path]
         known = self._read()

@@ -177,6 +177,12 @@ MISTAKES = {
     ),
     "unknown data": ("{toy}/unlabeled", "{tyo}/unlabeled", "{tyo}: no such data; did you mean"),
     "no data": ("{toy}/unlabeled", "absent/photos", "absent/photos: no such data"),
+    "named data that are absent": (
+        "toy = { draw = 4 }",
+        'toy = { draw = 4 }\nvoc = "nowhere"\n[rows.denoising-autoencoder]\n'
+        'data = ["{voc}/VOC2007"]\n',
+        "does not exist; give --data voc=PATH or correct the suite file, whose data are toy, voc",
+    ),
     "no TOML": ("[rows.random]", "[rows.random", "not valid TOML"),
     "two cells of one name": ("[rows.random]", "[rows.random]\n[rows.random]", "not valid TOML"),
     "two rows of one line": (
