@@ -119,7 +119,16 @@ def verify_tree(path: Path, report: Report = lambda done, total: None) -> tuple[
 
 
 def data_sets_at(path: Path) -> dict[str, Callable[[Report], Findings]]:
-    """The name of each data set at `path` -> the function that verifies it; see `verify_tree`."""
+    """The name of each data set at `path` -> the function that verifies it; see `verify_tree`.
+
+    Raises:
+        InputError: `path` is absent or holds no data set.
+    """
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist; expected a VOCdevkit, an SBD tree, a packed store or a folder "
+            "of images"
+        )
     if is_store(path):
         return {path.absolute().name: partial(_verify_store, path)}
     if path.suffix == ".tar" or shards_in(path):

@@ -116,7 +116,7 @@ def test_every_image_of_a_shard_is_decoded(tmp_path: Path) -> None:
 def test_what_is_no_data_set_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found no images below"):
         verify_tree(tmp_path)
-    with pytest.raises(InputError, match="is no folder of images"):
+    with pytest.raises(InputError, match="does not exist; expected a VOCdevkit"):
         verify_tree(tmp_path / "absent")
 
 
