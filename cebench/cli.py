@@ -65,8 +65,8 @@ def cli() -> None:
 
     Recipes go in, weights pass through a file, numbers come out.
 
-    Exit status: 0 done, 1 a run failed, 2 a mistake in what was given, 130 or 143 stopped by a
-    signal (the same command continues).
+    Exit status: 0 done, 1 a run failed or a check found something missing, damaged or different,
+    2 a mistake in what was given, 130 or 143 stopped by a signal (the same command continues).
     """
     from cebench.logs import show_log
 
