@@ -91,14 +91,19 @@ def spoken_rate(per_second: float, unit: str) -> str:
 
 
 def spoken_duration(seconds: float) -> str:
-    """A length of time as one says it: `under a minute`, `about 12 minutes`, `about 3 days`."""
+    """A length of time as one says it: `less than a minute`, `about 12 minutes`, `about 3 days`."""
     if seconds < 55:
-        return "under a minute"
+        return "less than a minute"
     for name, length, most in (("minute", 60, 90), ("hour", 3600, 48), ("day", 86400, 1e9)):
         if seconds / length < most:
             number = max(1, round(seconds / length))
-            return f"about {number:,} {name}{'s' if number > 1 else ''}"
+            return f"about {counted(number, name)}"
     return "for ever"
+
+
+def counted(count: int, unit: str) -> str:
+    """A number with its unit, `1 thread` or `1,200 threads`; `unit` is singular."""
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
 
 
 def spoken_bytes(count: float) -> str:

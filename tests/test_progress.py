@@ -2,7 +2,7 @@
 
 import pytest
 
-from cebench.progress import progress, spoken_bytes, spoken_duration, spoken_rate
+from cebench.progress import counted, progress, spoken_bytes, spoken_duration, spoken_rate
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ def test_rates(per_second: float, unit: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
-        (3, "under a minute"),
+        (3, "less than a minute"),
         (60, "about 1 minute"),
         (720, "about 12 minutes"),
         (5400, "about 2 hours"),
@@ -53,3 +53,11 @@ def test_one_process_of_torchruns_shows_progress(
         with progress("reading") as report:
             report(3, 3)
         assert capsys.readouterr().err == shown
+
+
+def test_one_of_a_thing_is_singular() -> None:
+    assert [counted(n, "thread") for n in (0, 1, 1200)] == [
+        "0 threads",
+        "1 thread",
+        "1,200 threads",
+    ]

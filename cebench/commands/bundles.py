@@ -31,6 +31,7 @@ def pack(runs: tuple[Path, ...], out: Path, dry_run: bool, as_json: bool) -> Non
     RUNS are run directories, folders that hold some, or bundles. Each number is scored again before
     it is packed; the photographs are not needed, and are not in the bundle.
     """
+    from cebench.progress import counted
     from cebench.reporting.packing import pack_runs
 
     found = pack_runs(runs, out, write=not dry_run)
@@ -40,7 +41,8 @@ def pack(runs: tuple[Path, ...], out: Path, dry_run: bool, as_json: bool) -> Non
         return
     size = "not written" if dry_run else f"{out.stat().st_size / 2**20:.2f} MiB"
     click.echo(
-        f"{out}: {found.records} records, {found.numbers} numbers that can be scored again, "
+        f"{out}: {counted(found.records, 'record')}, "
+        f"{counted(found.numbers, 'number')} that can be scored again, "
         f"{len(found.without_outcome)} that cannot, {size}"
     )
 
@@ -60,6 +62,7 @@ def verify(bundle: Path, quick: bool, as_json: bool) -> None:
     What does not hold is named, a line each, and the exit status is 1.
     """
     from cebench.errors import CebenchError
+    from cebench.progress import counted
     from cebench.reporting.packing import verify_bundle
 
     found = verify_bundle(bundle, intervals=not quick)
@@ -69,8 +72,11 @@ def verify(bundle: Path, quick: bool, as_json: bool) -> None:
         for problem in found.problems:
             click.echo(problem)
         click.echo(
-            f"{bundle}: {found.records} records; {found.numbers} numbers and {found.intervals} "
-            f"intervals hold, {len(found.without_outcome)} numbers cannot be scored again"
+            f"{bundle}: {counted(found.records, 'record')}; {counted(found.numbers, 'number')} and "
+            f"{counted(found.intervals, 'interval')} hold, "
+            f"{counted(len(found.without_outcome), 'number')} cannot be scored again"
         )
     if found.problems:
-        raise CebenchError(f"{bundle}: {len(found.problems)} problems; first: {found.problems[0]}")
+        raise CebenchError(
+            f"{bundle}: {counted(len(found.problems), 'problem')}; first: {found.problems[0]}"
+        )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cebench.progress import clock
+from cebench.progress import clock, counted
 from cebench.suite.calibration import stored_calibration
 from cebench.suite.cells import Cell
 from cebench.suite.estimates import Estimate, Estimates, program_of, seconds_by_the_clock
@@ -79,8 +79,9 @@ def as_text(found: DryRun) -> str:
         [
             *shown,
             "",
-            f"{count} cells, {len(found.finished)} finished, {len(found.open)} to compute: about "
-            f"{clock(found.seconds)} with {shares.workers} workers of {shares.threads} threads,",
+            f"{counted(count, 'cell')}, {len(found.finished)} finished, "
+            f"{len(found.open)} to compute: about {clock(found.seconds)} with "
+            f"{counted(shares.workers, 'worker')} of {counted(shares.threads, 'thread')},",
             f"{_gib(found.memory_bytes)} of memory, {_gib(found.disk_bytes)} on the disk "
             f"(rates: {source})",
         ]

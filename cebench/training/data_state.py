@@ -14,6 +14,7 @@ from cebench.devices import device_name
 from cebench.distributed import is_main_process
 from cebench.errors import InputError
 from cebench.files import readable, write_atomically
+from cebench.progress import counted
 from cebench.training.run_directory import RunDirectory
 
 logger = logging.getLogger("cebench")
@@ -86,10 +87,10 @@ def log_start(recipe: str, seed: int, device: torch.device, data: Sequence[Path]
     """What begins, on what, with what: the first lines of log.txt."""
     if not is_main_process():
         return
-    threads = torch.get_num_threads()
+    threads = counted(torch.get_num_threads(), "thread")
     logger.info(
-        f"{recipe}, seed {seed}, on {device.type} ({device_name(device)}), {threads} "
-        f"threads; cebench {__version__}, torch {torch.__version__}"
+        f"{recipe}, seed {seed}, on {device.type} ({device_name(device)}), {threads}; "
+        f"cebench {__version__}, torch {torch.__version__}"
     )
     logger.info(f"data: {_shown(data) or 'none'}")
 

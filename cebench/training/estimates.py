@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cebench.config import Precision
 from cebench.devices import autocast, device_name
-from cebench.progress import spoken_bytes, spoken_duration
+from cebench.progress import counted, spoken_bytes, spoken_duration
 
 SHARE_OF_CONVOLUTION = 0.5
 """Speed of a training step's arithmetic as a share of one convolution's: 0.3 to 0.9 was measured
@@ -47,7 +47,7 @@ def estimate(work: Work, device: torch.device, precision: Precision = "fp32") ->
     seconds += (work.photographs * DECODE_SECONDS + work.more_seconds) / cores
     memory = PROGRAM_BYTES + work.images_bytes + work.network_bytes
     return {
-        "device": f"{device.type} ({device_name(device)}, {cores} threads)",
+        "device": f"{device.type} ({device_name(device)}, {counted(cores, 'thread')})",
         "estimated_seconds": round(seconds, 1),
         "estimated_memory_bytes": int(memory),
     }

@@ -142,7 +142,7 @@ def test_a_dry_run_counts_every_cell_and_sums_what_is_open(folder: SuiteFolder) 
     assert found.disk_bytes == pytest.approx(2 * found.estimates["b"].disk_bytes)
     assert found.memory_bytes == pytest.approx(2 * found.estimates["b"].memory_bytes)
     text = dry_run.as_text(found)
-    assert "3 cells, 1 finished, 2 to compute: about 1:00 with 2 workers of 1 threads" in text
+    assert "3 cells, 1 finished, 2 to compute: about 1:00 with 2 workers of 1 thread," in text
     values = json.loads(json.dumps(dry_run.as_json(found)))
     assert [c["finished"] for c in values["cells"]] == [True, False, False]
     assert program_of(cells[0]) == "pretrain autoencoder"
