@@ -79,10 +79,11 @@ def in_words(request: Request, found: dict[str, Any]) -> str:
         data += f", {found[f'{unit}_excluded']:,} more left out by --exclude"
     if found["images_seen"] and found["images_learned_from"]:
         times = found["images_seen"] / found["images_learned_from"]
+        shown = f"{times:,.0f}" if times >= 10 else f"{times:.1f}"
         data += (
             f"; {found['steps']:,} steps of {found['images_seen'] // found['steps']:,} images "
             f"see each of the {found['images_learned_from']:,} images learned from about "
-            f"{times:,.1f} times"
+            f"{shown} times"
         )
     recipe = request.resolve()[0].model_dump(mode="json")
     return "\n".join(

@@ -54,7 +54,7 @@ def test_words_come_first_and_a_handful_of_images_is_warned_about(
     assert said == ["device", "data", "takes", "writes", "recipe"]
     # 40 steps of 16; six of the 12 images are held out: 640 / 6 = 106.7.
     assert "12 images" in lines[first + 2]
-    assert "see each of the 6 images learned from about 106.7 times" in lines[first + 2]
+    assert "see each of the 6 images learned from about 107 times" in lines[first + 2]
     assert "run (new): weights.safetensors" in lines[first + 4]
     assert "only 12 images; a network learns these by heart" in caplog.text
 
