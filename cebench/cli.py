@@ -19,7 +19,7 @@ COMMANDS = {
         "cebench.commands.quickstart",
         "Run the whole paper small: offline, in minutes.",
     ),
-    "pretrain": ("cebench.pretrain.command", "Pretrain a backbone by a pretext method."),
+    "pretrain": ("cebench.pretrain.command", "Pretrain a trunk by a pretext method."),
     "transfer": ("cebench.transfer.command", "Measure weights on one task."),
     "suite": ("cebench.commands.suite", "Compute rows x pretrainings x tasks x seeds."),
     "status": ("cebench.commands.status", "Say how far the runs below a folder are."),

@@ -44,7 +44,7 @@ from cebench.run_options import examples, program_names, run_options
 )
 @run_options
 def pretrain(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> None:
-    """Pretrain a backbone and write OUT/weights.safetensors.
+    """Pretrain a trunk and write OUT/weights.safetensors.
 
     The same command continues an interrupted run and returns at once from a finished one.
     """
