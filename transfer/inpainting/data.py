@@ -39,7 +39,8 @@ def find_images(recipe: InpaintingRecipe, data: Path) -> dict[str, list[Path]]:
 
 def data_fingerprint(recipe: InpaintingRecipe, data: Path, proposals: str) -> str:
     """`fingerprint` of the images that would be searched and filled."""
-    return fingerprint(*find_images(recipe, data).values(), data)
+    found = find_images(recipe, data)
+    return fingerprint(found["gallery"], found["test"], data)
 
 
 def fingerprint(gallery: Sequence[Path], test: Sequence[Path], data: Path) -> str:
