@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from filelock import FileLock
+from hypothesis import settings
 from PIL import Image
 
 from cebench.data.voc.devkit import VOC_CLASSES
 from cebench.data.voc.palette import voc_palette
 from cebench.toy.world import write_toy_world
+
+# How long an example takes says nothing of the code on a busy machine.
+settings.register_profile("cebench", deadline=None)
+settings.load_profile("cebench")
 
 # The three images of `tiny_voc`, height x width.
 TINY_SIZES = {"000001": (60, 80), "000002": (48, 64), "000003": (50, 50)}

@@ -164,7 +164,7 @@ def test_anything_but_a_struct_with_a_uint8_matrix_is_refused(content: dict[str,
             uint8_matrix(mat_file(content, compressed=compressed), "GTcls", "Segmentation")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     compressed=st.booleans(),
     cut=st.integers(0, 2000),

@@ -162,7 +162,7 @@ def test_a_number_that_was_changed_with_all_its_hashes_is_named(
     (problem,) = found.problems
     assert "random, classification, mean_ap_sklearn" in problem
     assert "is recorded" in problem
-    with pytest.raises(CebenchError, match=r"1 problems; first: .*mean_ap_sklearn"):
+    with pytest.raises(CebenchError, match=r"1 problem; first: .*mean_ap_sklearn"):
         call(verify, bundle, "--quick")
 
 
@@ -331,7 +331,7 @@ def test_records_without_an_outcome_are_packed_and_said(tmp_path: Path) -> None:
     record = changed()
     write_record(tmp_path / "run" / "record.json", record)
     text = call(pack, tmp_path / "run", "--out", tmp_path / "a.zip").stdout
-    assert "1 records, 0 numbers that can be scored again, 1 that cannot" in text
+    assert "1 record, 0 numbers that can be scored again, 1 that cannot" in text
     found = json.loads(call(verify, tmp_path / "a.zip", "--json").stdout)
     assert found["holds"]
     assert len(found["without_outcome"]) == 1

@@ -152,7 +152,7 @@ def test_files_that_are_something_else_are_named(tmp_path: Path) -> None:
             read_caffemodel(tmp_path / FILE)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_mutated_files_end_in_layers_or_one_error(data: st.DataObject) -> None:
     content = bytearray(net_bytes())

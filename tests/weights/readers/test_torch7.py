@@ -167,7 +167,7 @@ NETWORK = Torch7Writer().write(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_mutated_files_end_in_an_object_or_one_error(data: st.DataObject) -> None:
     content = bytearray(NETWORK.bytes())

@@ -139,7 +139,7 @@ def test_truncated_files_and_other_files_are_named(tmp_path: Path) -> None:
         read_state_dict(file)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data(), st.sampled_from(["a.pth", "old.pth", "a.safetensors"]))
 def test_mutated_checkpoints_end_in_tensors_or_one_error(data: st.DataObject, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
