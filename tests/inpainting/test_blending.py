@@ -82,3 +82,18 @@ def test_poisson_in_blocks_is_close_to_poisson_by_pixels(monkeypatch: pytest.Mon
     assert np.abs(coarse - exact).mean() < 2
     assert np.abs(coarse - image).mean() < 2
     np.testing.assert_array_equal(coarse[~hole], image[~hole])
+
+
+def test_the_middle_of_a_small_hole_is_the_filling() -> None:
+    hole = np.zeros((40, 50), np.bool_)
+    hole[10:16, 10:30] = True
+    image, filled = np.zeros((40, 50, 3), np.uint8), np.full((40, 50, 3), 200, np.uint8)
+    assert feather(image, filled, hole)[10:16, 20, 0].tolist() == [80, 160, 200, 200, 160, 80]
+
+
+def test_a_correction_beyond_white_stays_white() -> None:
+    hole = np.zeros((9, 9), np.bool_)
+    hole[3:6, 3:6] = True
+    image, filled = np.full((9, 9, 3), 230, np.uint8), np.full((9, 9, 3), 200, np.uint8)
+    filled[4, 4] = 250
+    assert poisson(image, filled, hole)[4, 4].tolist() == [255] * 3

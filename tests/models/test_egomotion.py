@@ -41,6 +41,14 @@ def test_both_images_pass_one_trunk_and_their_order_counts() -> None:
     assert slow(one, one).item() < 1e-5
 
 
+def test_slowness_measures_the_root_mean_square_of_the_difference_of_pool5() -> None:
+    network = SlownessNetwork()
+    network.trunk.forward = lambda images: images  # type: ignore[method-assign]
+    one, other = torch.zeros(2, 4, 3, 3), torch.zeros(2, 4, 3, 3)
+    other[0], other[1, 0] = 2, 2
+    torch.testing.assert_close(network(one, other), torch.tensor([2.0, 1.0]))
+
+
 def test_contrastive_losses_of_a_case_by_hand() -> None:
     """Margin 10: near 3 apart 9/2; far 4 apart (10 - 4)^2 / 2 = 18; far 11 apart nothing."""
     losses = contrastive_losses(torch.tensor([3.0, 4, 11]), torch.tensor([True, False, False]), 10)

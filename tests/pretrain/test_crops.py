@@ -9,7 +9,7 @@ from PIL import Image
 
 from cebench.data.hole_masks import RandomBlocks
 from cebench.data.store.ragged import RaggedImages
-from cebench.pretrain.crops import Crops, HoleBatches, save_samples
+from cebench.pretrain.crops import Crops, HoleBatches, byte_scale, save_samples
 
 SIDE, HEIGHT, WIDTH = 20, 30, 40
 
@@ -24,6 +24,11 @@ def places() -> np.ndarray:
     left, right = batches[:, 1, 0, 0].astype(int), batches[:, 1, 0, -1].astype(int)
     assert (abs(right - left) == SIDE - 1).all()
     return np.stack([batches[:, 0, 0, 0], np.minimum(left, right), left > right], axis=1)
+
+
+def test_predictions_beyond_the_range_are_black_and_white() -> None:
+    predictions = torch.tensor([-1.2, -1.0, 0.0, 1.0, 1.2])
+    assert byte_scale(predictions).tolist() == [0, 0, 128, 255, 255]
 
 
 def test_half_of_the_crops_are_mirrored(places: np.ndarray) -> None:

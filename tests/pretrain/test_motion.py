@@ -124,6 +124,13 @@ def test_rates_are_caffes(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(rates, [(0.01, 0.02)] * 2 + [(0.001, 0.002)] * 2)
 
 
+def test_descriptors_that_are_all_equal_tell_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = program_on([np.zeros((115, 115, 3), np.uint8)] * 8, "held_out_pairs=2")
+    equal = torch.tensor([[1.0, 0.0]])
+    monkeypatch.setattr(program, "_descriptors", lambda images: equal.expand(len(images), 2))
+    assert program.held_out_accuracy() == 0.5
+
+
 def test_accuracy_is_the_share_of_held_out_triplets_that_are_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

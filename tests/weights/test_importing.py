@@ -99,9 +99,9 @@ def test_a_wrapped_half_precision_checkpoint_with_a_prefix(
 
 CAFFE = """
 channels = "BGR"
-range = [0, 255]
-mean = [104.0, 117.0, 123.0]
-std = [127.5, 100.0, 60.0]
+range = {range}
+mean = {mean}
+std = {std}
 
 [tensors]
 "conv1.weight" = "conv1.blob0"
@@ -120,7 +120,18 @@ def caffe_like(trunk: CaffeNetTrunk) -> State:
     return state
 
 
-def test_caffe_weights_give_the_same_features_from_rgb_pixels(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"range": [0, 255], "mean": [104.0, 117.0, 123.0], "std": [127.5, 100.0, 60.0]},
+        {"range": [0, 1], "mean": [0.41, 0.46, 0.48], "std": [0.5, 0.4, 0.25]},
+        {"range": [-1, 1], "mean": [-0.2, -0.1, 0.1], "std": [1.0, 0.8, 0.5]},
+    ],
+    ids=["0..255", "0..1", "-1..1"],
+)
+def test_caffe_weights_give_the_same_features_from_rgb_pixels(
+    tmp_path: Path, seen: dict[str, list[float]]
+) -> None:
     """Theirs: BGR minus a mean, over a deviation. Ours: what every CaffeNet here is fed."""
     theirs = CaffeNetTrunk().eval()
     generator = torch.Generator().manual_seed(0)
@@ -128,13 +139,14 @@ def test_caffe_weights_give_the_same_features_from_rgb_pixels(tmp_path: Path) ->
     with torch.no_grad():
         theirs.conv1.weight.mul_(20)
     file = saved(tmp_path / "caffe.pth", caffe_like(theirs))
-    (tmp_path / "names.toml").write_text(CAFFE)
+    (tmp_path / "names.toml").write_text(CAFFE.format(**seen))
     imported = taken(file, "caffenet", mapping=tmp_path / "names.toml")
     ours = CaffeNetTrunk()
     load_trunk(ours, load_weights(tmp_path / "out"))
     pixels = torch.randint(0, 256, (1, 3, 227, 227), generator=generator).float()
-    mean, std = torch.tensor([[104.0, 117.0, 123.0], [127.5, 100.0, 60.0]])[:, :, None, None]
-    bgr = (pixels.flip(1) - mean) / std
+    low, high = seen["range"]
+    mean, std = torch.tensor([seen["mean"], seen["std"]])[:, :, None, None]
+    bgr = (low + (high - low) / 255 * pixels.flip(1) - mean) / std
     with torch.no_grad():
         torch.testing.assert_close(
             ours.eval()(preprocess(pixels)), theirs(bgr), rtol=1e-3, atol=1e-4

@@ -56,6 +56,20 @@ def test_a_rescaled_trunk_is_a_row_of_its_own(trunk: Path, photos: Path, tmp_pat
     assert all(torch.equal(tensors[n], value) for n, value in weights.tensors.items())
 
 
+@pytest.mark.slow
+def test_the_seed_is_that_of_the_gradient_too(trunk: Path, photos: Path, tmp_path: Path) -> None:
+    """All three images are taken whatever the seed."""
+    files = [
+        rescale_weights(trunk, [photos], tmp_path / str(seed), count=3, seed=seed)
+        for seed in (0, 1)
+    ]
+    assert files[0].before != files[1].before
+    one, other = (load_weights(tmp_path / str(seed)).tensors for seed in (0, 1))
+    ratio = one["conv3.weight"] / other["conv3.weight"]
+    torch.testing.assert_close(ratio, ratio.mean().expand_as(ratio))
+    assert abs(ratio.mean() - 1) > 1e-4
+
+
 def test_networks_with_normalisations_are_refused(photos: Path, tmp_path: Path) -> None:
     torch.manual_seed(1)
     torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "r.pth")

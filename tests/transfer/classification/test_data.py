@@ -44,9 +44,11 @@ def test_an_image_smaller_than_the_crop_is_enlarged_whole() -> None:
     """60 x 80: the largest scale is 60 / 227 < 0.5, so the crop's side is the shorter side."""
     images = RaggedImages.from_arrays([gradient_image(60, 80)])
     places = sample_scaled(sizes(60, 80, 8), 227, (0.5, 2.0), numpy_generator(0, "t"))
+    np.testing.assert_allclose(places.scale, 60 / 227)
     crops = crops_at(images, np.zeros(8, np.int64), places, 227)
     assert crops[:, 0, 0].max() <= 0.5
     assert crops[:, 0, -1].min() >= 58.5
+    assert (crops[:, 0, 113] - 29.5).abs().max() <= 0.5
 
 
 def test_crops_by_area_have_the_distribution_of_torchvisions_random_resized_crop() -> None:

@@ -50,6 +50,15 @@ def test_features_are_standardised_by_those_given() -> None:
     torch.testing.assert_close(standard.std(0), torch.ones(256), rtol=0, atol=1e-3)
 
 
+def test_the_bias_does_not_decay() -> None:
+    probe = DenseProbe(build_backbone("torchvision/resnet18"), 21)
+    patches = Patches(features=torch.zeros(4, 256).half(), shares=torch.zeros(4, 21))
+    recipe = DenseProbeRecipe(tier="smoke", steps=1, weight_decay=0.25)
+    weight, bias = LinearProbe(probe, patches, recipe, 0).optimizer.param_groups
+    assert (weight["params"], weight["weight_decay"]) == ([probe.linear.weight], 0.25)
+    assert (bias["params"], bias["weight_decay"]) == ([probe.linear.bias], 0)
+
+
 @pytest.mark.parametrize("architecture", [CAFFENET, "torchvision/resnet18", "torchvision/alexnet"])
 def test_a_patch_is_scored_where_it_lies(architecture: str) -> None:
     """One score in the middle of the map is greatest in the middle of the patch's pixels."""
