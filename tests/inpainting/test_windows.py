@@ -164,6 +164,18 @@ def test_a_large_window_is_averaged_over_visible_pixels_before_it_is_shown() -> 
     assert np.unique(shown[:, 512:][~missing[:, 512:]]).tolist() == [40]
 
 
+def test_a_reduced_pixel_is_missing_if_less_than_half_of_it_is_visible() -> None:
+    """Blocks of 2 x 2 pixels become one; of the four here 1, 2, 3 and 4 pixels are missing."""
+    hole = np.zeros((16, 16), np.bool_)
+    for missing, column in ((1, 0), (2, 4), (3, 8), (4, 12)):
+        for pixel in range(missing):
+            hole[6 + pixel // 2, column + pixel % 2] = True
+    fill = MeanOfContext()
+    fill_image(noise(16, 16), hole, Filler(fill, side=8, largest=8), whole=True)
+    ((_, shown),) = fill.shown
+    np.testing.assert_array_equal(shown, hole_of(8, 8, (3, 4, 4, 5), (3, 6, 4, 7)))
+
+
 def test_a_sliver_that_is_seen_survives_being_averaged() -> None:
     """One row of 400, reduced to 100, is a quarter of a pixel high."""
     image, hole = np.full((400, 400, 3), 9, np.uint8), hole_of(400, 400, (0, 0, 399, 400))

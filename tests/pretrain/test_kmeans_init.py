@@ -1,12 +1,19 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from blurred_photos import save_photos
+from torch import Tensor
 
+from cebench.models.backbones import build_trunk
 from cebench.models.caffenet import CaffeNetTrunk, preprocess
+from cebench.models.data_dependent import gradient_ratios
+from cebench.pretrain import kmeans_init
 from cebench.pretrain.options.initial_weights import KmeansInitRecipe
 from cebench.pretrain.run import Request, run_pretraining
+from cebench.pretrain.run_context import Pretrained, RunContext
+from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import load_weights
 from cebench.weights.loading import load_trunk
 
@@ -14,6 +21,55 @@ from cebench.weights.loading import load_trunk
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     return save_photos(tmp_path / "photos", [(80, 60)] * 4, colours=9)
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The batches that layers would be made of; the trunk keeps its weights, for speed."""
+    seen: list[Tensor] = []
+
+    def keep_weights(trunk: CaffeNetTrunk, images: Sequence[Tensor], *options: object) -> None:
+        seen.extend(images)
+
+    monkeypatch.setattr(kmeans_init, "initialise_from_data", keep_weights)
+    return seen
+
+
+def pretrained(recipe: KmeansInitRecipe, photos: Path, out: Path) -> Pretrained:
+    torch.manual_seed(0)
+    with RunDirectory(out, {"run": {"verb": "pretrain"}}) as run:
+        context = RunContext(
+            data=(photos,),
+            run=run,
+            seed=3,
+            device=torch.device("cpu"),
+            keep=lambda pretrained: None,
+        )
+        return kmeans_init.pretrain(recipe, context)
+
+
+def test_layers_are_made_of_as_many_batches_as_steps_say(
+    batches: list[Tensor], tmp_path: Path
+) -> None:
+    six = save_photos(tmp_path / "six", [(80, 60)] * 6, colours=9)
+    recipe = KmeansInitRecipe(tier="smoke", steps=2, batch_size=2, balance=False)
+    found = pretrained(recipe, six, tmp_path / "run")
+    assert (found.images, found.steps) == (4, 2)
+    assert [len(batch) for batch in batches] == [2, 2]
+
+
+def test_balance_makes_the_gradient_ratios_agree_within_one_percent(
+    batches: list[Tensor], photos: Path, tmp_path: Path
+) -> None:
+    spreads = {}
+    for balance in (False, True):
+        recipe = KmeansInitRecipe(tier="smoke", steps=1, batch_size=1, balance=balance)
+        found = pretrained(recipe, photos, tmp_path / f"run-{balance}")
+        trunk = build_trunk().eval()
+        trunk.load_state_dict(found.trunk)
+        ratios = gradient_ratios(trunk, batches[-1], seed=3)
+        spreads[balance] = float((ratios / ratios.log().mean().exp() - 1).abs().max())
+    assert spreads[True] < 0.01 < 0.3 < spreads[False]
 
 
 @pytest.mark.slow
