@@ -42,6 +42,15 @@ def test_a_line_runs_from_corner_to_corner() -> None:
     assert chart.description == "loss: loss over step of a"
 
 
+def test_ticks_stand_where_a_line_passes_their_numbers() -> None:
+    chart = line_chart("loss", ("step", "loss"), {"a": [(0, 1)]}, {"a": 0}, (0, 10, 0, 1))
+    # The axes run from 46 to 310 and, upwards, from 164 to 8.
+    across = [(tick.place, tick.text) for tick in chart.x_ticks]
+    upwards = [(tick.place, tick.text) for tick in chart.y_ticks]
+    assert (across[0], across[1], across[-1]) == ((46, "0"), (98.8, "2"), (310, "10"))
+    assert (upwards[0], upwards[1], upwards[-1]) == ((164, "0"), (132.8, "0.2"), (8, "1"))
+
+
 def test_what_is_not_finite_is_left_out_and_a_constant_has_an_axis() -> None:
     points = [(1.0, 2.0), (2.0, float("nan")), (3.0, float("inf")), (4.0, 2.0)]
     chart = line_chart("x", ("step", "x"), {"a": points}, {"a": 0})

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
 from rescoring import assert_rescored
 from segmentation_scenes import CPU, IDENTITY, PIXELS, ThinFCN, recipe
 
@@ -16,7 +17,8 @@ from cebench.metrics.segmentation import confusion_matrix, segmentation_scores
 from cebench.models.fcn import FCN
 from cebench.training.run_directory import RunDirectory
 from cebench.transfer.run_context import Outcome, RunContext
-from cebench.transfer.segmentation.pictures import legend
+from cebench.transfer.segmentation import pictures
+from cebench.transfer.segmentation.pictures import legend, save_confusion
 from cebench.transfer.segmentation.prediction import Predictor
 from cebench.transfer.segmentation.task import measure
 from cebench.weights.files import random_weights
@@ -85,3 +87,37 @@ def test_the_legend_has_a_swatch_of_every_class_of_either_image() -> None:
     truth[:5], guess[:, :3] = 15, 255
     swatches = legend(truth, guess)[6::18, 5]
     assert swatches.tolist() == voc_palette()[[0, 15, 255]].tolist()
+
+
+def test_the_legend_names_the_share_of_the_truth_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    def write(draw: ImageDraw.ImageDraw, place: object, text: str, **style: object) -> None:
+        written.append(text)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", write)
+    truth, guess = np.zeros((10, 10), np.uint8), np.zeros((10, 10), np.uint8)
+    truth[:5], guess[:2] = 15, 15
+    legend(truth, guess)
+    assert [text.split() for text in written] == [
+        ["background"],
+        ["50", "80", "%"],
+        ["person"],
+        ["50", "20", "%"],
+    ]
+
+
+def test_percentages_stand_on_their_colours(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, path: figures.append(figure))
+    confusion = np.zeros((21, 21), np.int64)
+    confusion[0, 0], confusion[0, 3], confusion[5, 2] = 30, 10, 7
+    save_confusion(confusion, tmp_path / "confusion.png", "val")
+    (axes,) = figures[0].axes
+    # Column (predicted) to the right, row (true) downwards.
+    numbers = {text.get_position(): text.get_text() for text in axes.texts}
+    assert numbers == {(0, 0): "75", (3, 0): "25", (2, 5): "100"}
+    colours = np.asarray(axes.images[0].get_array())
+    assert {(x, y): f"{100 * colours[y, x]:.0f}" for x, y in numbers} == numbers
