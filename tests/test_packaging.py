@@ -75,3 +75,9 @@ def test_one_version_of_ruff_everywhere() -> None:
     pinned = (ROOT / "tox.ini").read_text(encoding="utf-8").split("ruff==")[1].split()[0]
     hooks = (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8")
     assert f"rev: v{pinned}" in hooks
+
+
+def test_paths_given_to_tox_reach_only_the_pytest_that_has_tests_everywhere() -> None:
+    tox = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    narrowed = [line for line in tox.splitlines() if "{posargs}" in line]
+    assert [line.split('"')[1] for line in narrowed] == ["not alone and not long"]
