@@ -1,4 +1,4 @@
-"""Timing several ways of doing one thing in turn, in one process: what every ratio is made from."""
+"""Timing several ways of doing one thing in turn, in one process: where most ratios come from."""
 
 import statistics
 import time
@@ -8,7 +8,7 @@ ROUNDS = 5
 
 
 def medians(ways: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:
-    """Median seconds of each way over `rounds` rounds, after one untimed call of each."""
+    """Median seconds of each way by the wall clock over `rounds` rounds, after one untimed call."""
     for way in ways.values():
         way()
     seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -16,6 +16,7 @@ files of photographs, which are a fortieth of a packed store: `tar -cf part-0.ta
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -183,12 +184,15 @@ def resume(arguments: argparse.Namespace) -> None:
         out: [*_command("context", "short", arguments, toy / "unlabeled", out), *schedule]
         for out in (whole, killed)
     }
+    for out in commands:  # a former call's
+        shutil.rmtree(out, ignore_errors=True)
     subprocess.run(commands[whole], check=True)
     process = subprocess.Popen(commands[killed])
     while process.poll() is None and len(read_metrics(killed)) < 5:
         time.sleep(0.01)
     process.kill()
-    process.wait()
+    if (code := process.wait()) != -signal.SIGKILL:
+        raise SystemExit(f"the run to be killed had ended before, with exit status {code}")
     subprocess.run(commands[killed], check=True)
     hashes = {sha256_of(out / "weights.safetensors") for out in (whole, killed)}
     print("killed and continued: " + ("equal bits" if len(hashes) == 1 else "OTHER BITS"))

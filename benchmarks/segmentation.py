@@ -46,10 +46,9 @@ def main() -> None:
         images = torch.randn(count, 3, rows, columns, device=device) * 60
         labels = torch.randint(0, NUM_CLASSES, (count, rows, columns), device=device)
         step = partial(training_step, network, images, labels, given.bf16)
-        times = medians(
-            {"training": synchronised(step), "test": synchronised(partial(test, network, images))},
-            rounds=3,
-        )
+        label = partial(test, network, images, given.bf16)
+        ways = {"training": synchronised(step), "test": synchronised(label)}
+        times = medians(ways, rounds=3)
         forward = flops(network, images)
         for name, seconds in times.items():
             floor = forward / rate * (3 if name == "training" else 1)
@@ -90,10 +89,12 @@ def training_step(network: FCN, images: Tensor, labels: Tensor, bf16: bool) -> T
 
 
 @torch.no_grad()
-def test(network: FCN, images: Tensor) -> Tensor:
+def test(network: FCN, images: Tensor, bf16: bool) -> Tensor:
     """The labels of the images."""
     network.eval()
-    return network(images).argmax(1)
+    with autocast(images.device, "bf16" if bf16 else "fp32"):
+        scores = network(images)
+    return scores.float().argmax(1)
 
 
 def flops(network: FCN, images: Tensor) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,48 @@ def test_what_cannot_be_measured_is_refused_at_once(
     with pytest.raises(SystemExit, match=message):
         call(monkeypatch, "speed", "--out", tmp_path / "gpu", *given)
     assert not (tmp_path / "gpu").exists()
+
+
+@pytest.mark.parametrize("code", [-signal.SIGKILL, 0, 1])
+def test_a_second_resume_computes_again_and_needs_a_kill_that_met_a_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+) -> None:
+    begun: list[tuple[str, bool]] = []
+
+    def run(command: list[str], **more: object) -> None:
+        out = Path(command[command.index("--out") + 1])
+        begun.append((out.name, out.exists()))
+        out.mkdir(exist_ok=True)
+        (out / "weights.safetensors").touch()
+
+    class Killed(subprocess.Popen):
+        def __init__(self, command: list[str]) -> None:
+            run(command)
+
+        def poll(self) -> int:
+            return code
+
+        def kill(self) -> None:
+            pass
+
+        def wait(self, timeout: float | None = None) -> int:
+            return code
+
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "Popen", Killed)
+    for name in ("toy", "resume-whole", "resume-killed"):
+        (tmp_path / name).mkdir()
+    if code != -signal.SIGKILL:
+        with pytest.raises(SystemExit, match=rf"had ended before, with exit status {code}"):
+            call(monkeypatch, "resume", "--out", tmp_path)
+        return
+    call(monkeypatch, "resume", "--out", tmp_path)
+    new, continued = False, True
+    assert begun == [("resume-whole", new), ("resume-killed", new), ("resume-killed", continued)]
+    assert capsys.readouterr().out == "killed and continued: equal bits\n"
 
 
 @pytest.mark.parametrize(("code", "failed"), [(0, False), (143, False), (-15, False), (2, True)])
