@@ -162,8 +162,9 @@ def test_a_number_that_was_changed_with_all_its_hashes_is_named(
     (problem,) = found.problems
     assert "random, classification, mean_ap_sklearn" in problem
     assert "is recorded" in problem
-    with pytest.raises(CebenchError, match=r"1 problem; first: .*mean_ap_sklearn"):
+    with pytest.raises(CebenchError, match=r"1 problem; first: .*mean_ap_sklearn") as caught:
         call(verify, bundle, "--quick")
+    assert caught.value.exit_status == 1
 
 
 @pytest.mark.parametrize("task", ["classification", "detection"])
