@@ -24,7 +24,7 @@ from cebench.errors import InputError
 from cebench.models.caffenet import preprocess
 from cebench.models.egomotion import EgomotionNetwork, SlownessNetwork, contrastive_losses
 from cebench.models.foldable import folded_state_dict, trunk_of
-from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
+from cebench.models.parameter_groups import scale_rates
 from cebench.progress import progress
 from cebench.randomness import numpy_generator, torch_seed
 from cebench.training.checkpoints import DataHashes
@@ -45,7 +45,7 @@ from .held_out import store_accuracy
 from .options.egomotion import EgomotionRecipe
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
 from .sources import inputs_of, load_source
-from .trunk_training import train_trunk
+from .trunk_training import optimizer_of, train_trunk
 
 TEST_BATCH = 64
 PAIRS_FOR_CHANCE = 10_000
@@ -71,13 +71,7 @@ class Egomotion:
         self.network = network_of(recipe, pairs.class_counts, generator).to(device)
         self.network.to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
-        self.optimizer = sgd_or_adamw(
-            self.network,
-            recipe.optimizer,
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            momentum=recipe.momentum,
-        )
+        self.optimizer = optimizer_of(recipe, self.network)
         self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
         self.pairs, self.recipe, self.seed, self.device = pairs, recipe, seed, device
         self.losses = compiled(self._losses, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)

@@ -19,7 +19,7 @@ from cebench.errors import InputError
 from cebench.models.caffenet import FC_UNITS, POOL5_FEATURES, preprocess
 from cebench.models.foldable import folded_state_dict, trunk_of
 from cebench.models.label_network import LabelNetwork
-from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
+from cebench.models.parameter_groups import scale_rates
 from cebench.randomness import torch_seed
 from cebench.training.options import rate_after_drops
 from cebench.weights.files import FC_TENSORS, Preprocessing
@@ -30,7 +30,7 @@ from .held_out import store_accuracy
 from .options.imagenet import ImagenetRecipe
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
 from .sources import Source, inputs_of, labels_of, load_source
-from .trunk_training import train_trunk
+from .trunk_training import optimizer_of, train_trunk
 
 TEST_BATCH = 64
 
@@ -53,13 +53,7 @@ class ImagenetClassification:
         network = network_of(recipe, class_count, generator)
         self.network = network.to(crops.device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
-        self.optimizer = sgd_or_adamw(
-            self.network,
-            recipe.optimizer,
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            momentum=recipe.momentum,
-        )
+        self.optimizer = optimizer_of(recipe, self.network)
         self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
         self.crops, self.labels, self.recipe = crops, labels, recipe
         self.loss = compiled(self._loss, compile=recipe.compile, cuda_graphs=recipe.cuda_graphs)

@@ -29,7 +29,7 @@ from cebench.distributed import (
 from cebench.errors import InputError
 from cebench.models.caffenet import preprocess
 from cebench.models.foldable import folded_state_dict, trunk_of
-from cebench.models.parameter_groups import scale_rates, sgd_or_adamw
+from cebench.models.parameter_groups import scale_rates
 from cebench.models.ranking import Mining, RankingNetwork, ranking_loss
 from cebench.progress import progress
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
@@ -40,7 +40,7 @@ from .first_checks import ONE_LIST
 from .held_out import store_accuracy
 from .options.motion import MotionRecipe
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
-from .trunk_training import train_trunk
+from .trunk_training import optimizer_of, train_trunk
 
 TEST_BATCH = 64
 
@@ -75,13 +75,7 @@ class Motion:
         network = network_of(recipe, torch.Generator().manual_seed(torch_seed(seed, "ranking")))
         self.network = network.to(device).to(memory_format=torch.channels_last)
         self.modules: dict[str, nn.Module] = {"network": self.network}
-        self.optimizer = sgd_or_adamw(
-            self.network,
-            recipe.optimizer,
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            momentum=recipe.momentum,
-        )
+        self.optimizer = optimizer_of(recipe, self.network)
         self.optimizers: dict[str, Optimizer] = {recipe.optimizer: self.optimizer}
         self.patches, self.tracks = patches.to_if_fits(device), tracks
         self.training = learned_count(recipe, len(tracks))

@@ -4,13 +4,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
+from cebench.models.parameter_groups import sgd_or_adamw
 from cebench.plots.sheets import plot_curves
 from cebench.training.loop import Program, Schedule, train
 from cebench.weights.rescaling import rescaled_trunk
 
 from .health import HealthCheck
+from .options.egomotion import EgomotionRecipe
+from .options.imagenet import ImagenetRecipe
+from .options.motion import MotionRecipe
 from .options.shared import TrunkRecipe
 from .run_context import Pretrained, RunContext
 
@@ -18,6 +23,19 @@ logger = logging.getLogger("cebench")
 
 IMAGES_TO_RESCALE_ON = 8
 """Half of a batch of the published code: the ratios are means over thousands of units."""
+
+
+def optimizer_of(
+    recipe: EgomotionRecipe | ImagenetRecipe | MotionRecipe, network: nn.Module
+) -> Optimizer:
+    """What trains `network` as `recipe` says; see `sgd_or_adamw`."""
+    return sgd_or_adamw(
+        network,
+        recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        momentum=recipe.momentum,
+    )
 
 
 def train_trunk(

@@ -24,7 +24,6 @@ from pydantic.dataclasses import dataclass
 from cebench.config import Line, Recipe, Tier, values_sha256
 from cebench.errors import InputError
 from cebench.files import write_atomically
-from cebench.training.replaced_run import REPLACED
 
 if TYPE_CHECKING:
     from cebench.weights.files import Sidecar
@@ -35,6 +34,9 @@ MAX_BYTES = 16 * 2**20
 
 REGION_SHAPES = "region_shapes_sha256"
 """Of a pretraining recipe's values: the hash of the silhouettes that shape its holes."""
+
+REPLACED = ".replaced"
+"""Folder in a run directory: the run that it starts over, whose record counts no more."""
 
 SCORED_FILES = "scored-files"
 """The architecture of what another program wrote as files: nothing is known but the files."""

@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 
 from cebench.files import write_atomically
+from cebench.reporting.records import REPLACED
 
-REPLACED = ".replaced"
 _MOVING = ".moving"
 _STAYING = {REPLACED, _MOVING, "run.lock", "run.toml"}
 """The folder has a run.toml at every moment: by it the next run knows that it may write there."""

@@ -21,9 +21,8 @@ from cebench.errors import InputError
 from cebench.files import naming, remove_temporaries, write_atomically
 from cebench.reporting.metrics_log import FILE_NAME as METRICS
 from cebench.reporting.metrics_log import read_metrics
-from cebench.reporting.records import Record, load_record, write_record
+from cebench.reporting.records import REPLACED, Record, load_record, write_record
 from cebench.training.replaced_run import (
-    REPLACED,
     drop,
     has_results,
     put_back,
