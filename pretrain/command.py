@@ -40,7 +40,8 @@ from cebench.run_options import examples, program_names, run_options
 @click.option(
     "--region-shapes",
     type=click.Path(path_type=Path),
-    help="VOC year folder whose object silhouettes shape the holes of mask random-region.",
+    help="VOC year folder, or a VOCdevkit for its VOC2012: silhouettes of its objects shape the "
+    "holes of mask random-region.",
 )
 @run_options
 def pretrain(*, no_resume: bool, dry_run: bool, as_json: bool, **given: Any) -> None:

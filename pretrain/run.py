@@ -45,11 +45,10 @@ from . import (
     random,
     relative_context,
 )
-from .holes import inputs_with_holes
 from .options import RECIPES
 from .options.shared import PretrainingRecipe
 from .run_context import DataOptions, Inputs, Pretrained, RunContext
-from .silhouettes import find_shapes
+from .silhouettes import find_shapes, shapes_folder
 from .sources import inputs_of
 
 logger = logging.getLogger("cebench")
@@ -72,8 +71,8 @@ class Method:
 
 
 METHODS = {
-    "context": Method(context.pretrain, inputs_with_holes),
-    "context-gan": Method(context_gan.pretrain, inputs_with_holes),
+    "context": Method(context.pretrain),
+    "context-gan": Method(context_gan.pretrain),
     "autoencoder": Method(autoencoder.pretrain),
     "denoising-autoencoder": Method(denoising.pretrain),
     "imagenet": Method(imagenet.pretrain, imagenet.inputs),
@@ -208,7 +207,7 @@ def _read_by(recipe: Recipe, request: Request) -> list[Path]:
 def _shapes_read_by(recipe: Recipe, request: Request) -> list[Path]:
     """The folder of --region-shapes where its silhouettes shape the holes."""
     place = request.region_shapes
-    return [place] if place is not None and _needs_shapes(recipe) else []
+    return [shapes_folder(place)] if place is not None and _needs_shapes(recipe) else []
 
 
 def _needs_shapes(recipe: Recipe) -> bool:

@@ -3,8 +3,13 @@
 from pathlib import Path
 
 from cebench.data.photos import voc_year
-from cebench.data.voc.devkit import VocYear
+from cebench.data.voc.devkit import VocYear, devkit_years
 from cebench.errors import InputError
+
+
+def shapes_folder(region_shapes: Path) -> Path:
+    """The year folder that --region-shapes means: of a VOCdevkit its VOC2012, otherwise itself."""
+    return devkit_years(region_shapes).get(2012, region_shapes)
 
 
 def find_shapes(shapes: str, region_shapes: Path | None) -> tuple[VocYear, list[Path]]:
@@ -17,7 +22,7 @@ def find_shapes(shapes: str, region_shapes: Path | None) -> tuple[VocYear, list[
             "mask random-region needs silhouettes: --region-shapes VOCdevkit/VOC2012 "
             "(or --set mask=random-block)"
         )
-    voc = voc_year(region_shapes, "--region-shapes")
+    voc = voc_year(shapes_folder(region_shapes), "--region-shapes")
     ids = voc.ids(shapes, kind="Segmentation")
     objects = [voc.root / "SegmentationObject" / f"{image_id}.png" for image_id in ids]
     return voc, [

@@ -135,7 +135,8 @@ METHODS = ("context", "autoencoder", "context-gan")
 def test_the_first_loss_is_the_processors(method: str, toy: Path, tmp_path: Path) -> None:
     """Without dropout's share: each device draws its own pattern."""
     for device in ("cpu", "cuda"):
-        pretrain(toy, tmp_path / device, method, device, "precision='fp32'")
+        # Few steps: a processor takes seconds for each of a network at 227 px.
+        pretrain(toy, tmp_path / device, method, device, "precision='fp32'", "steps=6")
     there, here = losses(tmp_path / "cuda"), losses(tmp_path / "cpu")
     assert there[0] == pytest.approx(here[0], rel=0.1)
     assert there[-1] == pytest.approx(here[-1], rel=0.3)

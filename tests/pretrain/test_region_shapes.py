@@ -1,5 +1,6 @@
 """The silhouettes of random regions are part of what a run is, wherever they lie."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -68,7 +69,22 @@ def test_a_finished_run_needs_no_silhouettes_and_reads_them_once(
     with pytest.raises(InputError, match=r"finished on other data than .*VOC2012 now holds"):
         run_pretraining(request(shapes))
     shutil.rmtree(shapes)
+    touch(tiny_voc)
     assert run_pretraining(request(shapes)) == tmp_path / "run" / "weights.safetensors"
+
+
+def test_a_devkit_stands_for_its_year_2012(tiny_voc: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_voc / "VOC2007", tmp_path / "devkit" / "VOC2012")
+    shutil.copytree(tiny_voc / "VOC2007", tmp_path / "devkit" / "VOC2007")
+    save_label(tmp_path / "devkit" / "VOC2007")
+    year_2012, year_2007 = (tmp_path / "devkit" / year for year in ("VOC2012", "VOC2007"))
+    assert shapes_hash(tmp_path / "devkit") == shapes_hash(year_2012) != shapes_hash(year_2007)
+
+
+def touch(folder: Path) -> None:
+    """Give the files below `folder` another time."""
+    for path in folder.rglob("*.jpg"):
+        os.utime(path, (1, 1))
 
 
 def finish(request: Request) -> None:
