@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -64,6 +65,8 @@ def compiled(
     if not compile:
         return function
     torch._dynamo.config.recompile_limit = MOST_SHAPES
+    # By choice: with it the numbers of a precision called fp32 would depend on the card.
+    warnings.filterwarnings("ignore", "TensorFloat32 tensor cores .* not enabled")
     mode = "reduce-overhead" if cuda_graphs else "default"
     return torch.compile(function, mode=mode, dynamic=False)
 

@@ -1,3 +1,4 @@
+import warnings
 from functools import partial
 
 import pytest
@@ -30,3 +31,15 @@ def test_more_shapes_than_pytorchs_limit_are_all_compiled(monkeypatch: pytest.Mo
         for side in range(1, 13):
             assert torch.equal(double(torch.ones(side)), torch.full((side,), 2.0))
     assert len(graphs) == 12
+
+
+def test_what_the_compiler_says_of_tensor_cores_is_no_news(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+    said = "TensorFloat32 tensor cores for float32 matrix multiplication available but not enabled."
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        compiled(abs, compile=True, cuda_graphs=False)
+        warnings.warn(said, stacklevel=1)
+    assert heard == []
