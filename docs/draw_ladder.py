@@ -71,19 +71,21 @@ def _mean_and_spread(values: list[float]) -> str:
 
 
 def print_lead(found: dict[str, dict[int, list[Scores]]], row: str, other: str) -> None:
-    """`row` at each rung, less the untrained `other`: Welch's interval over pretrainings."""
+    """`row` at each rung, less `other` there, or untrained: Welch's interval over pretrainings."""
     print(f"| {row}, less {other} | " + " | ".join(LAYERS) + " |")
     print("| --- |" + " --- |" * len(LAYERS))
     for crops, runs in sorted(found[row].items()):
-        cells = " | ".join(_lead(runs, found[other][0], layer) for layer in LAYERS)
-        pretrainings = "1 pretraining" if len(runs) == 1 else f"{len(runs)} pretrainings"
-        print(f"| at {crops:,} ({pretrainings}) | {cells} |")
+        others = found[other].get(crops, found[other].get(0))
+        if others is None:
+            continue
+        cells = " | ".join(_lead(runs, others, layer) for layer in LAYERS)
+        print(f"| at {crops:,} ({len(runs)} and {len(others)} pretrainings) | {cells} |")
 
 
 def _lead(runs: list[Scores], others: list[Scores], layer: str) -> str:
     ours, theirs = ([run[layer] for run in scores] for scores in (runs, others))
     lead = f"{mean(ours) - mean(theirs):+.1f}"
-    if len(ours) == 1:  # One says nothing of how pretrainings differ.
+    if min(len(ours), len(theirs)) < 3:  # Too few to say how pretrainings differ.
         return lead
     low, high = ttest_ind(ours, theirs, equal_var=False).confidence_interval(0.95)
     return f"{lead} [{low:.1f}, {high:.1f}]"
@@ -133,6 +135,13 @@ def draw_row(axis: Axes, row: str, values: dict[int, list[float]]) -> None:
 if __name__ == "__main__":
     ladder = rungs()
     print_table(ladder)
-    print()
-    print_lead(ladder, "context", "random")
+    labels = NAMES["imagenet"]
+    for row, other in (
+        ("context", "random"),
+        ("context", "autoencoder"),
+        ("autoencoder", "random"),
+        (labels, "context"),
+    ):
+        print()
+        print_lead(ladder, row, other)
     draw(ladder)
