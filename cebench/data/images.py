@@ -58,7 +58,7 @@ def read_image(path: Path, *, upright: bool = True) -> np.ndarray:
     Args:
         path: the file.
         upright: turn it as the EXIF orientation says; VOC's boxes and label images refer to the
-            pixels as stored.
+            pixels as stored. A TIFF is turned in any case, by Pillow.
 
     Raises:
         InputError: the file is absent or bad (see the top of this module).
@@ -220,7 +220,12 @@ def _orientation(image: Image.Image, path: Path) -> int:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
     except Exception:  # Pillow's reader of EXIF blocks raises almost anything; nothing is decoded.
         return 1
-    return orientation if orientation in _UPRIGHT else 1
+    if orientation not in _UPRIGHT:
+        return 1
+    if image.format == "TIFF":  # Pillow turns it itself as it decodes it.
+        _load(image, path)
+        return 1
+    return orientation
 
 
 def _opened(path: Path, content: bytes | None = None) -> Image.Image:

@@ -148,12 +148,12 @@ def test_of_an_animation_the_first_frame_counts(tmp_path: Path) -> None:
     assert read_image(tmp_path / "a.gif")[1, 1].tolist() == [255, 0, 0]
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_upright_is_what_a_viewer_shows(tmp_path: Path, orientation: int) -> None:
-    """The EXIF standard names where row 0 and column 0 of the raster lie in the picture."""
+def turned_raster(shown: np.ndarray, orientation: int) -> np.ndarray:
+    """What is stored where `shown` is what a viewer shows.
+
+    The EXIF standard names where row 0 and column 0 of the raster lie in the picture.
+    """
     sides = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "lt", 6: "rt", 7: "rb", 8: "lb"}
-    shown = noise(16, 24, 3) // 4
-    shown[:8, :8] += 160  # a bright corner at the top left
     raster = shown
     row, column = sides[orientation]
     flips = {"b": 0, "r": 1}
@@ -162,15 +162,26 @@ def test_upright_is_what_a_viewer_shows(tmp_path: Path, orientation: int) -> Non
             raster = np.flip(raster, flips[side])
     if row in "lr":
         raster = raster.transpose(1, 0, 2)
+    return np.ascontiguousarray(raster)
+
+
+@pytest.mark.parametrize("name", ["turned.png", "turned.tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_upright_is_what_a_viewer_shows(tmp_path: Path, orientation: int, name: str) -> None:
+    """Pillow turns a TIFF itself: turned twice, a portrait lies on its side."""
+    shown = noise(16, 24, 3) // 4
+    shown[:8, :8] += 160  # a bright corner at the top left
+    raster = turned_raster(shown, orientation)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = tmp_path / "turned.png"
-    Image.fromarray(np.ascontiguousarray(raster)).save(path, exif=exif)
+    path = tmp_path / name
+    Image.fromarray(raster).save(path, exif=exif)
     np.testing.assert_array_equal(read_image(path), shown)
     assert image_size(path) == (24, 16)
     assert image_size(path, 8) == (12, 8)
     assert open_resized(path, 8).size == (12, 8)
-    np.testing.assert_array_equal(read_image(path, upright=False), raster)
+    as_stored = shown if path.suffix == ".tif" else raster
+    np.testing.assert_array_equal(read_image(path, upright=False), as_stored)
 
 
 def chunks(png: bytes) -> list[bytes]:
