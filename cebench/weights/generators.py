@@ -45,9 +45,10 @@ def generator_weights(
     Raises:
         InputError: layers of other numbers or shapes, or biases that ours cannot hold.
     """
-    for name, value in state.tensors.items():
+    given = {n: value for n, value in state.tensors.items() if not n.endswith(COUNTER)}
+    for name, value in given.items():
         check_is_dense_float(name, value, file)
-    theirs = _layers(state.tensors)
+    theirs = _layers(given)
     bottleneck = _bottleneck(theirs)
     generator = InpaintingGenerator(
         bottleneck=bottleneck,
@@ -74,11 +75,20 @@ def generator_weights(
 
 
 def _layers(tensors: dict[str, Tensor]) -> list[Placed]:
+    """The layers in the order of the file; safetensors sorts by name, then as numbers say."""
     layers: dict[str, Layer] = {}
     for name, value in tensors.items():
         place, _, kind = name.rpartition(".")
         layers.setdefault(place, {})[kind] = value
-    return [(place, layer) for place, layer in layers.items() if "weight" in layer]
+    places = [place for place, layer in layers.items() if "weight" in layer]
+    if list(tensors) == sorted(tensors):
+        places.sort(key=_order)
+    return [(place, layers[place]) for place in places]
+
+
+def _order(place: str) -> list[int]:
+    """By numbers, an encoder before a decoder."""
+    return [int(part) if part.isdecimal() else part != "encoder" for part in place.split(".")]
 
 
 def _bottleneck(theirs: Sequence[Placed]) -> int:

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from foreign_files import Torch7Writer, caffe_net
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cebench.errors import InputError
@@ -178,6 +179,25 @@ def test_a_released_inpainting_model_predicts_what_it_predicted(
         torch.testing.assert_close(ours(images), generator(images), rtol=1e-4, atol=1e-5)
     assert imported.transformed["encoder.0.weight"] == "named 0.0, biases up to 0.001 left out"
     assert imported.transformed["encoder.3.weight"] == "named 0.2, the bias before it folded in"
+
+
+@pytest.mark.parametrize("name", ["main.{}", "{}"])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_a_generator_of_pytorch_comes_back_from_any_file_and_under_our_own_names(
+    generator: InpaintingGenerator, tmp_path: Path, name: str, suffix: str
+) -> None:
+    """safetensors sorts by name: decoder before encoder, main.10 before main.2."""
+    layers = [(n, m) for n, m in generator.named_modules() if not list(m.children())]
+    state = {
+        f"{name.format(number if name == 'main.{}' else own)}.{kind}": value
+        for number, (own, module) in enumerate(layers)
+        for kind, value in module.state_dict().items()
+    }
+    file = tmp_path / f"generator{suffix}"
+    (save_file if suffix == ".safetensors" else torch.save)(state, file)
+    _, weights = like("inpaint-center", file)
+    for own, value in generator.state_dict().items():
+        torch.testing.assert_close(weights.tensors[own], value, rtol=0, atol=0)
 
 
 def test_what_a_generator_of_ours_cannot_hold_is_refused(
