@@ -181,6 +181,8 @@ def load_weights(path: Path) -> Weights:
             f"{path}: no such weights file; `cebench pretrain` and `cebench weights import` make "
             "them"
         )
+    if path.suffix == ".json":
+        raise InputError(f"{path}: is a sidecar; give {path.with_suffix('.safetensors').name}")
     sidecar = read_sidecar(path)
     if sha256_of(path) != sidecar.sha256:
         raise InputError(

@@ -145,6 +145,11 @@ def test_a_flipped_bit_a_missing_file_and_a_strange_sidecar_are_named(saved: Pat
         load_weights(saved.with_name("absent.safetensors"))
 
 
+def test_the_sidecar_in_place_of_its_file_is_not_called_damaged(saved: Path) -> None:
+    with pytest.raises(InputError, match=r"weights\.json: is a sidecar; give weights\.safetensors"):
+        load_weights(saved.with_suffix(".json"))
+
+
 def test_random_weights_are_a_function_of_the_seed() -> None:
     first, again, other = (random_weights(seed).tensors["conv2.weight"] for seed in (1, 1, 2))
     assert torch.equal(first, again)
