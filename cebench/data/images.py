@@ -10,6 +10,7 @@ and damaged files, files that are no image, channels of 32 bits (whose range not
 more pixels than Pillow's limit against decompression bombs are errors.
 """
 
+import math
 import warnings
 import zlib
 from io import BytesIO
@@ -33,6 +34,9 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _ORIENTED = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 """Without one of these words a PNG has no EXIF orientation."""
+
+MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 2**26
+"""Of an image, as stored or enlarged: Pillow's limit against decompression bombs."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -91,11 +95,18 @@ def open_resized(
 ) -> Image.Image:
     """`open_rgb`, then bilinear with antialias to the size that `image_size` tells.
 
-    A JPEG is decoded no smaller than twice that, which changes nothing that the eye can see.
+    A JPEG is decoded no smaller than twice that, which changes nothing that the eye can see. What
+    would become larger than an image may be is an InputError: a line of 1 x 65,000 pixels.
     """
     with _opened(path, content) as image:
         orientation = _orientation(image, path) if upright else 1
-        size = resized_size(_upright_size(image, orientation), short_side)
+        stored = _upright_size(image, orientation)
+        size = resized_size(stored, short_side)
+        if math.prod(size) > MOST_PIXELS:
+            raise InputError(
+                f"{path}: its {stored[0]} x {stored[1]} pixels become {size[0]} x {size[1]} at a "
+                f"shorter side of {short_side}, more than {MOST_PIXELS:,}; crop it"
+            )
         rgb = _rgb(image, path, orientation, None if short_side is None else 2 * short_side)
     return rgb if rgb.size == size else rgb.resize(size, Image.Resampling.BILINEAR)
 

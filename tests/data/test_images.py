@@ -214,6 +214,14 @@ def test_a_png_may_say_its_orientation_behind_its_pixels_and_is_decoded_for_no_o
     assert image_size(path) == (30, 20)
 
 
+def test_a_line_that_enlarging_would_make_a_giant_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "line.png"
+    Image.new("L", (1, 3000)).save(path)
+    assert open_resized(path, 8).size == (8, 24000)
+    with pytest.raises(InputError, match="its 1 x 3000 pixels become 256 x 768000 at a shorter"):
+        open_resized(path, 256)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_a_broken_orientation_is_none(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
