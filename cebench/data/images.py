@@ -236,7 +236,7 @@ def _orientation(image: Image.Image, path: Path) -> int:
     if image.format == "TIFF":  # Pillow turns it itself as it decodes it.
         _load(image, path)
         return 1
-    return orientation
+    return int(orientation)
 
 
 def _opened(path: Path, content: bytes | None = None) -> Image.Image:
