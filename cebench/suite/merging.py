@@ -82,7 +82,9 @@ def _merge_folder(
 
 
 def _take(cell: Cell, folder: SuiteFolder, theirs: SuiteFolder, result: Merged, copy: bool) -> str:
-    """Copy a cell; returns what stands in the way."""
+    """Copy a cell; returns what stands in the way. InputError if its record is damaged."""
+    if cell.verb in ("pretrain", "transfer"):
+        load_record(theirs.result(cell))
     if copy:
         try:
             with folder.lock(cell):
@@ -151,7 +153,8 @@ def _merge_bundle(
         path, record = source / "records" / f"{stem}.json", bundle.record(stem)
         cell = _cell_of(record, transfers)
         if cell is None:
-            result.other.append(f"{source}: {record_name(record)}")
+            why = " (a pretraining; a bundle has no weights)" * (record.task == "pretraining")
+            result.other.append(f"{source}: {record_name(record)}{why}")
             continue
         difference = _other_origin(cell, record, transfers, folder)
         if folder.is_finished(cell):
@@ -167,15 +170,21 @@ def _merge_bundle(
 
 def _cell_of(record: Record, transfers: Sequence[Cell]) -> Cell | None:
     """The transfer that measured what a record says; its weights' folder holds their key."""
-    folder = record.weights.name.partition("/")[0]
     options = values_sha256(record.recipe.values or {}, Recipe.without_effect)
     measured_by = [record.protocol, record.protocol_version, options]
     for cell in transfers:
         asked = cell.column, cell.request["seed"], list(cell.measured_by)
-        same_weights = Path(cell.request["weights"]).stem == folder
+        same_weights = _is_named(Path(cell.request["weights"]), record.weights.name)
         if same_weights and asked == (record.task, record.seed, measured_by):
             return cell
     return None
+
+
+def _is_named(weights: Path, name: str) -> bool:
+    """Whether a record calls the weights in a file or run directory `name`: `FOLDER/FILE`."""
+    if weights.suffix == ".safetensors":
+        return name == f"{weights.parent.name}/{weights.stem}"
+    return name.partition("/")[0] == weights.name
 
 
 def _other_origin(

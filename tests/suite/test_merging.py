@@ -175,6 +175,43 @@ def test_a_bundle_brings_transfers_of_the_same_weights_and_recipe(tmp_path: Path
         assert len(merge_into(PLAN, ours, [tmp_path / "foreign.zip"]).other) == 1
 
 
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [
+        ("{out}/runs/mine.v1-p0-1a2b3c4d", "mine.v1-p0-1a2b3c4d/weights"),
+        ("{out}/runs/gan.v1-p0-1a2b3c4d", "gan.v1-p0-1a2b3c4d/model"),
+        ("/data/weights/mine.v1.safetensors", "weights/mine.v1"),
+    ],
+)
+def test_a_bundle_brings_transfers_of_rows_with_dots_and_of_weights_files(
+    tmp_path: Path, weights: str, name: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    write_record(tmp_path / "run" / "record.json", changed(RECORD, weights={"name": name}))
+    pack_runs([tmp_path / "run"], tmp_path / "runs.zip")
+    cell = transfer(0)
+    cell = replace(cell, request={**cell.request, "weights": weights})
+    plan = replace(PLAN, cells=[cell])
+    merged = merge_into(plan, suite_folder(tmp_path / "a"), [tmp_path / "runs.zip"])
+    assert merged.taken == [cell.name]
+
+
+def test_a_bundles_pretraining_is_no_cell_for_want_of_weights(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    write_record(tmp_path / "run" / "record.json", replace(RECORD, task="pretraining"))
+    pack_runs([tmp_path / "run"], tmp_path / "runs.zip")
+    (other,) = merge_into(PLAN, suite_folder(tmp_path / "a"), [tmp_path / "runs.zip"]).other
+    assert other.endswith("(a pretraining; a bundle has no weights)")
+
+
+def test_a_damaged_record_is_not_taken(tmp_path: Path) -> None:
+    ours, theirs = suite_folder(tmp_path / "a"), suite_folder(tmp_path / "b", 0)
+    theirs.result(transfer(0)).write_text("{")
+    with pytest.raises(InputError, match="not a JSON record file"):
+        merge_into(PLAN, ours, [theirs.path])
+    assert not ours.is_finished(transfer(0))
+
+
 def test_what_is_neither_folder_nor_bundle_is_refused(tmp_path: Path) -> None:
     ours = suite_folder(tmp_path / "a")
     with pytest.raises(InputError, match="no such folder or bundle"):
