@@ -106,6 +106,28 @@ def made_folder(path: Path) -> Iterator[None]:
         raise
 
 
+def walk(root: Path, *, lenient: bool = False) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """`os.walk` from the top: each folder, the names of those in it, the sorted names of its files.
+
+    Links to folders are followed, but a folder is visited once; what is hidden below `root` is left
+    out. OSError where a folder may not be read, unless `lenient`.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not lenient:
+            raise error
+
+    seen = set[str]()
+    for place, folders, files in os.walk(root, onerror=refuse, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield Path(place), folders, sorted(name for name in files if not name.startswith("."))
+
+
 @contextlib.contextmanager
 def readable_by_name(path: Path) -> Iterator[str]:
     """A name of the file for libraries that take UTF-8 alone; its own wherever that is UTF-8."""

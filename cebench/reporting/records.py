@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass
 
 from cebench.config import Line, Recipe, Tier, values_sha256
 from cebench.errors import InputError
-from cebench.files import write_atomically
+from cebench.files import walk, write_atomically
 
 if TYPE_CHECKING:
     from cebench.weights.files import Sidecar
@@ -277,16 +277,22 @@ def load_record_content(data: bytes, path: Path) -> Record:
 
 
 def read_records(folder: Path) -> list[RecordFile]:
-    """All records below `folder`: `record.json` of run directories and files in `records/`."""
+    """All records below `folder`: `record.json` of run directories and files in `records/`.
+
+    Links to folders are followed, each folder is read once. OSError where one may not be read: a
+    run that is left out unseen would change the means.
+    """
     if not folder.is_dir():
         raise InputError(
             f"{folder}: no such file or folder; expected run directories, a results folder or a "
             "bundle"
         )
-    finished = (path for path in folder.rglob("record.json") if path.parent.name != REPLACED)
-    paths = {*finished, *folder.rglob("records/*.json")}
-    if folder.name == "records":
-        paths |= {*folder.glob("*.json")}
+    paths = [
+        place / name
+        for place, _, names in walk(folder)
+        for name in names
+        if name == "record.json" or (place.name == "records" and name.endswith(".json"))
+    ]
     return [(path, load_record(path)) for path in sorted(paths)]
 
 

@@ -1,7 +1,6 @@
 """How far the runs below a folder are, read from their files alone (no torch, nothing written)."""
 
 import json
-import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from cebench.errors import InputError
+from cebench.files import walk
 
 State = Literal["finished", "running", "failed", "stopped", "unreadable"]
 
@@ -32,12 +32,14 @@ class RunStatus:
 
 
 def runs_below(folder: Path) -> list[RunStatus]:
-    """The runs below `folder` (each has a run.toml) sorted by path, hidden folders left out."""
+    """The runs below `folder` (each has a run.toml) sorted by path, links to folders followed.
+
+    Hidden folders, and those that may not be read, are left out.
+    """
     marks = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for place, folders, files in walk(folder, lenient=True):
         if "run.toml" in files:
-            marks.append(Path(place))
+            marks.append(place)
             folders.clear()
     return [run_status(path) for path in sorted(marks)]
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -36,6 +37,34 @@ def test_a_record_survives_the_round_trip(tmp_path: Path) -> None:
     path = write_record(tmp_path / "records" / f"{record_name(FULL)}.json", FULL)
     assert load_record(path) == FULL
     assert [record for _, record in read_records(tmp_path)] == [FULL, FULL]
+
+
+def test_links_to_runs_are_followed_and_each_run_is_read_once(tmp_path: Path) -> None:
+    runs, disk = tmp_path / "runs", tmp_path / "disk"
+    for folder in (runs, disk / "a"):
+        folder.mkdir(parents=True)
+    write_record(disk / "a" / "record.json", FULL)
+    (runs / "a").symlink_to("../disk/a")
+    (runs / "again").symlink_to("../disk/a")
+    (runs / "round").symlink_to(".")
+    assert [path for path, _ in read_records(runs)] == [runs / "a" / "record.json"]
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its runs would be missing from the means, unseen; tests may run as root, who may read all."""
+    (tmp_path / "private").mkdir()
+    scan = os.scandir
+
+    def refusing(path: str) -> Any:
+        if str(path).endswith("private"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", refusing)
+    with pytest.raises(PermissionError, match="private"):
+        read_records(tmp_path)
 
 
 def test_the_name_is_made_of_what_determines_the_numbers() -> None:

@@ -137,3 +137,10 @@ def test_a_lock_that_may_not_be_opened_is_no_running_process(
     monkeypatch.setattr(FileLock, "acquire", refused)
     (found,) = runs_below(tmp_path)
     assert found.state == "stopped"
+
+
+def test_links_to_runs_are_followed(tmp_path: Path) -> None:
+    write_run(tmp_path / "disk" / "a")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a").symlink_to("../disk/a")
+    assert [run.path for run in runs_below(tmp_path / "runs")] == [tmp_path / "runs" / "a"]
