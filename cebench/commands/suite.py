@@ -202,7 +202,7 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
     from cebench.suite.running import open_plan, write_page
 
     request = _request(**given)
-    plan = open_plan(request, keep=False)
+    plan = open_plan(request, keep=False, look=True)
     folder = SuiteFolder(request.out)
     statuses = folder.statuses(plan.cells)
     if html:

@@ -7,6 +7,7 @@ OUT/cells/CELL.lock, .json  held while it is computed; how it ended
 OUT/records, tables.md, index.html, pictures
 """
 
+import fcntl
 import json
 import os
 import socket
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from cebench.errors import InputError
 from cebench.files import check_writable, write_atomically
@@ -63,12 +64,13 @@ class SuiteFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def check(self, *, create: bool = True) -> None:
+    def check(self, *, create: bool = True, look: bool = False) -> None:
         """InputError unless the folder is a suite's, or new, and can be written.
 
-        create: whether it is made; else nothing is written.
+        create: whether it is made; else nothing is written. look: it need not be writable.
         """
-        check_writable(self.path)
+        if not (look and self.path.is_dir()):
+            check_writable(self.path)
         held = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
         if held and not held & _OWN:
             raise InputError(f"{self.path}: holds other files; choose an empty or new --out")
@@ -100,15 +102,21 @@ class SuiteFolder:
         return self.result(cell).exists()
 
     def is_held(self, cell: Cell) -> bool:
-        """Whether a living process, here or on another machine, computes the cell."""
-        lock = self.lock(cell)
-        if not Path(lock.lock_file).exists():
+        """Whether a living process, here or on another machine, computes the cell.
+
+        The lock is opened for reading alone: another user's may be looked at, too.
+        """
+        try:
+            file = os.open(self.lock(cell).lock_file, os.O_RDONLY)
+        except FileNotFoundError:
             return False
         try:
-            with lock:
-                return False
-        except Timeout:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
+        finally:
+            os.close(file)
+        return False
 
     def write_ending(self, cell: Cell, ending: Ending) -> None:
         """Say how an attempt at the cell began or ended."""

@@ -41,12 +41,13 @@ class RunOptions:
     """Parameters of SLURM's jobs; None: cells are computed on this machine."""
 
 
-def open_plan(request: SuiteRequest, *, keep: bool = True) -> Plan:
+def open_plan(request: SuiteRequest, *, keep: bool = True, look: bool = False) -> Plan:
     """The plan of a suite: the stored one where it still holds, else a new one.
 
-    keep: whether a new one is stored; without it nothing is written at all.
+    keep: whether a new one is stored; without it nothing is written at all. look: nothing will be
+    computed either, so that the folder may be another user's.
     """
-    SuiteFolder(request.out).check(create=keep)
+    SuiteFolder(request.out).check(create=keep, look=look)
     plan = known_plan(request)
     return plan or call_apart(_make_plan, request, keep)
 

@@ -53,6 +53,30 @@ def test_a_look_makes_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_of_another_user_may_be_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests may run as root, who may write everywhere."""
+    found = SuiteFolder(tmp_path)
+    found.check()
+    cell = Cell(name="a", verb="transfer", key="0" * 64)
+    opened = os.open
+
+    def read_only(path: str, flags: int, *mode: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, flags, *mode)
+
+    with found.lock(cell):
+        monkeypatch.setattr("os.access", lambda *_: False)
+        monkeypatch.setattr("os.open", read_only)
+        found.check(create=False, look=True)
+        assert found.is_held(cell)
+    assert not found.is_held(cell)
+    with pytest.raises(InputError, match="cannot be written"):
+        found.check(create=False)
+
+
 def test_a_write_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> None:
         raise OSError(28, "No space left on device")
