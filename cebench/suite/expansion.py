@@ -13,7 +13,6 @@ from cebench.pretrain.run import PROTOCOL_VERSION as PRETRAINING_VERSION
 from cebench.suite.cells import Cell, check_names, content_key, in_order
 from cebench.suite.fingerprints import DataFingerprints
 from cebench.suite.rows import (
-    belongs,
     check_rows,
     check_taken,
     checkpoints_folder,
@@ -21,7 +20,7 @@ from cebench.suite.rows import (
     pretraining_recipe,
     with_checkpoints,
 )
-from cebench.suite.suite_file import Drawn, Row, Suite, Tracked, reference
+from cebench.suite.suite_file import Drawn, Row, Suite, Tracked, belongs, reference
 from cebench.suite.weights_sources import WeightsSource, check_lines, line_of, stored_source
 from cebench.suite.work import recipe_work
 from cebench.toy.world import set_sizes, toy_manifest

@@ -15,12 +15,6 @@ from cebench.transfer.run import TASKS
 _WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".caffemodel", ".t7")
 
 
-def belongs(suite: Suite, row: str, task: str) -> bool:
-    """Whether `task` measures `row`."""
-    rows, tasks = suite.tasks[task].rows, suite.rows[row].tasks
-    return (rows is None or row in rows) and (tasks is None or task in tasks)
-
-
 def check_rows(suite: Suite) -> None:
     """InputError for names of rows, methods and tasks that are not there."""
     for task, entry in suite.tasks.items():

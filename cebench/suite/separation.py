@@ -8,7 +8,7 @@ from pathlib import Path
 from cebench.errors import InputError, did_you_mean
 from cebench.suite.plan import Plan, SuiteRequest
 from cebench.suite.running import RunOptions, open_plan, run_suite
-from cebench.suite.suite_file import Row, load_suite
+from cebench.suite.suite_file import Row, Suite, belongs, load_suite
 from cebench.suite.workers import call_apart
 
 logger = logging.getLogger("cebench")
@@ -25,6 +25,7 @@ def run_until_separated(
     for row in rows:
         if row not in known.rows:
             raise InputError(f"--until-separated: no row {row!r}; {did_you_mean(row, known.rows)}")
+    _check_shared_task(known, rows)
     pretrained = [_pretrained_row(known.rows, row) for row in rows]
     count = known.pretrainings
     while True:
@@ -59,8 +60,25 @@ def _not_separated(plan: Plan, out: Path, rows: tuple[str, str]) -> list[str]:
     return [pair.column.id for pair in compared if not pair.found.differs]
 
 
+def _check_shared_task(suite: Suite, rows: tuple[str, str]) -> None:
+    """InputError unless a task measures both rows: told before hours of computing."""
+    if not any(all(belongs(suite, row, task) for row in rows) for task in suite.tasks):
+        raise InputError(
+            f"--until-separated {' '.join(rows)}: no task of the suite measures both; name two "
+            "rows of one task"
+        )
+
+
 def _pretrained_row(rows: Mapping[str, Row], row: str) -> str:
-    """The row that is pretrained for `row`: itself, or the one that it rescales."""
+    """The row that is pretrained for `row`: itself, or the one that it rescales.
+
+    InputError where there is none: weights that are there cannot be pretrained again.
+    """
+    if rows[row].weights or rows[row].checkpoint:
+        raise InputError(
+            f"--until-separated: nothing is pretrained for row {row!r}, so that no further seeds "
+            "can be added; name two rows that are pretrained"
+        )
     source = rows[row].rescale
     return _pretrained_row(rows, source) if source else row
 

@@ -153,6 +153,12 @@ class Suite(Options):
     checkpoints: Checkpoints | None = None
 
 
+def belongs(suite: Suite, row: str, task: str) -> bool:
+    """Whether `task` measures `row`."""
+    rows, tasks = suite.tasks[task].rows, suite.rows[row].tasks
+    return (rows is None or row in rows) and (tasks is None or task in tasks)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SuiteFile:
     """A suite and where it was read from."""

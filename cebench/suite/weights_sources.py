@@ -7,8 +7,7 @@ from typing import Any
 
 from cebench.errors import InputError
 from cebench.models.backbones import is_foreign
-from cebench.suite.rows import belongs
-from cebench.suite.suite_file import Suite
+from cebench.suite.suite_file import Suite, belongs
 from cebench.weights.files import Sidecar, read_sidecar
 
 

@@ -11,7 +11,8 @@ from cebench.suite.planning import make_plan
 from cebench.suite.running import RunOptions
 from cebench.suite.separation import run_until_separated
 
-TEXT = 'title = "t"\npretrainings = 2\n[rows.random]\n[rows.random-he]\n[tasks]\n'
+TASK = '[data]\ntoy = { draw = 4 }\n[tasks.knn]\ndata = "{toy}/VOCdevkit"\n'
+TEXT = f'title = "t"\npretrainings = 2\n{TASK}[rows.random]\n[rows.random-he]\n'
 
 
 @pytest.fixture
@@ -54,6 +55,23 @@ def test_an_unknown_row_is_refused(asked: SuiteRequest) -> None:
         run_until_separated(asked, RunOptions(), ("randm", "random-he"), 3)
 
 
+@pytest.mark.parametrize("option", ['weights = "there"', 'checkpoint = "a.pth"\nas = "x"'])
+def test_a_row_that_is_not_pretrained_is_refused_before_anything_is_computed(
+    asked: SuiteRequest, option: str
+) -> None:
+    Path(asked.file).write_text(f"{TEXT}[rows.mine]\n{option}\n")
+    with pytest.raises(InputError, match="nothing is pretrained for row 'mine'"):
+        run_until_separated(asked, RunOptions(), ("mine", "random"), 3)
+
+
+def test_rows_without_a_task_in_common_are_refused_before_anything_is_computed(
+    asked: SuiteRequest,
+) -> None:
+    Path(asked.file).write_text(f'{TEXT}tasks = ["knn"]\n[rows.autoencoder]\ntasks = []\n')
+    with pytest.raises(InputError, match="no task of the suite measures both"):
+        run_until_separated(asked, RunOptions(), ("random", "autoencoder"), 3)
+
+
 def test_more_pretrainings_of_two_rows_leave_the_others_as_they_are(
     asked: SuiteRequest, tmp_path: Path
 ) -> None:
@@ -61,20 +79,23 @@ def test_more_pretrainings_of_two_rows_leave_the_others_as_they_are(
     before = {cell.name: cell.key for cell in make_plan(asked).cells}
     more = make_plan(replace(asked, more={"random": 3})).cells
     after = {cell.name: cell.key for cell in more}
-    assert after == {**before, "random-p2": after["random-p2"]}
+    new = ("random-p2", "random-p2-knn-s0")
+    assert after == {**before, **{name: after[name] for name in new}}
 
 
 RESCALED = """
 title = "t"
 [data]
 photos = "photos"
+toy = { draw = 4 }
 [rows.mine]
 method = "random"
 [rows.scaled]
 rescale = "mine"
 on = ["{photos}"]
 [rows.random-he]
-[tasks]
+[tasks.knn]
+data = "{toy}/VOCdevkit"
 """
 
 
