@@ -57,16 +57,18 @@ def test_an_unknown_row_is_refused(asked: SuiteRequest) -> None:
 
 @pytest.mark.parametrize("option", ['weights = "there"', 'checkpoint = "a.pth"\nas = "x"'])
 def test_a_row_that_is_not_pretrained_is_refused_before_anything_is_computed(
-    asked: SuiteRequest, option: str
+    asked: SuiteRequest, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
+    monkeypatch.setattr(separation, "run_suite", lambda *_: pytest.fail("it computes"))
     Path(asked.file).write_text(f"{TEXT}[rows.mine]\n{option}\n")
     with pytest.raises(InputError, match="nothing is pretrained for row 'mine'"):
         run_until_separated(asked, RunOptions(), ("mine", "random"), 3)
 
 
 def test_rows_without_a_task_in_common_are_refused_before_anything_is_computed(
-    asked: SuiteRequest,
+    asked: SuiteRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(separation, "run_suite", lambda *_: pytest.fail("it computes"))
     Path(asked.file).write_text(f'{TEXT}tasks = ["knn"]\n[rows.autoencoder]\ntasks = []\n')
     with pytest.raises(InputError, match="no task of the suite measures both"):
         run_until_separated(asked, RunOptions(), ("random", "autoencoder"), 3)
