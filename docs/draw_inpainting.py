@@ -1,10 +1,10 @@
 """Draws docs/images/inpainting.jpg and inpaint-sheet.jpg: `python docs/draw_inpainting.py RUN TOY`.
 
-RUN and TOY are what these commands leave (20 minutes of one core that does nothing else):
+RUN and TOY are what these commands leave (two hours of one core beside other programs):
 
-    cebench data toy TOY --images 240 --seed 0
-    cebench pretrain --method context-gan --recipe smoke --set steps=1000 --set average_decay=0.98 \
-        --set precision=bf16 --data TOY/facades/train --out RUN
+    cebench data toy TOY --images 1600 --seed 0
+    cebench pretrain --method context-gan --recipe small --set steps=5400 \
+        --data TOY/facades/train --out RUN
 """
 
 import json
