@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import fcntl
 import glob
 import hashlib
 import os
@@ -126,6 +127,24 @@ def walk(root: Path, *, lenient: bool = False) -> Iterator[tuple[Path, list[str]
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield Path(place), folders, sorted(name for name in files if not name.startswith("."))
+
+
+def is_locked(lock: Path) -> bool:
+    """Whether a living process, here or on another machine, holds the `FileLock` of this path.
+
+    It is opened for reading alone, so that another user's may be looked at; no, where it may not.
+    """
+    try:
+        file = os.open(lock, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
+    return False
 
 
 @contextlib.contextmanager

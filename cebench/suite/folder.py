@@ -7,7 +7,6 @@ OUT/cells/CELL.lock, .json  held while it is computed; how it ended
 OUT/records, tables.md, index.html, pictures
 """
 
-import fcntl
 import json
 import os
 import socket
@@ -20,7 +19,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from cebench.errors import InputError
-from cebench.files import check_writable, write_atomically
+from cebench.files import check_writable, is_locked, write_atomically
 from cebench.suite.cells import Cell, blocked
 
 State = Literal["finished", "running", "failed", "blocked", "stopped", "waiting"]
@@ -102,21 +101,8 @@ class SuiteFolder:
         return self.result(cell).exists()
 
     def is_held(self, cell: Cell) -> bool:
-        """Whether a living process, here or on another machine, computes the cell.
-
-        The lock is opened for reading alone: another user's may be looked at, too.
-        """
-        try:
-            file = os.open(self.lock(cell).lock_file, os.O_RDONLY)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(file)
-        return False
+        """Whether a living process, here or on another machine, computes the cell."""
+        return is_locked(Path(self.lock(cell).lock_file))
 
     def write_ending(self, cell: Cell, ending: Ending) -> None:
         """Say how an attempt at the cell began or ended."""

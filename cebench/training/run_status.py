@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
-
 from cebench.errors import InputError
-from cebench.files import walk
+from cebench.files import is_locked, walk
 
 State = Literal["finished", "running", "failed", "stopped", "unreadable"]
 
@@ -59,7 +57,7 @@ def run_status(path: Path) -> RunStatus:
     state: State = "stopped"
     if (path / "record.json").exists():
         state, error = "finished", ""
-    elif _is_held(path / "run.lock"):
+    elif is_locked(path / "run.lock"):
         state, error = "running", ""
     elif error:
         state = "failed"
@@ -112,16 +110,3 @@ def _last_error(log: Path) -> str:
         return ""
     _, _, message = (lines or [""])[-1].partition(" ERROR ")
     return "" if message.startswith(("Interrupted", "KeyboardInterrupt")) else message
-
-
-def _is_held(lock: Path) -> bool:
-    """Whether a process writes the run; no, where the lock may not be opened: another user's."""
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, blocking=False):
-            return False
-    except Timeout:
-        return True
-    except OSError:
-        return False
