@@ -22,7 +22,7 @@ from cebench.metrics.image_weights import bootstrap_weights, swap_weights
 from cebench.metrics.permutation import swap_test
 from cebench.metrics.weighted_average_precision import DEFINITIONS, WeightedAveragePrecision
 from cebench.randomness import numpy_generator
-from cebench.reporting.comparison import ResampledRow, paired_interval
+from cebench.reporting.paired_intervals import ResampledRow, paired_interval
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from coverage_trials import pretraining_coverage
@@ -40,6 +40,8 @@ PERMUTATIONS = 39
 """Few suffice for the share of rejections: p <= 0.05 is being one of the two largest of 40."""
 DRAWS = 199
 ALPHA = 0.05
+PRETRAININGS = ((1, 1), (2, 2), (3, 2), (3, 3), (4, 3), (5, 5), (2, 0), (3, 0), (5, 0))
+"""Of the two rows; 0 is a fill without a network."""
 
 
 @dataclass(frozen=True)
@@ -106,10 +108,11 @@ def print_pretrainings(trials: int) -> None:
     """How often the interval of a difference covers it, by the number of pretrainings."""
     print("\n| pretrainings | effect of a pretraining | intervals that cover the difference |")
     print("| --- " * 3 + "|")
-    for pretrainings in ((1, 1), (2, 2), (3, 2), (3, 3), (4, 3), (5, 5)):
+    for pretrainings in PRETRAININGS:
         for run_sd in (0.0, 0.1, 0.2, 0.3, 0.5, 1.0):
             share = pretraining_coverage(pretrainings, run_sd, trials)
-            print(f"| {pretrainings[0]}, {pretrainings[1]} | {run_sd} | {100 * share:.1f} % |")
+            first, second = (count or "a fill" for count in pretrainings)
+            print(f"| {first}, {second} | {run_sd} | {100 * share:.1f} % |")
 
 
 def print_case(case: Case, task: Task, pairs: int, seconds: float) -> None:

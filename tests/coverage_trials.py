@@ -7,7 +7,7 @@ import numpy as np
 
 from cebench.metrics.image_intervals import RULES, CoverageRule, image_interval
 from cebench.metrics.image_weights import WeightedScores, bootstrap_weights
-from cebench.reporting.comparison import ResampledRow, paired_interval
+from cebench.reporting.paired_intervals import ResampledRow, paired_interval
 
 METHODS = ("percentile", "basic", "bias-corrected normal", "paired difference")
 ANY_SIZE = CoverageRule(images=0)
@@ -76,7 +76,8 @@ def pretraining_coverage(
     """Share of intervals of a mean's difference that hold the true one, 0.
 
     Images have effects in common (standard deviation 3); an image's score in a run has noise of 1,
-    and each pretraining an effect of `run_sd` on all images.
+    and each pretraining an effect of `run_sd` on all images. A row of 0 pretrainings is one run of
+    a fill without a network.
     """
     weights = bootstrap_weights(images, draws, seed=0) / images
     covered = 0
@@ -85,9 +86,10 @@ def pretraining_coverage(
         image = 3 * rng.normal(size=images)
         rows = []
         for count in pretrainings:
-            effects = run_sd * rng.normal(size=(count, 1))
-            scores = image + effects + rng.normal(size=(count, images))
-            rows.append(ResampledRow("", scores.mean(axis=1), scores @ weights))
+            runs = max(count, 1)
+            effects = run_sd * (count > 0) * rng.normal(size=(runs, 1))
+            scores = image + effects + rng.normal(size=(runs, images))
+            rows.append(ResampledRow("", scores.mean(axis=1), scores @ weights, count > 0))
         low, high = paired_interval(rows[0], rows[1], images).interval
         covered += low <= 0 <= high
     return covered / trials

@@ -225,8 +225,7 @@ def _check_one_headline(cell: Sequence[Number], place: str, column: Column) -> N
 def summary(cell: Sequence[Number]) -> dict[str, Any]:
     """One cell as a line of a table: what was replicated, mean, deviations and interval."""
     first = cell[0].measurement
-    if not first.of_weights:
-        cell = _without_copies(cell)
+    cell = without_copies(cell)
     pretrainings = grouped(cell, lambda n: n.replicate[0])
     of_weights = first.of_weights and not cell[0].scored_files
     if not of_weights:  # Nothing was pretrained: each number is a run of its own.
@@ -250,11 +249,13 @@ def summary(cell: Sequence[Number]) -> dict[str, Any]:
     }
 
 
-def _without_copies(cell: Sequence[Number]) -> list[Number]:
-    """`cell`, one number of those that are equal to the last digit.
+def without_copies(cell: Sequence[Number]) -> Sequence[Number]:
+    """`cell`, where it has no network one number of those that are equal to the last digit.
 
     A fill that draws nothing is computed again beside each network that is scored: no replication.
     """
+    if cell[0].measurement.of_weights:
+        return cell
     return [numbers[0] for numbers in grouped(cell, lambda n: n.measurement).values()]
 
 

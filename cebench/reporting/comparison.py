@@ -3,36 +3,33 @@
 Two rows are scored on the same bootstrap draws, so that what makes an image hard for both cancels.
 With one run a row, the p value is a permutation test over images and the claim is about these two
 networks. With two pretrainings or more of both, their spread counts too and the claim is about the
-methods; Student's t then accounts for how few they are.
+methods; Student's t then accounts for how few they are. A fill without a network was not pretrained
+and would be the same again: beside it the spread of the other row's pretrainings is all there is.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
-from scipy import stats
 
-from cebench.metrics.image_intervals import DRAWS, LEVEL
-from cebench.metrics.image_weights import WeightedScores, bootstrap_weights, equal_weights
+from cebench.metrics.image_intervals import DRAWS
+from cebench.metrics.image_weights import bootstrap_weights
 from cebench.metrics.permutation import AT_ONCE, PERMUTATIONS, swap_test
 
 from .multiple_comparisons import compact_letters, holm_adjusted
+from .paired_intervals import PairComparison, ResampledRow, Runs, paired_interval, resample_row
 
-ALPHA = 1 - LEVEL
 DECIDED_BY: Mapping[str, str] = {"mean_ap_voc07_11pt": "mean_ap_area"}
 """Metrics whose differences cannot be judged -> another of the same curves, which can.
 
 Intervals of differences of 11-point AP of weak rows cover too rarely: docs/intervals.md.
 """
 
-Runs = Sequence[Sequence[WeightedScores]]
-"""A row's runs: of each pretraining its fine-tunings, all on the same images."""
 Advance = Callable[[int], None]
 """Called with how many more of a comparison's `resamplings` are done."""
-Varied = Literal["images", "images and pretrainings"]
 IN_A_SWAP_TEST = 4
 """Resamplings of a swap test's `AT_ONCE` permutations: two runs at once, twice."""
 FOR_EACH_PAIR = 100
@@ -47,32 +44,6 @@ PublishedVerdict = Literal[
 
 
 @dataclass(frozen=True)
-class PairComparison:
-    """The first row minus the second, in the metric's unit."""
-
-    metric: str
-    """What was compared: `deciding_metric` of what was asked for."""
-    difference: float
-    """Of the means over pretrainings of the means over fine-tunings."""
-    standard_error: float
-    interval: tuple[float, float]
-    """[low, high] of 95 %: difference ± t * standard error."""
-    p_value: float
-    """Two-sided, of this pair alone."""
-    varied: Varied
-    """What would differ in a repetition: the claim holds for other images, or pretrainings, too."""
-    test: Literal["permutation", "t"] = "t"
-    """What the p value is from: outputs swapped between two runs, or the interval's Student's t."""
-    adjusted_p_value: float = math.nan
-    """Holm's, over the family of pairs that were compared together."""
-
-    @property
-    def differs(self) -> bool:
-        """Whether the rows can be told apart at 5 %, all pairs of the family considered."""
-        return self.adjusted_p_value <= ALPHA
-
-
-@dataclass(frozen=True)
 class ColumnComparison:
     """All pairs of a column's rows."""
 
@@ -82,21 +53,11 @@ class ColumnComparison:
     """Rows that share a letter cannot be told apart; a belongs to the best."""
 
 
-@dataclass(frozen=True)
-class ResampledRow:
-    """One metric of a row, of the images themselves and of bootstrap draws of them."""
-
-    metric: str
-    estimates: np.ndarray
-    """(p,) of each pretraining, mean over its fine-tunings."""
-    draws: np.ndarray
-    """(p, B)."""
-
-
 def compare_column(
     rows: Mapping[str, Runs],
     metric: str,
     higher_is_better: bool = True,
+    not_pretrained: Collection[str] = (),
     draws: int = DRAWS,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
@@ -108,12 +69,13 @@ def compare_column(
         rows: row -> its runs, all on the same images in the same order.
         metric: one of the runs' metrics; `deciding_metric` of it is compared.
         higher_is_better: decides which end of the column has the letter a.
+        not_pretrained: rows that have no network, which a repetition would find unchanged.
         draws: number of bootstrap draws.
         permutations: of a pair of single runs; more where the family is large, `FOR_EACH_PAIR`.
         seed: of draws and permutations.
         advance: told of every step.
     """
-    resampled = _resample(rows, metric, draws, seed, advance)
+    resampled = _resample(rows, metric, not_pretrained, draws, seed, advance)
     pairs = _compare(rows, resampled, pairs_of(rows), permutations, seed, advance)
     return ColumnComparison(pairs, _letters(resampled, pairs, higher_is_better))
 
@@ -122,6 +84,7 @@ def compare_with_baseline(
     rows: Mapping[str, Runs],
     baseline: str,
     metric: str,
+    not_pretrained: Collection[str] = (),
     draws: int = DRAWS,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
@@ -131,7 +94,7 @@ def compare_with_baseline(
 
     Arguments as for `compare_column`.
     """
-    resampled = _resample(rows, metric, draws, seed, advance)
+    resampled = _resample(rows, metric, not_pretrained, draws, seed, advance)
     pairs = _compare(rows, resampled, pairs_of(rows, baseline), permutations, seed, advance)
     return {row: pair for (row, _), pair in pairs.items()}
 
@@ -198,79 +161,19 @@ def published_verdict(
     return "inside" if ends[0] <= published <= ends[1] else "outside"
 
 
-def resample_row(runs: Runs, metric: str, weights: np.ndarray) -> ResampledRow:
-    """Score a row's runs on all images and on the draws of `weights` (N, B)."""
-    ones = equal_weights(len(weights))
-    every = np.concatenate([ones, weights], axis=1)
-    values = np.stack(
-        [np.mean([run.values(every, [metric])[0] for run in tuned], axis=0) for tuned in runs]
-    )
-    return ResampledRow(metric, values[:, 0], values[:, 1:])
-
-
-@np.errstate(invalid="ignore")  # Infinite PSNR minus infinite PSNR does not exist.
-def paired_interval(first: ResampledRow, second: ResampledRow, images: int) -> PairComparison:
-    """Difference, interval and t test of two rows on the same draws.
-
-    The squared standard error is the variance over draws of the images, plus, where both rows have
-    two pretrainings or more, that between each row's pretrainings. Student's t has Satterthwaite's
-    degrees of freedom.
-    """
-    difference = float(first.estimates.mean() - second.estimates.mean())
-    drawn = first.draws.mean(axis=0) - second.draws.mean(axis=0)
-    # One image has no spread to tell from: nothing is known, not a difference without error.
-    over_images = _variance_over_draws(drawn) if images > 1 else math.nan
-    variances = [(over_images, max(images - 1, 1))]
-    varied: Varied = "images"
-    if all(len(row.estimates) > 1 for row in (first, second)):
-        variances += [_pretraining_variance(row) for row in (first, second)]
-        varied = "images and pretrainings"
-    error, freedom = math.sqrt(sum(v for v, _ in variances)), _satterthwaite(variances)
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
-    p_value = 2 * float(stats.t.sf(_standardised(difference, error), freedom))
-    ends = (difference - reach, difference + reach)
-    return PairComparison(first.metric, difference, error, ends, p_value, varied)
-
-
-def _pretraining_variance(row: ResampledRow) -> tuple[float, int]:
-    """What the choice of pretrainings adds to the variance of their mean; degrees of freedom.
-
-    How each pretraining alone fared with these images is in the spread of the estimates and in the
-    variance over images: counted twice. Taking it off here would be exact in the mean, but of two
-    to four pretrainings the rest is often cut off at 0, and intervals then hold the difference in
-    91 % instead of 95 % of cases (docs/verdicts.md).
-    """
-    count = len(row.estimates)
-    return float(row.estimates.var(ddof=1)) / count, count - 1
-
-
-def _variance_over_draws(drawn: np.ndarray) -> float:
-    """Variance of (B,) over the draws in which it exists; nan for fewer than two."""
-    finite = drawn[np.isfinite(drawn)]
-    return float(finite.var(ddof=1)) if len(finite) > 1 else math.nan
-
-
-def _satterthwaite(variances: Sequence[tuple[float, int]]) -> float:
-    """Degrees of freedom of a sum of variances with theirs."""
-    squares = sum(variance**2 / degrees for variance, degrees in variances)
-    total = sum(variance for variance, _ in variances)
-    return total**2 / squares if squares > 0 else variances[0][1]
-
-
-def _standardised(difference: float, error: float) -> float:
-    """|difference| / error; rows that are equal everywhere have 0, not 0 / 0."""
-    if difference == 0:
-        return 0.0
-    return math.inf if error == 0 else abs(difference) / error
-
-
 def _resample(
-    rows: Mapping[str, Runs], metric: str, draws: int, seed: int, advance: Advance
+    rows: Mapping[str, Runs],
+    metric: str,
+    not_pretrained: Collection[str],
+    draws: int,
+    seed: int,
+    advance: Advance,
 ) -> dict[str, ResampledRow]:
     weights = bootstrap_weights(_common_images(rows), draws, seed)
     resampled = {}
     for row, runs in rows.items():
-        resampled[row] = resample_row(runs, deciding_metric(metric), weights)
+        found = resample_row(runs, deciding_metric(metric), weights)
+        resampled[row] = replace(found, pretrained=row not in not_pretrained)
         advance(sum(map(len, runs)))
     return resampled
 

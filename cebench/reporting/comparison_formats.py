@@ -16,7 +16,7 @@ _TESTS = {
     "permutation": "Where each row is one run, p is from a permutation test over images, the "
     "interval from bootstrap draws of them and Student's t: near 5 % an interval without zero may "
     "stand beside rows that cannot be told apart, or the reverse. The verdict is by p, adjusted.",
-    "t": "Where a row has several runs, p is Student's t test of the interval's standard error.",
+    "t": "Where a row has several runs, p is Student's t test, as the interval is.",
 }
 """What p is from -> what stands beneath the comparisons."""
 _LEFT = (True, True, False, False, False, False, True, True)

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from cebench.reporting.cell_texts import cell_texts, column_parts, headline_cells, table_rows
-from cebench.reporting.comparison import PairComparison
 from cebench.reporting.notes import NO_RECORD, table_notes
+from cebench.reporting.paired_intervals import PairComparison
 from cebench.reporting.published import load_published
 from cebench.reporting.tables import Table
 

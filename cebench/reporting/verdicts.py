@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from cebench.errors import InputError
 from cebench.metrics.image_weights import WeightedScores
 from cebench.progress import Report, progress
-from cebench.reporting.cells import Number, grouped
+from cebench.reporting.cells import Number, grouped, without_copies
 from cebench.reporting.comparison import (
     ColumnComparison,
-    PairComparison,
-    Runs,
     compare_column,
     compare_with_baseline,
     resamplings,
 )
 from cebench.reporting.outcomes import OutcomePart
+from cebench.reporting.paired_intervals import PairComparison, Runs
 from cebench.reporting.published import Column
 from cebench.reporting.results import find_outcome, has_outcome
 from cebench.reporting.tables import Table
@@ -40,6 +39,8 @@ class ColumnRuns:
     rows: Mapping[str, Runs]
     without: tuple[str, ...]
     """Measured rows of which a run has no outcome."""
+    not_pretrained: tuple[str, ...]
+    """Rows of fills that have no network."""
     metric: str
     higher_is_better: bool
 
@@ -54,7 +55,11 @@ def with_letters(tables: Sequence[Table]) -> list[Table]:
     for table, column, runs, work in _with_runs(columns):
         if len(runs.rows) > 1:
             compared[table.layout.id][column.id] = compare_column(
-                runs.rows, runs.metric, runs.higher_is_better, advance=work.advance
+                runs.rows,
+                runs.metric,
+                runs.higher_is_better,
+                runs.not_pretrained,
+                advance=work.advance,
             )
     return [_lettered(table, compared[table.layout.id]) for table in tables]
 
@@ -80,8 +85,10 @@ def compare_two(
     found = []
     for table, inside, runs, work in _columns_with(tables, rows, column):
         compared = {row: runs.rows[row] for row in rows}
-        pairs = compare_column(compared, runs.metric, advance=work.advance).pairs
-        found.append(_named(table, inside, rows, pairs[rows]))
+        column_of_two = compare_column(
+            compared, runs.metric, not_pretrained=runs.not_pretrained, advance=work.advance
+        )
+        found.append(_named(table, inside, rows, column_of_two.pairs[rows]))
     return found
 
 
@@ -94,7 +101,9 @@ def compare_all(
     """
     found = []
     for table, inside, runs, work in _columns_with(tables, (baseline,), column):
-        pairs = compare_with_baseline(runs.rows, baseline, runs.metric, advance=work.advance)
+        pairs = compare_with_baseline(
+            runs.rows, baseline, runs.metric, runs.not_pretrained, advance=work.advance
+        )
         found += [_named(table, inside, (row, baseline), pair) for row, pair in pairs.items()]
     if not found:
         raise InputError(
@@ -117,15 +126,16 @@ def column_runs(table: Table, column: Column, rows: Sequence[str] = ()) -> Colum
     return ColumnRuns(
         {row: _runs(cell) for row, cell in stored.items()},
         tuple(row for row in cells if row not in stored),
+        tuple(row for row, cell in cells.items() if not cell[0].measurement.of_weights),
         every[0].part.base_metric(column.metric) if every else column.metric,
         all(scored.number.measurement.higher_is_better for scored in every),
     )
 
 
-def _headlines(table: Table, column: Column, rows: Sequence[str]) -> dict[str, list[Number]]:
-    """Row -> its numbers of the column's metric, of all rows or of `rows`."""
+def _headlines(table: Table, column: Column, rows: Sequence[str]) -> dict[str, Sequence[Number]]:
+    """Row -> its numbers of the column's metric, of all rows or of `rows`; a fill's once."""
     found = table.headlines(column)
-    return {row: cell for row, cell in found.items() if not rows or row in rows}
+    return {row: without_copies(cell) for row, cell in found.items() if not rows or row in rows}
 
 
 class _Work:

@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,20 +13,18 @@ from cebench.metrics.image_weights import bootstrap_weights
 from cebench.metrics.permutation import swap_test
 from cebench.metrics.weighted_inpainting import WeightedInpainting
 from cebench.reporting.comparison import (
-    PairComparison,
-    Runs,
     compare_column,
     compare_with_baseline,
     published_verdict,
-    resample_row,
     resamplings,
 )
+from cebench.reporting.paired_intervals import PairComparison, Runs, resample_row
 
 PSNR = "psnr_per_image_mean_db"
 FEW = {"draws": 200, "permutations": 299}
 
 
-def compare_pair(first: Runs, second: Runs, metric: str, **options: int) -> PairComparison:
+def compare_pair(first: Runs, second: Runs, metric: str, **options: Any) -> PairComparison:
     """Two rows as a family of one pair: adjusted for nothing."""
     column = compare_column({"first": first, "second": second}, metric, **options)
     return column.pairs["first", "second"]
@@ -84,6 +83,41 @@ def test_several_pretrainings_of_both_rows_count_too() -> None:
     alone = compare_pair(first[:1], second, PSNR, draws=200)
     assert alone.varied == "images"
     assert alone.standard_error == pytest.approx(0, abs=1e-9)
+
+
+def test_beside_a_fill_without_a_network_the_other_rows_pretrainings_are_all_that_varies() -> None:
+    image = np.random.default_rng(0).normal(size=150)
+    first = [[inpainting(image + offset)] for offset in (20.0, 21.0, 22.0)]
+    fill = [[inpainting(image + 20)]]
+    # All images shift alike: this is a t test of the three offsets against a constant.
+    found = compare_pair(first, fill, PSNR, not_pretrained=["second"], draws=20_000)
+    expected = stats.ttest_1samp([0, 1, 2], 0)
+    interval = expected.confidence_interval(0.95)
+    assert found.varied == "images and pretrainings"
+    assert found.interval == pytest.approx((interval.low, interval.high), rel=0.03)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=0.03)
+    turned = compare_pair(fill, first, PSNR, not_pretrained=["first"], draws=20_000)
+    assert turned.interval == pytest.approx((-found.interval[1], -found.interval[0]))
+
+
+def test_a_difference_at_the_end_of_its_interval_has_a_p_of_5_percent() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=80)
+    first = [[inpainting(image + offset + rng.normal(size=80))] for offset in (0.0, 0.3, 0.4)]
+    fill = inpainting(image)
+    options = {"not_pretrained": ["second"], "draws": 500}
+    low, _ = compare_pair(first, [[fill]], PSNR, **options).interval
+    shifted = [[inpainting(run.sums[3] - low) for run in tuned] for tuned in first]
+    found = compare_pair(shifted, [[fill]], PSNR, **options)
+    assert found.interval[0] == pytest.approx(0, abs=1e-6)
+    assert found.p_value == pytest.approx(0.05, abs=1e-6)
+
+
+def test_fills_and_single_pretrainings_speak_for_the_images_alone() -> None:
+    first, second = ([[run]] for run in psnr_rows(20.0, 19.7).values())
+    for fills in (["first"], ["first", "second"]):
+        found = compare_pair(first, second, PSNR, not_pretrained=fills, **FEW)
+        assert (found.varied, found.test) == ("images", "permutation")
 
 
 def test_noise_of_the_images_counts_over_images_and_between_pretrainings() -> None:
@@ -192,7 +226,8 @@ def test_a_number_of_more_or_fewer_images_is_neither_inside_nor_outside(
 
 
 @pytest.mark.parametrize(
-    ("pretrainings", "run_sd"), [((2, 2), 1.0), ((3, 3), 0.3), ((3, 5), 1.0), ((5, 2), 0.0)]
+    ("pretrainings", "run_sd"),
+    [((2, 2), 1.0), ((3, 3), 0.3), ((3, 5), 1.0), ((5, 2), 0.0), ((3, 0), 0.5), ((0, 2), 1.0)],
 )
 def test_intervals_over_few_pretrainings_cover_what_they_say(
     pretrainings: tuple[int, int], run_sd: float

@@ -185,8 +185,39 @@ def test_two_pretrainings_of_both_rows_speak_for_the_methods(tmp_path: Path) -> 
             classification_run(tmp_path / f"{row}{p}", row, strength, noise=p, weights={"seed": p})
     text = run_report(tmp_path, "--compare", "context", "random").stdout
     assert "images and pretrainings" in text
-    assert "p is Student's t test of" in text
+    assert "p is Student's t test, as the interval is" in text
     assert "permutation test" not in text
+
+
+def fill_run(folder: Path, row: str, p: int, of_weights: bool, noise: float) -> None:
+    """One row's errors of a run in which pretraining `p` was scored."""
+    sums = [one.hole for one in sums_per_image(images=40, noise=noise)]
+    part = OutcomePart(scored=FillErrors.from_sums(sums))
+    record = changed(
+        row=row, table="1", column="mean_l1", metric="mean_l1", higher_is_better=False, count=40
+    )
+    (measured,) = record.measurements
+    record = replace(
+        record,
+        measurements=(replace(measured, of_weights=of_weights, value=noise, interval=None),),
+        weights=replace(record.weights, seed=p, sha256=f"{p:064}"),
+        seed=p,
+    )
+    store_run(folder, record, RunOutcome(tuple(f"{n:02}" for n in range(40)), (part,)))
+
+
+def test_a_fill_without_a_network_is_one_run_however_often_it_was_computed(tmp_path: Path) -> None:
+    for p in (0, 1, 2):
+        fill_run(tmp_path / f"telea{p}", "telea", p, False, 0.2)
+        fill_run(tmp_path / f"hog{p}", "nn-hog", p, False, 0.3)
+        fill_run(tmp_path / f"gan{p}", "context-gan", p, True, 0.05 + p / 100)
+    fills = run_report(tmp_path, "--compare", "telea", "nn-hog").stdout
+    assert "permutation test" in fills
+    assert "images and pretrainings" not in fills
+    beside = run_report(tmp_path, "--compare", "context-gan", "telea").stdout
+    assert "images and pretrainings" in beside
+    assert "permutation test" not in beside
+    assert "images and pretrainings" in run_report(tmp_path, "--baseline", "telea").stdout
 
 
 def test_copies_of_records_beside_the_runs_do_not_hide_them(rows: Path) -> None:
