@@ -96,6 +96,10 @@ def test_a_suite_is_planned_and_nothing_stored(here: Path, monkeypatch: pytest.M
     told = CliRunner().invoke(cli, ["suite", "status", "mine.toml", "--out", "suite"])
     assert "waiting" in told.stderr
     assert sorted(here.rglob("*")) == before
+    (here / "suite" / "runs" / "of-another-form").mkdir(parents=True)
+    (here / "suite" / "plan.json").write_text("{}")
+    told = CliRunner().invoke(cli, ["suite", "status", "mine.toml", "--out", "suite"])
+    assert "no cell of this suite as it is now: 1; suite/records has" in told.stderr
     assert "32 cells" in call(here, "quickstart").stdout
 
 

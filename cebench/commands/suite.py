@@ -214,7 +214,11 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
     click.echo(grid.grid_as_text(statuses))
     click.echo(grid.counts_as_text(statuses), err=True)
     if left := folder.left_over(plan.cells):
-        click.echo(f"{left} run directories are of no cell of this suite as it is now", err=True)
+        click.echo(
+            f"run directories of no cell of this suite as it is now: {left}; "
+            f"{request.out / 'records'} has the records of the others, for `cebench report`",
+            err=True,
+        )
 
 
 @suite.command(

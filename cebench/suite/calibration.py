@@ -5,6 +5,9 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat
 
 from cebench.config import Options
 from cebench.errors import InputError
@@ -15,22 +18,25 @@ _LEAST_SECONDS = 3.0
 """Of each measurement."""
 
 
+Threads = Annotated[str, Field(pattern="^[1-9][0-9]*$")]
+StepSeconds = Annotated[dict[Threads, PositiveFloat], Field(min_length=1)]
+
+
 class Calibration(Options):
     """What was measured of one machine."""
 
     machine: str
-    step: dict[str, float]
+    step: StepSeconds
     """Threads -> seconds of a training step by image, float32."""
-    half_step: dict[str, float]
+    half_step: StepSeconds
     """Threads -> seconds of a training step by image, bfloat16."""
-    decode_seconds: float
+    decode_seconds: PositiveFloat
     """Seconds for a photograph of 500 x 375 pixels, resized to a short side of 256, one thread."""
 
     def step_seconds(self, threads: int, *, half: bool) -> float:
         """Seconds of a training step by image with so many threads; the nearest that is known."""
         known = self.half_step if half else self.step
-        counts = sorted(int(count) for count in known if count.isdecimal())
-        nearest = min(counts, key=lambda count: abs(count - threads))
+        nearest = min(sorted(map(int, known)), key=lambda count: abs(count - threads))
         return known[str(nearest)]
 
 

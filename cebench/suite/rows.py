@@ -86,7 +86,9 @@ def with_checkpoints(suite: Suite, folder: Path) -> Suite:
         return suite
     root = checkpoints_folder(suite, folder)
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder of checkpoints; give --data NAME=FOLDER")
+        name, _ = reference(given.folder)
+        remedy = f"give --data {name}=FOLDER" if name else "correct checkpoints.folder of the suite"
+        raise InputError(f"{root}: no such folder of checkpoints; {remedy}")
     rows = dict(suite.rows)
     for path in sorted(root.iterdir()):
         row = _checkpoint_row(path.resolve(), given)

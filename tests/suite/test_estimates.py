@@ -87,6 +87,16 @@ def test_a_slower_machine_takes_longer_and_more_images_too(folder: SuiteFolder) 
     assert here[few].memory_bytes > 2**28
 
 
+@pytest.mark.parametrize(
+    "changed", [{"step": {}}, {"half_step": {"two": 1.0}}, {"step": {"1": 0.0}}, {"machine": 3}]
+)
+def test_a_calibration_that_was_edited_into_nonsense_is_none(changed: dict[str, object]) -> None:
+    calibrated(3.0)
+    path = calibration.calibration_file()
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+    assert calibration.stored_calibration() is None
+
+
 def test_on_the_reference_machine_a_cell_takes_its_start_and_its_images(
     folder: SuiteFolder,
 ) -> None:

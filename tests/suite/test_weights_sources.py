@@ -121,3 +121,15 @@ def test_checkpoints_of_one_name_or_a_broken_one_are_refused(
     (folder / "b\nc.pt").rename(folder / "random.pt")
     with pytest.raises(InputError, match=r"random\.pt: another row is called 'random'"):
         planned(text)
+
+
+@pytest.mark.parametrize(
+    ("folder", "data", "remedy"),
+    [("{mine}", "mine = 'nowhere'\n", "give --data mine=FOLDER"), ("nowhere", "", "correct chec")],
+)
+def test_checkpoints_that_are_nowhere_name_the_remedy(
+    planned: Planned, folder: str, data: str, remedy: str
+) -> None:
+    text = TOY.replace("[data]\n", f"[data]\n{data}")
+    with pytest.raises(InputError, match=f"nowhere: no such folder of checkpoints; {remedy}"):
+        planned(f"{text}[checkpoints]\nfolder = '{folder}'\n")
