@@ -168,6 +168,18 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], sidecar: Sidecar) ->
             raise
 
 
+def _absent(path: Path) -> InputError:
+    beside = path.with_suffix(".json")
+    if path.suffix == ".safetensors" and beside.is_file():
+        return InputError(
+            f"{path}: is gone, though {beside.name} is there; restore the file, or delete "
+            f"{path.parent} and make it anew"
+        )
+    return InputError(
+        f"{path}: no such weights file; `cebench pretrain` and `cebench weights import` make them"
+    )
+
+
 def load_weights(path: Path) -> Weights:
     """Read a weights file, or the weights.safetensors of a run directory.
 
@@ -177,10 +189,7 @@ def load_weights(path: Path) -> Weights:
     if path.is_dir():
         path = _trunk_in(path)
     if not path.is_file():
-        raise InputError(
-            f"{path}: no such weights file; `cebench pretrain` and `cebench weights import` make "
-            "them"
-        )
+        raise _absent(path)
     if path.suffix == ".json":
         raise InputError(f"{path}: is a sidecar; give {path.with_suffix('.safetensors').name}")
     sidecar = read_sidecar(path)

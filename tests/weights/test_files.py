@@ -145,6 +145,13 @@ def test_a_flipped_bit_a_missing_file_and_a_strange_sidecar_are_named(saved: Pat
         load_weights(saved.with_name("absent.safetensors"))
 
 
+def test_a_file_that_was_deleted_beside_its_sidecar_is_gone(saved: Path) -> None:
+    saved.unlink()
+    for path in (saved, saved.parent):
+        with pytest.raises(InputError, match=r"is gone, though weights\.json is there; restore"):
+            load_weights(path)
+
+
 def test_the_sidecar_in_place_of_its_file_is_not_called_damaged(saved: Path) -> None:
     with pytest.raises(InputError, match=r"weights\.json: is a sidecar; give weights\.safetensors"):
         load_weights(saved.with_suffix(".json"))
