@@ -9,6 +9,7 @@ _OTHER_CONTENT = (
     (b"<html", "a web page, so the download failed; open the address in a browser and look"),
     (b"<?xml", "an XML document, so the download failed; open the address in a browser and look"),
     (b"version https://git-lfs", "a Git LFS pointer, not the file itself; run `git lfs pull`"),
+    (b"{", "JSON; give the file of tensors; join the parts of a sharded checkpoint into one first"),
     (b"\x89hdf", "an HDF5 file; load it in the program that wrote it and save it otherwise"),
     (b"\x1f\x8b", "compressed by gzip; unpack it first"),
     (b"bzh", "compressed by bzip2; unpack it first"),

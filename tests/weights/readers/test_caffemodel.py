@@ -145,6 +145,7 @@ def test_files_that_are_something_else_are_named(tmp_path: Path) -> None:
         (b"<!DOCTYPE html><html>Quota", "is a web page"),
         (b"version https://git-lfs.github.com/spec/v1", "is a Git LFS pointer"),
         (b"\x89HDF\r\n", "is an HDF5 file"),
+        (b'{"metadata": {}}', "is JSON; give the file of tensors"),
         (b"junk", r"net\.caffemodel: not a \.caffemodel: "),
     ):
         (tmp_path / FILE).write_bytes(content)
