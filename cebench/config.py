@@ -8,7 +8,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PositiveInt,
+    ValidationError,
+)
 
 from cebench.errors import InputError, did_you_mean
 from cebench.files import is_one_line, read_utf8, readable
@@ -37,6 +44,11 @@ class Options(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+
+OrNone = BeforeValidator(lambda value: None if value == "none" else value)
+"""Of an option that may be without a value: "none" in recipes and in `--set`, since TOML has no
+such value."""
 
 
 class Recipe(Options):
@@ -198,6 +210,6 @@ def value_of(text: str) -> Any:
 
 
 def toml_value(value: Any) -> str:
-    """`value` (a string, number, boolean or list of them) as TOML writes it."""
+    """`value` (a string, number, boolean or list of them) as TOML writes it; None is "none"."""
     # JSON strings, numbers, booleans and arrays are valid TOML.
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps("none" if value is None else value, ensure_ascii=False)

@@ -37,6 +37,19 @@ def write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]])
     write_atomically(path, text.getvalue().encode())
 
 
+def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Heading of a CSV file in UTF-8, and its lines by the heading's names.
+
+    Raises:
+        ValueError: not such a file.
+    """
+    try:
+        reader = csv.DictReader(StringIO(path.read_text(encoding="utf-8"), newline=""))
+        return list(reader.fieldnames or ()), list(reader)
+    except csv.Error as error:
+        raise ValueError(str(error)) from None
+
+
 def replace_atomically(path: Path, write: Callable[[Path], Any]) -> None:
     """Let `write` fill a temporary file, then rename it to `path`; a failure leaves no trace.
 

@@ -101,9 +101,9 @@ def spoken_duration(seconds: float) -> str:
     return "for ever"
 
 
-def counted(count: int, unit: str) -> str:
-    """A number with its unit, `1 thread` or `1,200 threads`; `unit` is singular."""
-    return f"{count:,} {unit}{'' if count == 1 else 's'}"
+def counted(count: int, unit: str, plural: str = "") -> str:
+    """A number with its unit, `1 thread` or `1,200 threads`; `plural` of what takes more than s."""
+    return f"{count:,} {unit if count == 1 else plural or unit + 's'}"
 
 
 def spoken_bytes(count: float) -> str:

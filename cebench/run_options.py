@@ -91,7 +91,7 @@ run_options = add_options(
         type=SEED,
         default=0,
         show_default=True,
-        help="Of all randomness of the run.",
+        help="Seed of all random numbers of the run.",
     ),
     device_option,
     click.option("--no-resume", is_flag=True, help="Start this run over instead of continuing it."),

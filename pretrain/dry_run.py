@@ -24,21 +24,23 @@ _WITH_ANSWERS = {*_OF_PAIRS, "relative-context", "imagenet"}
 def plan(request: Request) -> dict[str, Any]:
     """The resolved recipe, the data found, device, estimates and outputs.
 
+    Of a finished run, whose data may be gone, recipe and place alone: it leaves no outputs.
     InputError where the run itself would end with one before its first step.
     """
     recipe, name = request.resolve()
     check_batch(recipe, request)
     device = choose_device(request.device)
-    inputs = METHODS[request.method].inputs(recipe, request)
     check_owner(request.out, identity_of(request, recipe, name, device))
     values = recipe.model_dump(mode="json")
+    asked = {"method": request.method, "recipe": name, **values, "seed": request.seed}
+    place = {"out": readable(request.out), "out_state": state_of_out(request.out)}
+    if request.is_finished:
+        return {**asked, **place, "outputs": []}
+    inputs = METHODS[request.method].inputs(recipe, request)
     each = IMAGES_OF_ONE.get(request.method, 1)
     seen = values.get("steps", 0) * values.get("batch_size", 0) * each
     return {
-        "method": request.method,
-        "recipe": name,
-        **values,
-        "seed": request.seed,
+        **asked,
         f"{inputs.unit}_found": inputs.count,
         f"{inputs.unit}_excluded": inputs.excluded,
         "images_learned_from": inputs.learned_from,
@@ -47,8 +49,7 @@ def plan(request: Request) -> dict[str, Any]:
         **estimate(
             work_of(request.method, recipe, inputs), device, values.get("precision", "fp32")
         ),
-        "out": readable(request.out),
-        "out_state": state_of_out(request.out),
+        **place,
         "outputs": _outputs(request, recipe, inputs),
     }
 
@@ -73,6 +74,8 @@ def _outputs(request: Request, recipe: Recipe, inputs: Inputs) -> list[str]:
 
 def in_words(request: Request, found: dict[str, Any]) -> str:
     """The plan: first what a person asks, then every option of the recipe."""
+    if not found["outputs"]:
+        return f"{found['out']} is {found['out_state']}"
     unit = next(key for key in found if key.endswith("_found")).removesuffix("_found")
     data = f"{found[f'{unit}_found']:,} {unit}, {spoken_bytes(found['bytes_found'])}"
     if found[f"{unit}_excluded"]:

@@ -13,6 +13,7 @@ from cebench.data.photos import find_photos
 from cebench.data.voc.devkit import devkit_years
 from cebench.errors import InputError
 from cebench.training.run_owner import check_program
+from cebench.training.run_status import is_finished
 
 from .options import RECIPES
 from .silhouettes import find_shapes
@@ -58,8 +59,8 @@ def check_start(
             method, {"--data": data, "--exclude": exclude, "--region-shapes": region_shapes}
         )
         return
-    if resume and (out / "record.json").exists():
-        return  # Finished: its data may be gone.
+    if is_finished(out, resume):
+        return
     if getattr(options, "mask", "") == "random-region":
         find_shapes(options.region_image_set, region_shapes)
     if method == "motion" or getattr(options, "source", "") == "kitti":

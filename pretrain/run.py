@@ -31,6 +31,7 @@ from cebench.training.data_state import (
 )
 from cebench.training.run_directory import RunDirectory
 from cebench.training.run_owner import Identity, stored_hash
+from cebench.training.run_status import is_finished
 from cebench.weights.files import Sidecar, read_sidecar, save_weights
 
 from . import (
@@ -101,7 +102,7 @@ class Request(DataOptions):
     @property
     def is_finished(self) -> bool:
         """Whether `out` holds the finished run of a request, which is not started over."""
-        return self.resume and (self.out / "record.json").exists()
+        return is_finished(self.out, self.resume)
 
     def resolve(self) -> tuple[Recipe, str]:
         """The recipe with its changes, and its full name."""

@@ -8,7 +8,9 @@ from cebench.commands.programs import find_programs
 from cebench.config import load_recipe, recipe_names, recipe_sha256, to_toml
 from cebench.errors import InputError
 from cebench.pretrain.options.context_gan import ContextGanRecipe
+from cebench.pretrain.options.imagenet import ImagenetRecipe
 from cebench.pretrain.options.reconstruction import ContextRecipe
+from cebench.reporting.recipe_options import option_values
 from cebench.transfer.first_checks import recipe_class
 
 
@@ -152,6 +154,20 @@ def test_toml_survives_the_round_trip() -> None:
         "list": [1, 2],
     }
     assert tomllib.loads(to_toml({**values, "absent": None})) == values
+
+
+def test_an_option_without_a_value_is_none_in_toml_and_in_set() -> None:
+    paper, _ = load_recipe(ImagenetRecipe, "cebench.pretrain", "imagenet", "paper")
+    assert paper.tenth_every == 100_000
+    never, name = load_recipe(
+        ImagenetRecipe, "cebench.pretrain", "imagenet", "paper", ["tenth_every=none"]
+    )
+    assert never.tenth_every is None
+    assert name == 'imagenet-paper+tenth_every="none"'
+    shown = option_values(never)
+    assert shown["tenth_every"] == '"none"'
+    values = tomllib.loads("\n".join(f"{key} = {value}" for key, value in shown.items()))
+    assert ImagenetRecipe.model_validate(values) == never
 
 
 def test_every_program_has_valid_recipes_of_every_tier() -> None:

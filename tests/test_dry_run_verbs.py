@@ -9,12 +9,18 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from safetensors.torch import save_file
+from samples import DETECTION
 from stored_runs import classification_run
 
 from cebench.cli import cli
 from cebench.models.backbones import build_trunk
 from cebench.pretrain.run import Request, run_pretraining
+from cebench.reporting.records import write_record
+from cebench.training.run_directory import RunDirectory
+from cebench.transfer.run import Request as TransferRequest
+from cebench.transfer.run import identity_of
 
+CPU = torch.device("cpu")
 FORMAT = ["--format", "json"]
 RESCALE = ["weights", "rescale", "random", "--images", "1", "--on", "photos"]
 
@@ -107,3 +113,28 @@ def test_json_of_report_is_its_format(here: Path) -> None:
     classification_run(here / "runs" / "a", "context", 1.0, images=40)
     told = [CliRunner().invoke(cli, ["report", "runs", *how]) for how in (["--json"], FORMAT)]
     assert json.loads(told[0].stdout) == json.loads(told[1].stdout)
+
+
+def test_a_finished_run_whose_data_are_gone_would_do_nothing(here: Path) -> None:
+    given = ["pretrain", "--method", "autoencoder", "--recipe", "smoke", "--data", "photos"]
+    given += ["--set", "batch_size=1", "--set", "steps=1", "--set", "held_out_images=0"]
+    assert CliRunner().invoke(cli, [*given, "--out", "run"]).exit_code == 0
+    (here / "photos").rename(here / "elsewhere")
+    told = call(here, *given, "--out", "run")
+    assert told.stdout == "run is finished: nothing would be done\n"
+    found = json.loads(call(here, *given, "--out", "run", "--json").stdout)
+    assert (found["outputs"], found["steps"]) == ([], 1)
+    assert "photos" in str(call(here, *given, "--out", "run", "--no-resume").exception)
+
+
+def test_a_finished_transfer_whose_data_are_gone_would_do_nothing(here: Path) -> None:
+    given = ["transfer", "--task", "knn", "--recipe", "smoke", "--weights", "random"]
+    given += ["--data", "photos", "--out", "run"]
+    request = TransferRequest(
+        task="knn", weights="random", data=here / "photos", out=Path("run"), recipe="smoke"
+    )
+    identity = identity_of(request, *request.resolve(), request.load_weights(), CPU)
+    with RunDirectory(here / "run", identity) as run:
+        write_record(run.path / "record.json", DETECTION)
+    (here / "photos").rename(here / "elsewhere")
+    assert call(here, *given).stdout == "run is finished: nothing would be done\n"

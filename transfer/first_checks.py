@@ -12,7 +12,7 @@ from typing import Any
 from cebench.config import Recipe, check_logs_training, load_recipe
 from cebench.errors import InputError
 from cebench.training.run_owner import check_program
-from cebench.training.run_status import check_is_finished
+from cebench.training.run_status import check_is_finished, is_finished
 
 
 def check_start(
@@ -43,9 +43,8 @@ def check_start(
                 "make them"
             )
         check_is_finished(Path(weights))
-    if resume and (out / "record.json").exists():
-        return  # Finished: its data may be gone.
-    _start_of(task).check_data(data, options)
+    if not is_finished(out, resume):
+        _start_of(task).check_data(data, options)
 
 
 def recipe_class(task: str) -> type[Recipe]:

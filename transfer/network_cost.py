@@ -11,10 +11,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from cebench.models.backbone import Backbone
 from cebench.models.backbone_fast_rcnn import C4_SIDE, PLAIN_SIDE, PLAIN_UNITS
 from cebench.models.backbones import is_foreign
+from cebench.models.caffenet import FC_UNITS
 from cebench.weights.files import Weights
 from cebench.weights.loading import load_backbone
-
-FC_UNITS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ from cebench.training.data_state import (
 from cebench.training.loop import seconds_so_far
 from cebench.training.run_directory import RunDirectory
 from cebench.training.run_owner import Identity
-from cebench.training.run_status import check_is_finished
+from cebench.training.run_status import check_is_finished, is_finished
 from cebench.weights.files import Weights, load_weights, random_weights
 
 from .classification.task import TASK as CLASSIFICATION
@@ -77,6 +77,11 @@ class Request:
     tensorboard: bool = False
     engine: str = "native"
 
+    @property
+    def is_finished(self) -> bool:
+        """Whether `out` holds the finished run of a request, which is not started over."""
+        return is_finished(self.out, self.resume)
+
     def resolve(self) -> tuple[Recipe, str]:
         """The recipe with its changes, and its full name; InputError if no such engine is there."""
         check_engine(self.task, self.engine)
@@ -106,7 +111,7 @@ def run_transfer(request: Request) -> Record:
     device = choose_device(request.device)
     weights = request.load_weights()
     identity = identity_of(request, recipe, recipe_name, weights, device)
-    if not (request.resume and (request.out / "record.json").exists()):
+    if not request.is_finished:
         task.check_weights(recipe, weights)
         task.check_engine(recipe, weights, request.engine, device)
     if not request.resume:  # A mistake in the data must not cost the run that is there.

@@ -174,7 +174,7 @@ def _show_packing(
     """What `prepare` would do; the photographs are found, not read."""
     from cebench.data.photos import find_photos
     from cebench.data.store.packing import check_out
-    from cebench.progress import spoken_bytes, spoken_duration
+    from cebench.progress import counted, spoken_bytes, spoken_duration
 
     photos = find_photos(sources, voc_image_set)
     check_out(out)
@@ -193,8 +193,8 @@ def _show_packing(
     click.echo(
         f"would pack {len(photos):,} images ({spoken_bytes(found['bytes_found'])}) into {out}: "
         f"about {spoken_bytes(found['estimated_store_bytes'])}, "
-        f"{spoken_duration(found['estimated_seconds'])} with {workers} processes, within a factor "
-        "of three"
+        f"{spoken_duration(found['estimated_seconds'])} with "
+        f"{counted(workers, 'process', 'processes')}, within a factor of three"
     )
 
 

@@ -1,7 +1,6 @@
 """`cebench explain`: everything that determines one number of a table."""
 
 import json
-import re
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from cebench.reporting.published import Column, Layout
 
 COLUMNS = 80
-_VARIANT = re.compile(r"(-l2|-adversarial|-image|-rescaled)+$")
-"""What tells a row from its method's: what the model of Table 1 was trained for, and rescaling."""
 
 
 @click.command(
@@ -172,6 +169,7 @@ def _records(folder: Path, layout: "Layout", column: "Column", row: str) -> list
 
 def _choices(row: str, task: str) -> list[dict[str, Any]]:
     from cebench.reporting.ledger import default_text, load_ledger
+    from cebench.reporting.row_names import method_of_row
 
     ledger = load_ledger()
     return [
@@ -184,7 +182,7 @@ def _choices(row: str, task: str) -> list[dict[str, Any]]:
             "why": entry.why,
             "effect": entry.effect,
         }
-        for entry in ledger.of_programs({_VARIANT.sub("", row), task} - {""})
+        for entry in ledger.of_programs({method_of_row(row), task} - {""})
     ]
 
 

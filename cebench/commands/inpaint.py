@@ -225,7 +225,7 @@ def _require_one_hole(
     if (region_shapes is not None) != (kind == "region"):
         raise click.UsageError("--random region and --region-shapes need each other")
     if seed is not None and not kind:
-        raise click.UsageError("--seed is of --random, which is not given")
+        raise click.UsageError("--seed needs --random")
 
 
 def _hole_of(

@@ -129,7 +129,7 @@ def _tables(tables: "Sequence[Table]", found: "Sequence[RecordFile]", format_nam
     from cebench.reporting.verdicts import with_letters
 
     lettered = with_letters(tables)
-    return to_html(lettered, found) if format_name == "html" else FORMATS[format_name](lettered)
+    return to_html(found, lettered) if format_name == "html" else FORMATS[format_name](lettered)
 
 
 def _quoted(format_name: str) -> str:

@@ -67,7 +67,7 @@ def score(ctx: click.Context, stored: tuple[Path, ...], as_json: bool) -> None:
     """
     if not stored:
         if as_json:
-            raise click.UsageError(f"put --json behind {ctx.invoked_subcommand}, or give --all")
+            raise click.UsageError(f"put --json after {ctx.invoked_subcommand}, or give --all")
         return
     if ctx.invoked_subcommand is not None:
         raise click.UsageError(f"--all scores by itself; leave out {ctx.invoked_subcommand}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cebench.commands.json_output import print_result
-from cebench.commands.score_records import TABLE_1_HOLE, check_record, write_scores
+from cebench.commands.score_records import TABLE_1_HOLE, TABLE_1_SIDE, check_record, write_scores
 from cebench.commands.score_tables import inpainting_table
 from cebench.run_options import examples, json_option
 
@@ -107,7 +107,7 @@ def inpainting(
             for tenth, sums in sorted(by_tenth.items())
         ]
     print_result(result, as_json, inpainting_table)
-    if (region, size) == (TABLE_1_HOLE, 128) and not as_json:
+    if (region, size) == (TABLE_1_HOLE, TABLE_1_SIDE) and not as_json:
         click.echo("\n" + "\n".join(published_lines("1", ("mean_l1", "mean_l2", "psnr"))))
     if record is not None and row is not None:
         path = write_scores(record, row, by_stem, files, targets)

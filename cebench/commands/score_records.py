@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-TABLE_1_HOLE = 56
-"""Side of Table 1's central hole in images of 128 pixels."""
+TABLE_1_HOLE, TABLE_1_SIDE = 56, 128
+"""Sides of Table 1's central hole and of its images in pixels."""
 
 if TYPE_CHECKING:
     from cebench.metrics.inpainting import InpaintingSums
@@ -21,17 +21,16 @@ def check_record(
     """The row's name; InputError if the scores are not Table 1's or `folder` is taken."""
     from cebench.errors import InputError
     from cebench.files import check_one_line, check_writable
-    from cebench.inpainting.squares import SIDE
     from cebench.reporting.published import load_published
 
     if not row:
         raise InputError("--record needs --row NAME: the line of Table 1, such as lama")
     if ssim_window != "uniform":
         raise InputError("--record: the table's SSIM is that of --ssim-window uniform")
-    if hole != TABLE_1_HOLE or size != SIDE:
+    if hole != TABLE_1_HOLE or size != TABLE_1_SIDE:
         raise InputError(
-            f"--record: Table 1 is about --hole center:{TABLE_1_HOLE} --size {SIDE}; leave it out "
-            "for other holes and sizes"
+            f"--record: Table 1 is about --hole center:{TABLE_1_HOLE} --size {TABLE_1_SIDE}; leave "
+            "it out for other holes and sizes"
         )
     taken = {number.row for number in load_published().numbers if number.table == "1"}
     if check_one_line(row, "--row") in taken:

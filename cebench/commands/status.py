@@ -28,6 +28,7 @@ def status(folder: Path, as_json: bool) -> None:
     A stopped run goes on when its command is given again.
     """
     from cebench.errors import InputError
+    from cebench.progress import counted
     from cebench.training.run_status import runs_below
 
     if not folder.is_dir():
@@ -41,7 +42,9 @@ def status(folder: Path, as_json: bool) -> None:
         click.echo(_line(run, folder))
     counts = Counter(run.state for run in runs)
     found = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-    click.echo(f"{len(runs)} runs below {folder}" + (f": {found}" if found else ""), err=True)
+    click.echo(
+        f"{counted(len(runs), 'run')} below {folder}" + (f": {found}" if found else ""), err=True
+    )
 
 
 def _line(run: "RunStatus", folder: Path) -> str:

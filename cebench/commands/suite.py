@@ -165,6 +165,7 @@ def run(
 )
 def calibrate(threads: tuple[int, ...]) -> None:
     """Measure how fast this machine is, for the estimates of --dry-run: half a minute."""
+    from cebench.progress import counted
     from cebench.suite.calibration import calibrate, calibration_file
     from cebench.suite.machine import core_count
 
@@ -172,7 +173,8 @@ def calibrate(threads: tuple[int, ...]) -> None:
     for count, seconds in found.step.items():
         halved = found.half_step[count]
         click.echo(
-            f"{count} threads: {1 / seconds:.1f} images/s trained, {1 / halved:.1f} in bfloat16"
+            f"{counted(int(count), 'thread')}: {1 / seconds:.1f} images/s trained, "
+            f"{1 / halved:.1f} in bfloat16"
         )
     click.echo(f"{1 / found.decode_seconds:.0f} photographs/s decoded on one thread")
     click.echo(f"kept in {calibration_file()}", err=True)
@@ -241,6 +243,7 @@ def merge(sources: tuple[Path, ...], dry_run: bool, as_json: bool, **given: Any)
     the exit status is 1.
     """
     from cebench.errors import CebenchError
+    from cebench.progress import counted
     from cebench.suite.running import merge_suite
 
     merged = merge_suite(_request(**given), sources, copy=not dry_run)
@@ -250,12 +253,13 @@ def merge(sources: tuple[Path, ...], dry_run: bool, as_json: bool, **given: Any)
         click.echo("".join(f"{line}\n" for line in _merged_lines(merged)), nl=False)
     taken = "would be taken" if dry_run else "taken"
     click.echo(
-        f"{len(merged.taken)} cells {taken}, {merged.known} were here with the same numbers, "
-        f"{len(merged.other)} belong to no cell, {len(merged.conflicts)} conflicts",
+        f"{counted(len(merged.taken), 'cell')} {taken}, {merged.known} known with equal numbers, "
+        f"{len(merged.other)} of no cell, {counted(len(merged.conflicts), 'conflict')}",
         err=True,
     )
     if merged.conflicts:
-        raise CebenchError(f"{len(merged.conflicts)} conflicts; first: {merged.conflicts[0]}")
+        conflicts = counted(len(merged.conflicts), "conflict")
+        raise CebenchError(f"{conflicts}; first: {merged.conflicts[0]}")
 
 
 def _merged_lines(merged: "Merged") -> list[str]:

@@ -100,26 +100,17 @@ OFFICIAL_COUNTS = {
 """Images of the devkit's own lists and of the authors' seg11valid, by data set and set."""
 
 
-def verify_tree(path: Path, report: Report = lambda done, total: None) -> tuple[Findings, ...]:
-    """Decode and check every file of the data sets at `path`.
+def data_sets_at(path: Path) -> dict[str, Callable[[Report], Findings]]:
+    """The name of each data set at `path` -> the function that decodes and checks all its files.
 
     An image that a set names must be there, and so must its XML (sets of Main) or label image
     (sets of Segmentation); of the sets named test, whose answers some years withhold, only the
-    images. XML and label images must have their image's size.
+    images. XML and label images must have their image's size. The function is given a `Report`,
+    which it calls with (images done, images in all).
 
     Args:
         path: a VOCdevkit (or one year of it), an SBD tree, a packed store, tar files, a folder of
             images, or a folder that holds a VOCdevkit or benchmark_RELEASE among others.
-        report: called with (images done, images in all) for each data set in turn.
-
-    Raises:
-        InputError: `path` is no data set of these kinds.
-    """
-    return tuple(verify(report) for verify in data_sets_at(path).values())
-
-
-def data_sets_at(path: Path) -> dict[str, Callable[[Report], Findings]]:
-    """The name of each data set at `path` -> the function that verifies it; see `verify_tree`.
 
     Raises:
         InputError: `path` is absent or holds no data set.

@@ -13,7 +13,7 @@ from cebench.models.backbone import (
     padded_to_stride,
     prepare_for_any_size,
 )
-from cebench.models.caffenet import fill_fc6_and_fc7, gaussian_filler
+from cebench.models.caffenet import FC_UNITS, fill_fc6_and_fc7, gaussian_filler
 from cebench.models.fast_rcnn import STRIDE, RegionNetwork
 from cebench.models.frozen_batch_norm import freeze_scales, freeze_statistics
 from cebench.models.options import HeadInit, RoiPooling
@@ -86,7 +86,7 @@ class BackboneFastRCNN(RegionNetwork):
                 return self.embed(torch.zeros(1, channels, C4_SIDE, C4_SIDE)).shape[1]
         own = bool(self.backbone.fully_connected)
         self.pooled_side = self.backbone.pooled_side if own else PLAIN_SIDE
-        units = 4096 if own else PLAIN_UNITS
+        units = FC_UNITS if own else PLAIN_UNITS
         self.fc6 = nn.Linear(channels * self.pooled_side**2, units)
         self.fc7 = nn.Linear(units, units)
         self.dropout = nn.Dropout(0.5 if own else 0.0)

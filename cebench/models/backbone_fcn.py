@@ -14,7 +14,7 @@ from cebench.models.backbone import (
     padded_to_stride,
     prepare_for_any_size,
 )
-from cebench.models.caffenet import fill_fc6_and_fc7
+from cebench.models.caffenet import FC_UNITS, fill_fc6_and_fc7
 from cebench.models.fcn import SegmentationNetwork, zero_score_layer
 from cebench.models.frozen_batch_norm import freeze_scales, freeze_statistics
 from cebench.models.options import HeadInit, Stride
@@ -113,10 +113,10 @@ class MapScores(nn.Module):
         super().__init__()
         widths, self.grids, self.pooled_side = [*channels], [*grids], pooled_side
         if pooled_side:
-            self.fc6 = nn.Conv2d(widths[0], 4096, pooled_side, padding=pooled_side // 2)
-            self.fc7 = nn.Conv2d(4096, 4096, 1)
+            self.fc6 = nn.Conv2d(widths[0], FC_UNITS, pooled_side, padding=pooled_side // 2)
+            self.fc7 = nn.Conv2d(FC_UNITS, FC_UNITS, 1)
             self.dropout = nn.Dropout(0.5)
-            widths[0] = 4096
+            widths[0] = FC_UNITS
             # An even kernel, padded by its half, looks half a value to the left.
             stride, centre = grids[0]
             self.grids[0] = stride, centre + stride * ((pooled_side - 1) / 2 - pooled_side // 2)

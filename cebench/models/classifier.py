@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cebench.models.caffenet import data_dependent_init, fill_fc6_and_fc7, gaussian_filler
+from cebench.models.caffenet import FC_UNITS, data_dependent_init, fill_fc6_and_fc7, gaussian_filler
 from cebench.models.frozen_batch_norm import freeze_statistics
 from cebench.models.options import HeadInit, Part
 from cebench.models.sync_layers import Dropout
@@ -44,10 +44,10 @@ class Classifier(nn.Module):
         self.fully_connected = fully_connected
         self.frozen: tuple[nn.Module, ...] = ()
         if fully_connected:
-            self.fc6, self.drop6 = nn.Linear(features, 4096), Dropout(0.5)
-            self.fc7, self.drop7 = nn.Linear(4096, 4096), Dropout(0.5)
+            self.fc6, self.drop6 = nn.Linear(features, FC_UNITS), Dropout(0.5)
+            self.fc7, self.drop7 = nn.Linear(FC_UNITS, FC_UNITS), Dropout(0.5)
             fill_fc6_and_fc7(self.fc6, self.fc7, head_init, generator)
-        self.fc8 = nn.Linear(4096 if fully_connected else features, num_classes)
+        self.fc8 = nn.Linear(FC_UNITS if fully_connected else features, num_classes)
         bias = 0.1 if head_init == "voc-classification" else 0
         gaussian_filler(self.fc8, 0.01, bias, generator)
 

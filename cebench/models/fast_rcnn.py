@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cebench.models.backbones import CAFFENET, TrunkArchitecture, build_trunk
 from cebench.models.caffenet import (
+    FC_UNITS,
     POOL5_FEATURES,
     POOL5_SIDE,
     CaffeNetTrunk,
@@ -130,10 +131,10 @@ class FastRCNN(RegionNetwork):
         self.trunk = build_trunk(
             architecture, generator, conv1_padding=conv1_padding, pool_padding=1
         )
-        self.fc6 = nn.Linear(POOL5_FEATURES, 4096)
-        self.fc7 = nn.Linear(4096, 4096)
-        self.cls_score = nn.Linear(4096, num_classes + 1)
-        self.bbox_pred = nn.Linear(4096, 4 * (num_classes + 1))
+        self.fc6 = nn.Linear(POOL5_FEATURES, FC_UNITS)
+        self.fc7 = nn.Linear(FC_UNITS, FC_UNITS)
+        self.cls_score = nn.Linear(FC_UNITS, num_classes + 1)
+        self.bbox_pred = nn.Linear(FC_UNITS, 4 * (num_classes + 1))
         self.dropout = nn.Dropout(0.5)
         fill_fc6_and_fc7(self.fc6, self.fc7, head_init, generator)
         gaussian_filler(self.cls_score, 0.01, 0, generator)

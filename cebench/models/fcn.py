@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from cebench.models.backbones import CAFFENET, TrunkArchitecture, build_trunk
 from cebench.models.caffenet import (
+    FC_UNITS,
     POOL5_CHANNELS,
     POOL5_SIDE,
     CaffeNetTrunk,
@@ -133,9 +134,9 @@ class FCNHead(nn.Module):
         generator: torch.Generator | None,
     ) -> None:
         super().__init__()
-        self.fc6 = nn.Conv2d(POOL5_CHANNELS, 4096, POOL5_SIDE)
-        self.fc7 = nn.Conv2d(4096, 4096, 1)
-        self.score_fr = zero_score_layer(4096, num_classes)
+        self.fc6 = nn.Conv2d(POOL5_CHANNELS, FC_UNITS, POOL5_SIDE)
+        self.fc7 = nn.Conv2d(FC_UNITS, FC_UNITS, 1)
+        self.score_fr = zero_score_layer(FC_UNITS, num_classes)
         self.score_pool2 = zero_score_layer(256, num_classes) if stride <= 16 else None
         self.score_pool1 = zero_score_layer(96, num_classes) if stride <= 8 else None
         self.dropout = nn.Dropout(0.5)

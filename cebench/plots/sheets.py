@@ -159,7 +159,12 @@ def best_median_worst(values: np.ndarray, count: int) -> list[tuple[str, int]]:
 
 
 def plot_curves(metrics: Sequence[Mapping[str, Any]], path: Path, title: str) -> None:
-    """Write a PNG with all logged losses, the lines of metrics.jsonl, over the finished steps."""
+    """Write a PNG with all logged losses, the lines of metrics.jsonl, over the finished steps.
+
+    No line, no picture: a power cut can take the lines of a short run, whose checkpoint stands.
+    """
+    if not metrics:
+        return
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for name in (key for key in metrics[-1] if key not in ("step", "seconds")):

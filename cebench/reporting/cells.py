@@ -127,13 +127,21 @@ def _replications(
         ours, theirs = _content(first), _content(number)
         differing = [name for name in ours if ours[name] != theirs[name]]
         if differing:
-            pretraining, seed = number.replicate
             raise InputError(
-                f"{first.path} and {number.path}: {place}: two records of pretraining "
-                f"{pretraining}, seed {seed} differ in {', '.join(differing)}; remove one or "
-                "report its folder alone"
+                f"{first.path} and {number.path}: {place}: two records of {_spoken(number)} differ "
+                f"in {', '.join(differing)}; remove one or report its folder alone"
             )
     return _times_of_one_machine(list(unique.values()))
+
+
+def _spoken(number: Number) -> str:
+    """Which of a cell's numbers it is, in words."""
+    weights, seed = number.record.weights, number.record.seed
+    if not number.measurement.of_weights:
+        return f"seed {seed}"
+    known = weights.seed is not None
+    origin = f"pretraining seed {weights.seed}" if known else f"weights {weights.sha256[:12]}"
+    return f"{origin}, fine-tuning seed {seed}"
 
 
 def _times_of_one_machine(cell: list[Number]) -> list[Number]:
@@ -214,10 +222,9 @@ def _check_one_headline(cell: Sequence[Number], place: str, column: Column) -> N
     for number in cell:
         if headlines and number.replicate not in headlines:
             first = next(iter(headlines.values()))
-            pretraining, seed = number.replicate
             raise InputError(
                 f"{first.path} and {number.path}: {place} mixes two values of metric: "
-                f"{column.metric!r} and, for pretraining {pretraining}, seed {seed}, only "
+                f"{column.metric!r} and, for {_spoken(number)}, only "
                 f"{number.measurement.metric!r}; measure {column.metric} for each seed"
             )
 

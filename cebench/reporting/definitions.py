@@ -9,15 +9,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from cebench.metrics.detection import Detections, Objects, detection_scores
+from cebench.metrics.detection import (
+    BOXES_PER_IMAGE,
+    LEAST_SCORE,
+    Detections,
+    Objects,
+    detection_scores,
+)
 from cebench.metrics.means import mean_of_defined
 from cebench.metrics.segmentation import segmentation_scores
 from cebench.reporting.outcome_boxes import ScoredBoxes
 from cebench.reporting.outcome_parts import FillErrors, LabelScores, PixelPairs
 from cebench.reporting.outcomes import OutcomePart
 
-LEAST_SCORE, BOXES_PER_IMAGE = 0.05, 100
-"""py-faster-rcnn keeps scores above the one, and as many boxes of an image as the other."""
 _AVERAGE_PRECISIONS = {
     "mean_ap_sklearn": "step-wise",
     "mean_ap_voc07_11pt": "11 points",

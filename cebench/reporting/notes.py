@@ -6,6 +6,7 @@ from typing import Any
 
 from cebench.config import RecipeTier
 from cebench.metrics.image_intervals import outside_word
+from cebench.progress import counted
 from cebench.reporting.cells import Number, grouped
 from cebench.reporting.comparison import PublishedVerdict
 from cebench.reporting.published import Column, Layout
@@ -103,7 +104,7 @@ def _import_notes(numbers: Sequence[Number]) -> list[str]:
 
 
 def _file_notes(numbers: Sequence[Number]) -> list[str]:
-    """Of which rows nothing is known but what was predicted."""
+    """Rows of which nothing but the predictions is known."""
     rows = _listed(number.row for number in numbers if number.scored_files)
     return [f"Scored from files that another program wrote: {rows}."] if rows else []
 
@@ -282,10 +283,7 @@ def _hardware(records: Sequence[Record]) -> str:
 
 
 def _machines(records: Sequence[Record]) -> str:
-    return _listed(
-        f"{record.device}, {record.threads} thread{'s' if record.threads > 1 else ''}"
-        for record in records
-    )
+    return _listed(f"{record.device}, {counted(record.threads, 'thread')}" for record in records)
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -197,7 +197,8 @@ class FillErrors:
     def from_arrays(cls, arrays: Arrays, images: int, classes: int) -> "FillErrors":
         sums = arrays["sums"]
         check(sums.shape == (5, images) and sums.dtype == np.float64, "sums")
-        check(bool((sums[0] > 0).all() and (sums[1:3] >= 0).all()), "sums")
+        counts = (sums[0] >= 1) & (sums[0] == np.rint(sums[0]))
+        check(bool(counts.all() and (sums[1:3] >= 0).all()), "sums")
         is_perfect = np.zeros(sums.shape, np.bool_)
         is_perfect[3] = sums[3] == np.inf
         check(bool((is_perfect | (np.abs(sums) < LARGEST_SUM)).all()), "sums")

@@ -56,8 +56,7 @@ class Variance:
     """Estimated."""
 
     value: float
-    degrees: float
-    """Of freedom."""
+    degrees_of_freedom: float
 
 
 @dataclass(frozen=True)
@@ -127,9 +126,9 @@ def _variance_over_draws(drawn: np.ndarray) -> float:
 
 def _satterthwaite(variances: Sequence[Variance]) -> Variance:
     """Their sum, with the degrees of freedom of a variance that is as sure as it."""
-    squares = sum(variance.value**2 / variance.degrees for variance in variances)
+    squares = sum(variance.value**2 / variance.degrees_of_freedom for variance in variances)
     total = sum(variance.value for variance in variances)
-    return Variance(total, total**2 / squares if squares > 0 else variances[0].degrees)
+    return Variance(total, total**2 / squares if squares > 0 else variances[0].degrees_of_freedom)
 
 
 def _reach(variances: Sequence[Variance], p_value: float) -> float:
@@ -140,7 +139,8 @@ def _reach(variances: Sequence[Variance], p_value: float) -> float:
     and Satterthwaite's mean of both covers 87 % for two pretrainings and 92 % for three.
     """
     squares = (
-        stats.t.isf(p_value / 2, variance.degrees) ** 2 * variance.value for variance in variances
+        stats.t.isf(p_value / 2, variance.degrees_of_freedom) ** 2 * variance.value
+        for variance in variances
     )
     return math.sqrt(sum(squares))
 
@@ -154,7 +154,7 @@ def _p_value(difference: float, variances: Sequence[Variance]) -> float:
         return 0.0
     # Of one t distribution for all variances p is known; between the extremes lies the wanted one.
     t = abs(difference) / math.sqrt(total)
-    alone = [2 * float(stats.t.sf(t, variance.degrees)) for variance in variances]
+    alone = [2 * float(stats.t.sf(t, variance.degrees_of_freedom)) for variance in variances]
     low, high = min(alone), max(alone)
     if len(variances) == 1 or high <= SMALLEST_SOLVED_P:
         return high

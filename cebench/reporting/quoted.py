@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cebench.errors import CebenchError
+from cebench.reporting.row_names import RESCALED
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -98,7 +99,7 @@ class Quoted(_Frozen):
 
     def variants(self, row: str) -> list[str]:
         """Ids of `row` and of its variants (`row-rescaled`, ...)."""
-        return [r.id for r in self.rows if r.id == row or r.id.startswith(f"{row}-rescaled")]
+        return [r.id for r in self.rows if r.id == row or r.id.startswith(row + RESCALED)]
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
-from cebench.config import Line, Recipe, Tier, values_sha256
+from cebench.config import Line, Recipe, RecipeTier, Tier, values_sha256
 from cebench.errors import InputError
 from cebench.files import walk, write_atomically
 
@@ -181,7 +181,7 @@ class Record:
     protocol: Text
     """Name of the measuring rule, e.g. `voc-fcn`."""
     protocol_version: Count
-    tier: Tier
+    tier: RecipeTier
     """That of `recipe`; a number's own is the lowest of this and that of the weights."""
     seed: Count
     recipe: ResolvedRecipe

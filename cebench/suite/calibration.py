@@ -15,7 +15,7 @@ from cebench.files import write_atomically
 
 _SIDE, _BATCH = 227, 16
 _LEAST_SECONDS = 3.0
-"""Of each measurement."""
+"""That each measurement takes."""
 
 
 Threads = Annotated[str, Field(pattern="^[1-9][0-9]*$")]

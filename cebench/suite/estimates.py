@@ -85,7 +85,11 @@ class Estimates:
 
     @cached_property
     def _measured(self) -> Mapping[str, float]:
-        """Mean processor seconds by thread of finished cells of one kind."""
+        """What finished cells of one kind took in the mean, in seconds.
+
+        Of each cell the smaller of its time by the clock and of the processor, which on a shared
+        machine is nearer to what it takes alone.
+        """
         found: dict[str, list[float]] = {}
         for cell in self.cells:
             if self.folder.is_finished(cell):
@@ -145,7 +149,8 @@ class Forecast:
         left = {name: seconds * factor for name, seconds in expected.items()}
         for name in run.running:
             left[name] = max(0.0, left[name] - (now - run.began[name]))
-        open_cells = [cell for cell in run.cells if cell.name not in {*run.failed, *run.blocked()}]
+        given_up = {*run.failed, *run.blocked()}
+        open_cells = [cell for cell in run.cells if cell.name not in given_up]
         return seconds_by_the_clock(open_cells, left, run.finished, self.workers) or None
 
     def _factor(self, run: SuiteRun, expected: Mapping[str, float]) -> float:

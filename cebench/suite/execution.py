@@ -16,6 +16,7 @@ from filelock import Timeout
 
 from cebench.errors import CebenchError, Interrupted
 from cebench.logs import show_log
+from cebench.progress import counted
 from cebench.suite.cells import Cell
 from cebench.suite.folder import Ending, SuiteFolder, began_here
 
@@ -56,7 +57,7 @@ def _run(cell: Cell, out: Path, device: str, threads: int, began: Ending) -> tup
     from cebench.suite.programs import run_program
 
     torch.set_num_threads(threads)
-    logger.info(f"{cell.name}: {cell.verb} with {threads} threads")
+    logger.info(f"{cell.name}: {cell.verb} with {counted(threads, 'thread')}")
     try:
         run_program(cell, out, device)
         status, problem = 0, ""

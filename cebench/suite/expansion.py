@@ -10,6 +10,7 @@ from cebench.data.motion_windows import MotionSearch
 from cebench.errors import InputError, did_you_mean
 from cebench.models.backbones import is_foreign
 from cebench.pretrain.run import PROTOCOL_VERSION as PRETRAINING_VERSION
+from cebench.reporting.row_names import RESCALED
 from cebench.suite.cells import Cell, check_names, content_key, in_order
 from cebench.suite.fingerprints import DataFingerprints
 from cebench.suite.rows import (
@@ -206,7 +207,7 @@ class Expansion:
         places = [self._place(image) for image in row.on]
         suffix = source.name.removeprefix(row.rescale)
         seed = self.seed  # The images of all pretrainings are the same: rescaling is no replicate.
-        method = f"{source.method}-rescaled"
+        method = source.method + RESCALED
         cell = Cell(
             name=f"{name}{suffix}",
             verb="rescale",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cebench.progress import clock
+from cebench.progress import clock, counted
 from cebench.suite.cells import Cell
 from cebench.suite.folder import CellStatus, State
 
@@ -74,7 +74,7 @@ def counts_as_text(statuses: Sequence[CellStatus]) -> str:
     """Such as `30 cells: 12 finished, 2 running, 16 waiting`."""
     counts = Counter(status.state for status in statuses)
     listed = ", ".join(f"{count} {state}" for state, count in counts.most_common())
-    return f"{len(statuses)} cells: {listed}"
+    return f"{counted(len(statuses), 'cell')}: {listed}"
 
 
 def as_json(status: CellStatus) -> dict[str, Any]:

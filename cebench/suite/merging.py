@@ -1,9 +1,10 @@
 """Bringing the finished cells of other machines into a suite's folder."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from filelock import Timeout
@@ -11,6 +12,7 @@ from filelock import Timeout
 from cebench.config import Recipe, values_sha256
 from cebench.errors import InputError
 from cebench.files import sha256_of
+from cebench.progress import counted
 from cebench.reporting.bundles import open_bundle
 from cebench.reporting.records import Record, load_record, record_name
 from cebench.reporting.results import BESIDE, file_beside, read_stored
@@ -86,11 +88,9 @@ def _take(cell: Cell, folder: SuiteFolder, theirs: SuiteFolder, result: Merged, 
     if cell.verb in ("pretrain", "transfer"):
         load_record(theirs.result(cell))
     if copy:
-        try:
-            with folder.lock(cell):
-                _copy(theirs.path / cell.folder, folder.path / cell.folder)
-        except Timeout:
-            return f"is being computed in {folder.path}; merge again when it has ended"
+        held = _fill(cell, folder, partial(_copy, theirs.path / cell.folder))
+        if held:
+            return held
         ending = theirs.ending(cell)
         if ending:
             folder.write_ending(cell, ending)
@@ -98,24 +98,36 @@ def _take(cell: Cell, folder: SuiteFolder, theirs: SuiteFolder, result: Merged, 
     return ""
 
 
+def _fill(cell: Cell, folder: SuiteFolder, write: Callable[[Path], None]) -> str:
+    """Let `write` make the cell's folder; returns what stands in the way."""
+    try:
+        with folder.lock(cell), _new_folder(folder.path / cell.folder) as filled:
+            write(filled)
+    except Timeout:
+        return f"is being computed in {folder.path}; merge again when it has ended"
+    return ""
+
+
 def _copy(source: Path, target: Path) -> None:
     """Copy the whole folder; files get the time of now, so that tables are seen to be older."""
     ignore = shutil.ignore_patterns("*.lock")
-    with _new_folder(target) as partial:
-        shutil.copytree(
-            source, partial, ignore=ignore, copy_function=shutil.copyfile, dirs_exist_ok=True
-        )
+    shutil.copytree(
+        source, target, ignore=ignore, copy_function=shutil.copyfile, dirs_exist_ok=True
+    )
 
 
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
-    """Yields an empty folder that replaces `target` when all of it is there."""
-    partial = target.with_name(f".merging-{target.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    yield partial
-    shutil.rmtree(target, ignore_errors=True)
-    partial.replace(target)
+    """Yields an empty folder that replaces `target` when all of it is there; else it goes again."""
+    filled = target.with_name(f".merging-{target.name}")
+    shutil.rmtree(filled, ignore_errors=True)
+    filled.mkdir(parents=True)
+    try:
+        yield filled
+        shutil.rmtree(target, ignore_errors=True)
+        filled.replace(target)
+    finally:
+        shutil.rmtree(filled, ignore_errors=True)
 
 
 def _compare(cell: Cell, ours: Path, theirs: Path) -> str:
@@ -134,12 +146,16 @@ def _difference(ours: Record, theirs: Record) -> str:
     """What two records of one cell do not agree in; times are left out."""
     both = ours, theirs
     if ours.weights.sha256 != theirs.weights.sha256:
-        machines = [f"{r.device}, {r.threads} threads, torch {r.torch_version}" for r in both]
-        return f"the weights ({' and '.join(machines)})"
+        return f"the weights ({' and '.join(map(_machine, both))})"
     for mine, other in zip(ours.measurements, theirs.measurements, strict=False):
         if mine.unit != "s" and mine != other:
             return f"{mine.row} {mine.metric}: {mine.value!r} and {other.value!r}"
     return "" if len(ours.measurements) == len(theirs.measurements) else "what they measured"
+
+
+def _machine(record: Record) -> str:
+    threads = counted(record.threads, "thread")
+    return f"{record.device}, {threads}, torch {record.torch_version}"
 
 
 def _merge_bundle(
@@ -157,15 +173,17 @@ def _merge_bundle(
             result.other.append(f"{source}: {record_name(record)}{why}")
             continue
         difference = _other_origin(cell, record, transfers, folder)
+        conflict = ""
         if folder.is_finished(cell):
             difference = difference or _difference(load_record(folder.result(cell)), record)
             result.known += not difference
         elif not difference:
-            if copy:
-                _unpack(path, folder.path / cell.folder)
-            result.taken.append(cell.name)
+            conflict = _fill(cell, folder, partial(_unpack, path)) if copy else ""
+            result.taken += [] if conflict else [cell.name]
         if difference:
-            result.conflicts.append(f"{cell.name}: ours and {path} differ in {difference}")
+            conflict = f"ours and {path} differ in {difference}"
+        if conflict:
+            result.conflicts.append(f"{cell.name}: {conflict}")
 
 
 def _cell_of(record: Record, transfers: Sequence[Cell]) -> Cell | None:
@@ -204,9 +222,9 @@ def _other_origin(
 
 
 def _unpack(path: Path, target: Path) -> None:
-    with _new_folder(target) as partial:
-        for folder, name in BESIDE.items():
-            place = file_beside(path, folder)
-            if place is not None and name != "weights.json":
-                (partial / name).write_bytes(read_stored(place))
-        (partial / "record.json").write_bytes(read_stored(path))
+    """Write the record at `path` in a bundle, and what lies beside it, into the folder `target`."""
+    for folder, name in BESIDE.items():
+        place = file_beside(path, folder)
+        if place is not None and name != "weights.json":
+            (target / name).write_bytes(read_stored(place))
+    (target / "record.json").write_bytes(read_stored(path))

@@ -49,6 +49,8 @@ class Plan:
     cells: Sequence[Cell]
     toy: str = ""
     """Folder of the toy world below the suite's, if it draws one."""
+    caution: str = ""
+    """What readers of the tables must know of how the cells came about, if anything."""
 
 
 def known_plan(request: SuiteRequest) -> Plan | None:

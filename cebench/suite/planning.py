@@ -19,9 +19,21 @@ def make_plan(request: SuiteRequest, *, keep: bool = True) -> Plan:
     plan = Plan(
         title=suite.title,
         introduction=suite.introduction,
+        caution=_caution(request, suite.pretrainings),
         cells=cells,
         toy=next((cell.folder for cell in cells if cell.verb == "draw"), ""),
     )
     if keep:
         store_plan(request, plan, fingerprints.listings)
     return plan
+
+
+def _caution(request: SuiteRequest, pretrainings: int) -> str:
+    """That seeds were added until rows differed, which tables do not show by themselves."""
+    added = [row for row, count in request.more.items() if count > pretrainings]
+    if not added:
+        return ""
+    return (
+        f"Pretrainings of {' and '.join(added)} were added until the rows differed: p values of "
+        "their difference are too small. Confirm it with seeds that were not looked at."
+    )

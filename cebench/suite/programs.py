@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from cebench.errors import CebenchError, InputError, Interrupted
+from cebench.errors import CebenchError, Interrupted
 from cebench.pretrain.run import Request as Pretraining
 from cebench.pretrain.run import run_pretraining
 from cebench.progress import progress
 from cebench.suite.cells import Cell, Verb
 from cebench.toy.world import write_toy_world
+from cebench.training.run_status import INTERRUPTIONS, last_error
 from cebench.transfer.run import Request as Transfer
 from cebench.transfer.run import run_transfer
 
@@ -143,6 +144,13 @@ def _pretrain_on_several(request: Request, folder: Path, device: str, processes:
         running.terminate()  # torchrun hands the signal on; the loop saves and ends.
         running.wait()
         raise
-    errors = {130: Interrupted("stopped"), 143: Interrupted("stopped"), 2: InputError("see above")}
     if status:
-        raise errors.get(status, CebenchError(f"torchrun ended with exit status {status}"))
+        raise _reason(folder / "log.txt", status)
+
+
+def _reason(log: Path, status: int) -> CebenchError:
+    """Why several processes ended: their run's log knows, torchrun's exit status is 1 for all."""
+    error = last_error(log)
+    if error.startswith(INTERRUPTIONS):
+        return Interrupted("stopped")
+    return CebenchError(error or f"torchrun ended with exit status {status}")

@@ -30,7 +30,7 @@ def write_tables(plan: Plan, out: Path, seed: int) -> str:
     """Write tables.md, index.html and copies of the records; returns the tables as Markdown."""
     found, tables = _tables(plan, out)
     _copy_records(tables, out / "records")
-    text = to_markdown(tables)
+    text = to_markdown(tables) + (f"\n**{plan.caution}**\n" if plan.caution else "")
     write_atomically(out / TABLES, text.encode())
     _write_page(plan, out, out / PAGE, (found, tables), seed)
     return text
@@ -58,7 +58,8 @@ def _write_page(
             sheet.parent.mkdir(exist_ok=True)
             draw_masks(out / plan.toy, sheet, seed)
         pictures.append(PictureFile(sheet, MASKS))
-    content = page_content(*found, plan.title, plan.introduction, pictures)
+    introduction = " ".join(part for part in (plan.introduction, plan.caution) if part)
+    content = page_content(*found, plan.title, introduction, pictures)
     write_atomically(page, render_page(content).encode())
 
 

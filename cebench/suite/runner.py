@@ -77,6 +77,8 @@ class SuiteRun:
     """What they took by the clock."""
     stopping: str = ""
     """Why no further cell begins."""
+    _told_to_end: bool = False
+    """Whether the running cells were."""
     _workers: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> None:
@@ -88,7 +90,7 @@ class SuiteRun:
         with collected_signals() as received:
             self._look_at_cells()
             while self._goes_on():
-                if received and not self.stopping:
+                if received and not self._told_to_end:
                     self._stop("stopped; run the same command to continue")
                 elif not self.stopping:
                     self._begin_cells()
@@ -210,7 +212,7 @@ class SuiteRun:
         logger.info(f"{cell.name}: failed: {problem}")
 
     def _stop(self, why: str) -> None:
-        self.stopping = why
+        self.stopping, self._told_to_end = why, True
         for process in self.running.values():
             process.terminate()
 

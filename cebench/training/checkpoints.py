@@ -32,7 +32,7 @@ class DataHashes(NamedTuple):
     fingerprint: str
     """Whatever the order."""
     order: str
-    """Of the order too; "" where the fingerprint says all."""
+    """One that depends on the order; "" where the fingerprint says all."""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
@@ -42,7 +42,7 @@ class Entry:
     file: str
     step: PositiveInt
     seconds: NonNegativeFloat
-    """Of training until then."""
+    """How long the training had taken by then."""
     sha256: str
     data_fingerprint: str
     data_order: str

@@ -136,8 +136,8 @@ def train(
                 _stop(run, step, steps, received)
     _set_training(program, False)
     if is_main_process():
-        losses = ", ".join(f"{name} {value:.4g}" for name, value in unread.newest.items())
-        logger.info(f"{label}: step {steps:,} of {steps:,} done, {losses}")
+        losses = "".join(f", {name} {value:.4g}" for name, value in unread.newest.items())
+        logger.info(f"{label}: step {steps:,} of {steps:,} done{losses}")
     return seconds
 
 

@@ -65,10 +65,10 @@ def rate_after_drops(step: int, every: int | None, share: float) -> float:
 
     Args:
         step: from 0.
-        every: steps from one fall to the next; None: it never falls.
+        every: steps from one fall to the next; None or 0: it never falls.
         share: 0.1 for a tenth.
     """
-    return 1.0 if every is None else share ** (step // every)
+    return share ** (step // every) if every else 1.0
 
 
 class FineTuningOptions(SgdOptions, RateSchedule):

@@ -3,6 +3,7 @@
 `run.toml` is written first, `record.json` last; whatever lies between can be continued.
 """
 
+import contextlib
 import json
 import logging
 import shutil
@@ -66,7 +67,7 @@ class RunDirectory:
     def _claim(self, resume: bool) -> None:
         path = self.path
         check_owner(path, self._identity)
-        self._made_folder = not path.exists()
+        self._made_folders = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(path / "run.lock")
         try:
@@ -124,8 +125,9 @@ class RunDirectory:
             self._clear()
         self._lock.release()
         (self.path / "run.lock").unlink(missing_ok=True)
-        if self._made_folder:
-            self.path.rmdir()
+        with contextlib.suppress(OSError):  # Another process may have begun in them.
+            for folder in self._made_folders:
+                folder.rmdir()
 
     @property
     def finished(self) -> bool:

@@ -11,6 +11,9 @@ from cebench.files import is_locked, walk
 
 State = Literal["finished", "running", "failed", "stopped", "unreadable"]
 
+INTERRUPTIONS = ("Interrupted", "KeyboardInterrupt")
+"""How the log's last line begins where a signal stopped the run."""
+
 
 @dataclass(frozen=True)
 class RunStatus:
@@ -42,6 +45,11 @@ def runs_below(folder: Path) -> list[RunStatus]:
     return [run_status(path) for path in sorted(marks)]
 
 
+def is_finished(out: Path, resume: bool) -> bool:
+    """Whether --out holds a finished run that is not to be started over; its data may be gone."""
+    return resume and (out / "record.json").exists()
+
+
 def run_status(path: Path) -> RunStatus:
     """The status of the run directory `path`."""
     try:
@@ -53,12 +61,14 @@ def run_status(path: Path) -> RunStatus:
         return _unreadable(path, "it does not say of which run it is")
     program = f"{run['verb']} {run.get('method') or run.get('task')}"
     steps = recipe.get("steps")
-    error = _last_error(path / "log.txt")
+    error = last_error(path / "log.txt")
     state: State = "stopped"
     if (path / "record.json").exists():
         state, error = "finished", ""
     elif is_locked(path / "run.lock"):
         state, error = "running", ""
+    elif error.startswith(INTERRUPTIONS):
+        error = ""
     elif error:
         state = "failed"
     step = steps or 0 if state == "finished" else _saved_step(path / "checkpoints" / "index.json")
@@ -102,11 +112,11 @@ def _saved_step(index: Path) -> int:
         return 0
 
 
-def _last_error(log: Path) -> str:
-    """The message of the log's last line if that is an error other than a stop by a signal."""
+def last_error(log: Path) -> str:
+    """The message of the log's last line if that is an error or a stop by a signal, else empty."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     _, _, message = (lines or [""])[-1].partition(" ERROR ")
-    return "" if message.startswith(("Interrupted", "KeyboardInterrupt")) else message
+    return message

@@ -42,7 +42,7 @@ def check_is_dense_float(name: str, value: Tensor, file: Path) -> None:
         )
     else:
         return
-    raise InputError(f"{file}: {name} is {kind}; expected are dense floating-point tensors")
+    raise InputError(f"{file}: {name} is {kind}; expected a dense floating-point tensor")
 
 
 def in_shape(value: Tensor, wanted: Sequence[int]) -> Tensor:

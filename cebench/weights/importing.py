@@ -16,7 +16,7 @@ from cebench.errors import InputError
 from cebench.files import check_one_line, sha256_of
 from cebench.models.backbone import Backbone, position_count
 from cebench.models.backbones import CAFFENET, CAFFENET_WITHOUT_GROUPS, build_backbone, is_foreign
-from cebench.models.caffenet import CaffeNetTrunk
+from cebench.models.caffenet import FC_UNITS, CaffeNetTrunk
 from cebench.weights.descriptions import PRESETS, Description, Preset, read_description
 from cebench.weights.files import (
     COUNTER,
@@ -248,7 +248,7 @@ def _wanted(
     """Our name of each tensor of the trunk, fc6 and fc7 -> its shape and its name in the file."""
     own = backbone.trunk.state_dict()
     wanted = {name: Wanted(value.shape, name) for name, value in own.items()}
-    fc = [(4096, backbone.features), (4096,), (4096, 4096), (4096,)]
+    fc = [(FC_UNITS, backbone.features), (FC_UNITS,), (FC_UNITS, FC_UNITS), (FC_UNITS,)]
     shapes = {name: torch.Size(s) for name, s in zip(FC_TENSORS, fc, strict=True)}
     if description.fully_connected:
         for ours, theirs in zip(("fc6", "fc7"), backbone.fully_connected, strict=False):

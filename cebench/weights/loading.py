@@ -60,7 +60,7 @@ def check_is_caffenet(weights: Weights) -> None:
     """InputError if `weights` are another library's network."""
     if is_foreign(weights.sidecar.architecture):
         raise InputError(
-            f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a CaffeNet trunk"
+            f"{weights.name}: holds a {weights.sidecar.architecture}, expected a CaffeNet trunk"
         )
 
 
@@ -80,7 +80,7 @@ def load_backbone(weights: Weights, pooling: Pooling = "network") -> tuple[Backb
             if method
             else "pretraining keeps it in weights.safetensors beside model.safetensors"
         )
-        raise InputError(f"{weights.name}: holds a {architecture}, needed is a trunk; {advice}")
+        raise InputError(f"{weights.name}: holds a {architecture}, expected a trunk; {advice}")
     positions = position_count(weights.tensors)
     backbone = build_backbone(
         architecture, side=preprocessing.side, pooling=pooling, positions=positions
@@ -165,7 +165,7 @@ def load_module(module: nn.Module, weights: Weights, architecture: str) -> None:
     """Put every tensor of `weights` into `module`, which must be exactly of `architecture`."""
     if weights.sidecar.architecture != architecture:
         raise InputError(
-            f"{weights.name}: holds a {weights.sidecar.architecture}, needed is a {architecture}; "
+            f"{weights.name}: holds a {weights.sidecar.architecture}, expected a {architecture}; "
             "pretraining keeps it in model.safetensors beside weights.safetensors"
         )
     _load_all(module, weights)

@@ -18,13 +18,14 @@ from cebench.data.photos import find_photos
 from cebench.data.store.ragged import RaggedImages, load_ragged
 from cebench.errors import InputError
 from cebench.models.backbones import build_backbone
-from cebench.models.caffenet import preprocess
+from cebench.models.caffenet import FC_UNITS, preprocess
 from cebench.models.data_dependent import (
     balance_gradient_ratios,
     gradient_ratios,
     parameter_layers,
 )
 from cebench.randomness import numpy_generator
+from cebench.reporting.row_names import RESCALED
 from cebench.weights.files import FC_TENSORS, Weights, load_weights, new_path, save_weights
 from cebench.weights.loading import has_fc6_and_fc7, load_backbone, load_fc6_and_fc7
 
@@ -89,7 +90,7 @@ def rescale_weights(
     data = fingerprint([photo.name for photo in photos], [photo.sha256() for photo in photos])
     sidecar = replace(
         weights.sidecar,
-        method=f"{weights.sidecar.method}-rescaled",
+        method=weights.sidecar.method + RESCALED,
         recipe_sha256="",
         recipe_excluded_from_hash=(*weights.sidecar.recipe_excluded_from_hash, SOURCE),
         recipe_values={
@@ -148,7 +149,7 @@ class _WithFc(nn.Module):
     def __init__(self, trunk: nn.Module, features: int) -> None:
         super().__init__()
         self.trunk = trunk
-        self.fc6, self.fc7 = nn.Linear(features, 4096), nn.Linear(4096, 4096)
+        self.fc6, self.fc7 = nn.Linear(features, FC_UNITS), nn.Linear(FC_UNITS, FC_UNITS)
 
     def forward(self, images: Tensor) -> Tensor:
         units: Tensor = self.fc7(F.relu(self.fc6(self.trunk(images).flatten(1))))

@@ -1,10 +1,11 @@
 """The options of `egomotion`."""
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from cebench.config import OrNone
 from cebench.data.poses import window_side
 from cebench.training.options import RateSchedule, SgdOptions
 
@@ -50,8 +51,8 @@ class EgomotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
     """What conv1's input in 0..255 is divided by in training; folded into the weights."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """The source has SGD; AdamW (0.9, 0.999) learns in fewer steps."""
-    halve_every: PositiveInt | None = None
-    """Steps after which the learning rate is halved; without, it never is."""
+    halve_every: Annotated[PositiveInt | None, OrNone] = None
+    """Steps after which the learning rate is halved; `none`: never."""
     held_out_share: float = Field(default=0.1, gt=0, lt=1)
     """Share of each clip's frames, the last ones, that are held out without sequences 06 and 09."""
     held_out_pairs: PositiveInt = 1000

@@ -1,9 +1,10 @@
 """The options of `imagenet`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import PositiveFloat, PositiveInt, model_validator
 
+from cebench.config import OrNone
 from cebench.training.options import RateSchedule, SgdOptions
 
 from .shared import TrunkRecipe
@@ -19,8 +20,8 @@ class ImagenetRecipe(TrunkRecipe, SgdOptions, RateSchedule):
     """Pixels of the square crops; the reference net's are 227. The trunk's tensors are the same."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
     """`sgd`: Caffe's, with `momentum`; `adamw`: Adam (0.9, 0.999) with decoupled weight decay."""
-    tenth_every: PositiveInt | None = None
-    """Steps after which the learning rate falls to a tenth; without, it never does."""
+    tenth_every: Annotated[PositiveInt | None, OrNone] = None
+    """Steps after which the learning rate falls to a tenth; `none`: never."""
     short_side: int = 256
     """Pixels of the shorter image side before a random crop, at least `side`."""
     init: Literal["caffenet", "he"] = "caffenet"

@@ -1,9 +1,10 @@
 """The options of `motion`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from cebench.config import OrNone
 from cebench.training.options import RateSchedule, SgdOptions
 
 from .shared import TrunkRecipe
@@ -26,8 +27,8 @@ class MotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
     """Share of them that are hard, once `random_steps` are over."""
     random_steps: NonNegativeInt = 0
     """Steps at the start whose negatives are all random."""
-    tenth_every: PositiveInt | None = None
-    """Steps after which the learning rate falls to a tenth; without, it never does."""
+    tenth_every: Annotated[PositiveInt | None, OrNone] = None
+    """Steps after which the learning rate falls to a tenth; `none`: never."""
     init: Literal["caffenet", "he"] = "caffenet"
     """Initial weights; `he`: He's normals, biases 0."""
     batch_norm: bool = False

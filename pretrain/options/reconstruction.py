@@ -1,9 +1,10 @@
 """The options of the context encoder and of the autoencoders, which have most in common."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
+from cebench.config import OrNone
 from cebench.data.hole_kinds import BLOCK_SIDES, Mask
 from cebench.models.options import PIXEL_DEVIATION, BatchNormPlaces
 from cebench.training.options import RateSchedule
@@ -67,8 +68,8 @@ class ContextRecipe(ReconstructionRecipe):
 
     mask: Mask
     """Which region is missing (section 3.3); Table 2 used random regions, the code noise."""
-    central_side: PositiveInt | None = None
-    """Side of mask `central` in pixels; by default 99 of 227 or 51 of 115, what Table 1 hides."""
+    central_side: Annotated[PositiveInt | None, OrNone] = None
+    """Side of mask `central` in pixels; `none`: 99 of 227 or 51 of 115, what Table 1 hides."""
     block_sides: tuple[float, float] = BLOCK_SIDES
     """Least and largest side of a random block as a share of the image's; not stated."""
     block_overhang: bool = True
@@ -83,10 +84,13 @@ class ContextRecipe(ReconstructionRecipe):
             raise ValueError(f"central_side={self.central_side} hides the whole of {self.side} px")
         # block_sides may stay where --set changes the mask of a recipe that has it.
         if self.central_side is not None and self.mask != "central":
-            raise ValueError(f"central_side is of mask=central, it changes nothing of {self.mask}")
+            raise ValueError(
+                f"central_side applies to mask=central only; leave it out with mask={self.mask}"
+            )
         if not self.block_overhang and self.mask != "random-block":
             raise ValueError(
-                f"block_overhang is of mask=random-block, it changes nothing of {self.mask}"
+                "block_overhang applies to mask=random-block only; leave it out with "
+                f"mask={self.mask}"
             )
         low, high = self.block_sides
         if not 0 < low <= high <= 0.5:

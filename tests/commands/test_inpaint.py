@@ -280,7 +280,7 @@ def test_a_trunk_and_a_run_without_model_are_refused(
         (["--weights", "w", "--rectangle", "1,2,0,4"], "give X,Y,WIDTH,HEIGHT"),
         (["--weights", "w", "--rectangle", "-1,2,3,4"], "give X,Y,WIDTH,HEIGHT"),
         (["--weights", "w", "--random", "region"], "--random region and --region-shapes need"),
-        (["--weights", "w", "--seed", "0"], "--seed is of --random, which is not given"),
+        (["--weights", "w", "--seed", "0"], "--seed needs --random"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(

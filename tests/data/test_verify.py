@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cebench.data.verify import OFFICIAL_COUNTS, ClassCount, data_sets_at, verify_tree
+from cebench.data.verify import OFFICIAL_COUNTS, ClassCount, Findings, data_sets_at
 from cebench.errors import InputError
+
+
+def verify_tree(path: Path) -> tuple[Findings, ...]:
+    return tuple(verify(lambda done, total: None) for verify in data_sets_at(path).values())
 
 
 def test_a_whole_devkit_is_counted(tiny_voc: Path) -> None:

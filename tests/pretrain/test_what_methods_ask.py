@@ -165,8 +165,11 @@ def test_a_pool_free_encoder_has_no_trunk_to_keep() -> None:
         ("side=100", "side: Input should be 115 or 227, got 100"),
         ("short_side=90", "short_side=90 is less than side=115"),
         ("central_side=115", "central_side=115 hides the whole of 115 px"),
-        ("central_side=51", "central_side is of mask=central, it changes nothing of random-region"),
-        ("block_overhang=false", "block_overhang is of mask=random-block, it changes nothing of"),
+        (
+            "central_side=51",
+            "central_side applies to mask=central only; leave it out with mask=random-",
+        ),
+        ("block_overhang=false", "block_overhang applies to mask=random-block only; leave it out"),
         ("block_sides=[0.5, 0.2]", "block_sides must be 0 < least <= largest"),
         (
             "weights_at=[10, 30000]",

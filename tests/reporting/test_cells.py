@@ -168,7 +168,9 @@ def test_an_identical_copy_counts_once() -> None:
     ],
 )
 def test_conflicting_copies_are_refused(field: str, change: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=rf"run0.*run1.*seed 0, seed 0 differ in {field};"):
+    with pytest.raises(
+        InputError, match=rf"run0.*run1.*pretraining seed 0, fine-tuning seed 0 differ in {field};"
+    ):
         build_tables(found(DETECTION, changed(**change)))
 
 
@@ -207,7 +209,7 @@ def test_a_baseline_knows_no_weights() -> None:
     cell = cell_of(BASELINE, other, again)
     assert (cell["n"], cell["pretrainings"], cell["fine_tunings"]) == (2, 0, [])
     assert cell["sd"] == pytest.approx(statistics.stdev([0.2, 0.3]))
-    with pytest.raises(InputError, match="pretraining none, seed 0 differ in value"):
+    with pytest.raises(InputError, match="two records of seed 0 differ in value"):
         build_tables(found(BASELINE, changed(other, value=0.3)))
 
 

@@ -213,6 +213,7 @@ def sums_with(row: int, value: float) -> np.ndarray:
         *((3, "sums", sums_with(row, np.nan)) for row in range(5)),
         (3, "sums", sums_with(3, -np.inf)),
         (3, "sums", sums_with(0, 1e308)),
+        *((3, "sums", sums_with(0, value)) for value in (0.0, 0.3, 1.5)),
         (3, "sums", np.full((5, 12), np.inf)),
     ],
 )

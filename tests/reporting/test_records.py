@@ -109,6 +109,7 @@ def test_a_measurement_is_a_number(value: float) -> None:
             {"tier": "long"},
             "Input should be 'smoke', 'custom', 'short'",
         ),
+        (DETECTION, {"tier": "imported"}, "Input should be 'smoke', 'custom', 'short'"),
         (DETECTION, {"seconds": -1.0}, "greater than or equal to 0"),
         (DETECTION, {"schema": 1}, "greater than or equal to 2"),
         (DETECTION.recipe, {"values": {"steps": 1}}, "sha256 is not the hash of values"),

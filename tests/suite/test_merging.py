@@ -119,6 +119,36 @@ def test_a_cell_that_is_being_computed_is_left_alone(tmp_path: Path) -> None:
     assert "is being computed in" in merged.conflicts[0]
 
 
+def test_a_bundles_cell_that_is_being_computed_is_left_alone(tmp_path: Path) -> None:
+    ours = suite_folder(tmp_path / "a")
+    under_way = ours.path / transfer(1).folder / "log.txt"
+    under_way.parent.mkdir(parents=True)
+    under_way.write_text("step 1")
+    (tmp_path / "run").mkdir()
+    write_record(tmp_path / "run" / "record.json", replace(RECORD, seed=1))
+    pack_runs([tmp_path / "run"], tmp_path / "runs.zip")
+    with ours.lock(transfer(1)):
+        merged = merge_into(PLAN, ours, [tmp_path / "runs.zip"])
+    assert merged.taken == []
+    assert "context-p0-detection-s1: is being computed in" in merged.conflicts[0]
+    assert under_way.read_text() == "step 1"
+    assert merge_into(PLAN, ours, [tmp_path / "runs.zip"]).taken == ["context-p0-detection-s1"]
+
+
+def test_a_copy_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = suite_folder(tmp_path / "a"), suite_folder(tmp_path / "b", 0)
+    before = sorted(ours.path.rglob("*"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(OSError, match="No space"):
+        merge_into(PLAN, ours, [theirs.path])
+    kept = [path for path in sorted(ours.path.rglob("*")) if path.suffix != ".lock"]
+    assert [path for path in kept if path.name != "runs"] == before
+
+
 def test_a_bundle_with_weights_or_data_that_are_not_ours_is_a_conflict(tmp_path: Path) -> None:
     ours = suite_folder(tmp_path / "a", 0)
     (tmp_path / "run").mkdir()

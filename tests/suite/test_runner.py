@@ -230,3 +230,22 @@ def test_a_full_disk_stops_it(folder: SuiteFolder, monkeypatch: pytest.MonkeyPat
     run = SuiteRun(CELLS, folder, FakeExecutor(folder, exit_status={"a": 1, "b": 1}))
     with pytest.raises(InputError, match="MiB are free, too few to go on; make room"):
         run.run()
+
+
+def test_a_signal_ends_cells_of_a_suite_whose_file_was_changed(folder: SuiteFolder) -> None:
+    """Without further cells the run waits for those under way, until it is told not to."""
+    executor = FakeExecutor(folder, hanging=("a",))
+    looks = 0
+
+    def show(run: SuiteRun) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 20:
+            assert "was changed while it ran" in run.stopping
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert looks < 2000, "the cell under way was not told to end"
+
+    changed = iter([False, False])
+    run = SuiteRun(CELLS, folder, executor, has_changed=lambda: next(changed, True), show=show)
+    with pytest.raises(Interrupted):
+        run.run()

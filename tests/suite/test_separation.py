@@ -8,6 +8,7 @@ from cebench.errors import InputError
 from cebench.suite import separation
 from cebench.suite.plan import Plan, SuiteRequest
 from cebench.suite.planning import make_plan
+from cebench.suite.report import write_tables
 from cebench.suite.running import RunOptions
 from cebench.suite.separation import run_until_separated
 
@@ -122,3 +123,16 @@ def test_of_a_rescaled_row_its_source_is_pretrained_and_the_line_is_its_methods(
     run_until_separated(asked, RunOptions(), ("scaled", "random-he"), 2)
     assert runs == [{"mine": 1, "random-he": 1}, {"mine": 2, "random-he": 2}]
     assert compared == [("random-rescaled", "random-he")] * 2
+
+
+def test_tables_say_that_seeds_were_added_until_rows_differed(
+    asked: SuiteRequest, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    assert make_plan(replace(asked, more={"random": 2, "random-he": 2})).caution == ""
+    plan = make_plan(replace(asked, more={"random": 3, "random-he": 3}))
+    assert plan.caution.startswith("Pretrainings of random and random-he were added until")
+    (tmp_path / "out" / "cells").mkdir()
+    assert f"**{plan.caution}**" in write_tables(plan, asked.out, seed=0)
+    assert f"**{plan.caution}**" in (asked.out / "tables.md").read_text()
+    assert plan.caution in (asked.out / "index.html").read_text()

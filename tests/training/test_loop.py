@@ -15,6 +15,7 @@ import torch
 from tiny_training import IDENTITY, Tiny, run_training
 
 from cebench.errors import CebenchError, InputError, Interrupted
+from cebench.plots.sheets import plot_curves
 from cebench.training.checkpoints import DataHashes, load_checkpoint
 from cebench.training.loop import seconds_so_far
 from cebench.training.run_directory import RunDirectory
@@ -289,6 +290,19 @@ def test_the_loop_leaves_the_networks_in_evaluation_mode_and_logs_each_interval(
     with RunDirectory(tmp_path / "run", IDENTITY) as run:
         assert [line["step"] for line in run.metrics()] == [1, 2, 3]
         assert all(line["seconds"] >= 0 for line in run.metrics())
+
+
+def test_a_run_whose_metrics_a_power_cut_took_ends_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "cebench")
+    digest = run_training(tmp_path / "run", 3, Tiny())
+    (tmp_path / "run" / "metrics.jsonl").unlink()
+    caplog.clear()
+    assert run_training(tmp_path / "run", 3, Tiny()) == digest
+    assert caplog.messages[-1].endswith("step 3 of 3 done")
+    plot_curves([], tmp_path / "curves.png", "none")
+    assert not (tmp_path / "curves.png").exists()
 
 
 def test_the_randomness_of_a_step_does_not_depend_on_what_was_drawn_before(tmp_path: Path) -> None:

@@ -109,6 +109,20 @@ def test_a_mistake_leaves_no_claim_on_the_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
 
 
+def test_a_mistake_leaves_no_folders_above_the_run_either(tmp_path: Path) -> None:
+    with pytest.raises(InputError), RunDirectory(tmp_path / "a" / "b" / "c", IDENTITY):
+        raise InputError("no such data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_process_put_beside_a_refused_run_stays(tmp_path: Path) -> None:
+    run = RunDirectory(tmp_path / "a" / "b", IDENTITY)
+    (tmp_path / "a" / "other").touch()
+    with pytest.raises(InputError, match="no such data"), run:
+        raise InputError("no such data")
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "other"]
+
+
 def test_stored_predictions_belong_to_the_data_that_the_run_began_with(tmp_path: Path) -> None:
     with RunDirectory(tmp_path / "a", IDENTITY) as run:
         run.check_data_fingerprint("abc")

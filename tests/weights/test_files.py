@@ -92,7 +92,7 @@ def test_a_method_without_a_trunk_is_not_said_to_have_left_one(
     save_weights(model, {"x": torch.zeros(1)}, sidecar)
     with pytest.raises(InputError, match=f"gan: {method} has no trunk, .* model.safetensors alone"):
         load_weights(model.parent)
-    with pytest.raises(InputError, match=rf"needed is a trunk; {method} has none$"):
+    with pytest.raises(InputError, match=rf"expected a trunk; {method} has none$"):
         load_trunk(CaffeNetTrunk(), load_weights(model))
 
 
@@ -110,10 +110,10 @@ def test_weights_of_another_architecture_are_refused(saved: Path) -> None:
     wider = {**weights.tensors, "conv1.weight": torch.zeros(64, 3, 11, 11)}
     with pytest.raises(InputError, match=r"9 of 10 .*conv1\.weight is \(64, 3, 11, 11\) where"):
         load_trunk(CaffeNetTrunk(), replace(weights, tensors=wider))
-    with pytest.raises(InputError, match="holds a caffenet-trunk, needed is a context-encoder"):
+    with pytest.raises(InputError, match="holds a caffenet-trunk, expected a context-encoder"):
         load_module(CaffeNetTrunk(), weights, "context-encoder")
     whole = replace(weights.sidecar, architecture="caffenet-classifier")
-    with pytest.raises(InputError, match=r"holds a caffenet-classifier, needed is a trunk; .* in "):
+    with pytest.raises(InputError, match=r"holds a caffenet-classifier, expected a trunk; .* in "):
         load_trunk(CaffeNetTrunk(), replace(weights, sidecar=whole))
     with pytest.raises(InputError, match="of method context, which has no decoder; name the run"):
         load_inpainter(weights, torch.device("cpu"))

@@ -265,9 +265,7 @@ def test_tasks_of_caffenet_refuse_another_network_in_one_line(
     resnet: torch.nn.Module, tmp_path: Path
 ) -> None:
     taken(saved(tmp_path / "r.pth", resnet.state_dict()), "torchvision/resnet18")
-    with pytest.raises(
-        InputError, match="holds a torchvision/resnet18, needed is a CaffeNet trunk"
-    ):
+    with pytest.raises(InputError, match="holds a torchvision/resnet18, expected a CaffeNet trunk"):
         load_trunk(CaffeNetTrunk(), load_weights(tmp_path / "out"))
 
 

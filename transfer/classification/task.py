@@ -20,6 +20,7 @@ from cebench.models.classifier import Classifier, sigmoid_cross_entropy_sum
 from cebench.models.parameter_groups import caffe_parameter_groups, scale_rates
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training.loop import Schedule, train
+from cebench.training.options import rate_after_drops
 from cebench.weights.files import Preprocessing, Weights
 from cebench.weights.loading import check_fc6_and_fc7, load_backbone, load_fc6_and_fc7
 
@@ -82,7 +83,8 @@ class Classification:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip_gradients)
         factor = self.recipe.rate_factor(step, self.recipe.steps)
-        scale_rates(self.optimizer, factor * 0.5 ** (step // self.recipe.halve_every))
+        factor *= rate_after_drops(step, self.recipe.halve_every, 0.5)
+        scale_rates(self.optimizer, factor)
         self.optimizer.step()
         return {"loss": loss.detach()}
 

@@ -16,7 +16,7 @@ from cebench.data.voc.results import DetectionRows, write_detection_files
 from cebench.devices import autocast
 from cebench.errors import CebenchError
 from cebench.files import write_atomically
-from cebench.metrics.detection import Detections
+from cebench.metrics.detection import BOXES_PER_IMAGE, LEAST_SCORE, Detections
 from cebench.models.box_coding import clip_boxes, decode_boxes, nms
 from cebench.models.fast_rcnn import RegionNetwork
 from cebench.models.roi_sampling import pyramid_rois
@@ -28,14 +28,8 @@ from .candidate_parts import ImageDetections, read_parts, store_full_part
 from .data import FAST_RCNN_PIXELS, DetectionSet, pyramid
 from .recipe import Caps
 
-BOXES_PER_IMAGE = 100
-"""Both codes: per class before suppression (original), over all classes after it (the other)."""
-
 BOXES_PER_CLASS = 40
 """Original: mean number per image that a class keeps over the set, before suppression."""
-
-LEAST_SCORE = 0.05
-"""py-faster-rcnn: lower scores are dropped."""
 
 
 def predict(

@@ -30,6 +30,7 @@ from cebench.models.roi_sampling import LabelledRois, label_rois, network_rois, 
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import EpochOrder, numpy_generator, torch_seed
 from cebench.training.loop import Schedule, train
+from cebench.training.options import rate_after_drops
 from cebench.weights.files import Preprocessing, Weights
 from cebench.weights.loading import (
     check_fc6_and_fc7,
@@ -146,7 +147,8 @@ class Detection:
     def update(self, step: int, batch: Batch) -> Mapping[str, Tensor]:
         """One step on the sum of the two losses."""
         factor = self.recipe.rate_factor(step, self.recipe.steps)
-        scale_rates(self.optimizer, factor * 0.1 ** (step // self.recipe.tenth_every))
+        factor *= rate_after_drops(step, self.recipe.tenth_every, 0.1)
+        scale_rates(self.optimizer, factor)
         with autocast(self.device, self.recipe.precision):
             scores, deltas = self.network(batch.images, batch.rois)
         class_loss, box_loss = detection_losses(

@@ -27,6 +27,7 @@ from cebench.models.parameter_groups import scale_rates
 from cebench.plots.sheets import plot_curves
 from cebench.randomness import torch_seed
 from cebench.training.loop import Schedule, train
+from cebench.training.options import rate_after_drops
 from cebench.weights.files import Preprocessing, Weights
 from cebench.weights.loading import (
     check_fc6_and_fc7,
@@ -107,8 +108,7 @@ class Segmentation:
     def update(self, step: int, batch: list[tuple[Tensor, Tensor]]) -> Mapping[str, Tensor]:
         """One step on the mean over the images of the loss per labelled pixel."""
         factor = self.recipe.rate_factor(step, self.recipe.steps)
-        if self.recipe.tenth_every:
-            factor *= 0.1 ** (step // self.recipe.tenth_every)
+        factor *= rate_after_drops(step, self.recipe.tenth_every, 0.1)
         scale_rates(self.optimizer, factor)
         self._reset_gradients()
         losses = []

@@ -1,6 +1,5 @@
 """Scores of every class, row by row: from the per_class.csv of runs, else from their outcomes."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cebench.errors import InputError
+from cebench.files import read_csv
 from cebench.reporting.cell_texts import headline_numbers
 from cebench.reporting.cells import Number
 from cebench.reporting.published import Column
@@ -72,20 +72,19 @@ def _scores(number: Number, metric: str) -> dict[str, float]:
     path = number.path.parent / FILE_NAME
     if number.path.name != RECORD or not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        fields = reader.fieldnames or []
+    try:
+        fields, lines = read_csv(path)
         # A file with several of a table's columns has their names at the end.
         names = (f"{metric}_{number.measurement.column}", metric)
         name = next((name for name in names if name in fields), None)
         if name is None or "class" not in fields:
             return {}
-        try:
-            return {line["class"]: float(line[name] or "nan") for line in reader}
-        except ValueError:
-            raise InputError(
-                f"{path}: {name}: expected numbers; run the transfer again with --no-resume"
-            ) from None
+        return {line["class"]: float(line[name] or "nan") for line in lines}
+    except ValueError:
+        raise InputError(
+            f"{path}: damaged: expected numbers in {metric}; run the transfer again with "
+            "--no-resume"
+        ) from None
 
 
 def _mean(runs: Sequence[Mapping[str, float]], name: str) -> float | None:

@@ -1,12 +1,12 @@
 """Predictions of single images, row beside row, ordered by error and by disagreement."""
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cebench.errors import InputError
+from cebench.files import read_csv
 from cebench.reporting.cells import grouped
 from cebench.reporting.published import MINUS
 
@@ -169,9 +169,8 @@ def _errors(path: Path) -> list[tuple[str, str, float]]:
     """Row, image and L1 in the hole of per_image.csv; InputError where it is damaged."""
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
     try:
+        _, lines = read_csv(path)
         known = [(line["row"], line["image"], float(line["mean_l1"])) for line in lines]
     except (KeyError, TypeError, ValueError):
         raise InputError(

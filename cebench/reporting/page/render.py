@@ -14,7 +14,7 @@ from .content import PageContent, page_content
 _PACKAGE = "cebench.reporting.page"
 
 
-def to_html(tables: Sequence[Table], found: Sequence[RecordFile]) -> str:
+def to_html(found: Sequence[RecordFile], tables: Sequence[Table]) -> str:
     """The report's page; arguments as for `page_content`."""
     return render_page(page_content(found, tables))
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cebench.progress import untrained
+from cebench.progress import counted, untrained
 from cebench.reporting.cell_texts import duration_text
 from cebench.reporting.notes import NO_RECORD
 from cebench.reporting.records import Record, RecordFile, record_name
@@ -108,7 +108,7 @@ def _line(run: Run) -> list[Text]:
     values = record.recipe.values or {}
     steps = record.weights.steps if pretraining else values.get("steps")
     seconds = record.weights.seconds if pretraining else record.seconds
-    threads = f"{record.threads} thread{'s' if record.threads > 1 else ''}"
+    threads = counted(record.threads, "thread")
     commit = f", commit {record.git_commit[:10]}" if record.git_commit else ""
     changed = " with changes" if record.git_dirty else ""
     software = f"cebench {record.cebench_version}{commit}{changed}, torch {record.torch_version}"

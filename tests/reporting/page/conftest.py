@@ -121,6 +121,6 @@ def page_of() -> Callable[[Path], str]:
     def page(folder: Path) -> str:
         found = read_results([folder])
         tables = with_letters(build_tables(found))
-        return to_html(tables, found)
+        return to_html(found, tables)
 
     return page

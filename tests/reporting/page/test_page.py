@@ -11,6 +11,7 @@ import pytest
 from outcome_makers import CLASSES
 from samples import DETECTION, changed
 
+from cebench.errors import InputError
 from cebench.reporting.page.pictures import PictureBudget
 from cebench.reporting.page.render import to_html
 from cebench.reporting.records import load_record, write_record
@@ -192,3 +193,13 @@ def test_pictures_are_scaled_down_only(runs: Path, width: int) -> None:
     picture = PictureBudget().embed(path, "wide")
     assert picture
     assert (picture.width, picture.height) == ((40, 100) if width == 40 else (1600, 40))
+
+
+@pytest.mark.parametrize("content", [b"row,image,mean_l1\na,b,\xff\n", b"row,image\na,b\n"])
+def test_damaged_errors_of_images_are_named(
+    ablations: Path, page_of: PageOf, content: bytes
+) -> None:
+    path = next(ablations.rglob("per_image.csv"))
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"per_image\.csv: damaged: expected the columns row"):
+        page_of(ablations)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from samples import DETECTION, changed, found
 
+from cebench.errors import InputError
 from cebench.metrics.image_intervals import METHOD
 from cebench.reporting.page.classes import class_tables
 from cebench.reporting.page.tables import Bar, table_view
@@ -46,3 +47,16 @@ def test_a_class_has_the_mean_of_the_runs_that_have_it(tmp_path: Path) -> None:
     (table,) = class_tables(build_tables(runs))
     assert (table.classes, table.runs) == (["cat", "dog"], {"context": 2})
     assert table.rows["context"] == pytest.approx([50.0, 50.0])
+
+
+@pytest.mark.parametrize(
+    "content", [b"class,ap_voc07_11pt\ncat,\xff\n", b"class,ap_voc07_11pt\ncat,much\n", b'a\0b\n"']
+)
+def test_damaged_scores_of_classes_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "per_class.csv").write_bytes(content)
+    tables = build_tables([(tmp_path / "record.json", DETECTION)])
+    if content.startswith(b"a"):
+        assert class_tables(tables) == []
+        return
+    with pytest.raises(InputError, match=r"per_class\.csv: damaged: expected numbers in ap_"):
+        class_tables(tables)

@@ -102,7 +102,7 @@ def test_the_prefix_that_would_fit_is_named(prefixes: tuple[str, ...], message: 
 )
 @pytest.mark.filterwarnings("ignore")
 def test_tensors_that_are_no_weights(value: Callable[[], Tensor], kind: str) -> None:
-    with pytest.raises(InputError, match=rf"a\.pth: w is {kind}.*; expected are dense floating"):
+    with pytest.raises(InputError, match=rf"a\.pth: w is {kind}.*; expected a dense floating"):
         check_is_dense_float("w", value(), Path("a.pth"))
     check_is_dense_float("w", torch.ones(2, dtype=torch.float16)[1:], Path("a.pth"))
 
