@@ -47,8 +47,8 @@ class Options(BaseModel):
 
 
 OrNone = BeforeValidator(lambda value: None if value == "none" else value)
-"""Of an option that may be without a value: "none" in recipes and in `--set`, since TOML has no
-such value."""
+"""Lets an option be without a value: "none" in recipes and in `--set`, since TOML has no such
+value."""
 
 
 class Recipe(Options):

@@ -25,15 +25,15 @@ from .options.relative_context import RelativeContextRecipe
 from .run_context import Inputs
 
 BYTES_PER_PIXEL = 400
-"""Of a batch, for the values that the backward pass needs: 300 to 450 were measured."""
+"""Bytes by pixel of a batch that the backward pass needs: 300 to 450 were measured."""
 PARAMETER_BYTES = 16
 """Weights, gradients and at most two moments."""
 CLASSES = 1000
-"""Of `imagenet`, whose folders are not counted for this: ImageNet's."""
+"""Classes of `imagenet`, whose folders are not counted for this: ImageNet's."""
 ASPECT = 4 / 3
-"""Of photographs, more often than not."""
+"""Width over height of photographs, more often than not."""
 KMEANS_GFLOP, BALANCE_GFLOP = 5.7, 44.0
-"""Of `kmeans-init` for one image: to draw the layers, and to balance them in five rounds."""
+"""Cost of `kmeans-init` for one image: to draw the layers, and to balance them in five rounds."""
 IMAGES_OF_ONE = {"egomotion": 2}
 """Method -> images of one unit of its `batch_size`, where that is a pair."""
 

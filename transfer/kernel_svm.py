@@ -12,12 +12,12 @@ import numpy as np
 from scipy.linalg import eigh
 
 TOLERANCE = 1e-5
-"""Of a solution: how far it may be from the exact one, as a part of its length."""
+"""How far a solution may be from the exact one, as a part of its length."""
 NEWTON_STEPS = 60
 _CONJUGATE_STEPS = 60
 _HALVINGS = 6
 _NEGLIGIBLE = 1e-12
-"""Of the largest eigenvalue; features have 24 bits, their products no more."""
+"""Share of the largest eigenvalue below which none counts: features have 24 bits."""
 
 
 @dataclass(frozen=True)

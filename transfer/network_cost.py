@@ -21,17 +21,17 @@ class NetworkCost:
     """Operations of a forward pass, in billions, a multiply-add counted as two; and memory."""
 
     side: int
-    """Of the square images that the network takes."""
+    """Side of the square images that the network takes, in pixels."""
     layers: int
     """Layers of which frozen features can be taken."""
     gflop_per_pixel: float
     head_gflop: float
-    """Of fc6 to fc8 for one image; 0 where there are none."""
+    """Operations of fc6 to fc8 for one image; 0 where there are none."""
     region_gflop: Callable[[], float]
-    """Of what Fast R-CNN computes for one region; InputError where the network takes none."""
+    """Operations of Fast R-CNN for one region; InputError where the network takes none."""
     parameters: float
     bytes_per_pixel: float
-    """Of a batch, for the values that the backward pass needs."""
+    """Bytes by pixel of a batch for the values that the backward pass needs."""
 
 
 CAFFENET = NetworkCost(

@@ -16,8 +16,8 @@ VOC_BYTES = 3 * 500 * 375
 PARAMETER_BYTES = 12
 """Weights, gradients and momentum."""
 SVMS_SECONDS, SVMS_IMAGES = 37.0, 3120
-"""Of the SVMs of 20 classes, fitted together by 26 costs and 3 folds on so many images of 9,216
-numbers: measured on one thread of an AMD EPYC, with 2,000 and 3,120 images."""
+"""Seconds of the SVMs of 20 classes, fitted together by 26 costs and 3 folds on so many images of
+9,216 numbers: measured on one thread of an AMD EPYC, with 2,000 and 3,120 images."""
 SVM_SECONDS, SVM_IMAGES = 1.8, 1280
 """The same of the SVMs of one class alone."""
 SVM_GROWTH = 2.25

@@ -71,7 +71,7 @@ _hole_options = add_options(
         type=_EXISTING,
         help="VOCdevkit or its VOC2012: objects that shape --random region.",
     ),
-    click.option("--seed", type=SEED, help="Of --random; 0 if not given."),
+    click.option("--seed", type=SEED, help="Seed of --random; 0 if not given."),
     click.option(
         "--view",
         type=click.Choice(("window", "whole")),

@@ -45,7 +45,8 @@ _OF_IMPORT = ("columns", "first_pixel")
     type=click.Choice(["fast", "quality"]),
     default="fast",
     show_default=True,
-    help="Of Selective Search: about 2,000 boxes of an image, or 10,000 in four times the time.",
+    help="Mode of Selective Search: about 2,000 boxes of an image, or 10,000 in four times "
+    "the time.",
 )
 @click.option(
     "--min-side",

@@ -26,7 +26,7 @@ from cebench.run_options import SEED, examples
     type=SEED,
     default=0,
     show_default=True,
-    help="Of the toy world and of all training.",
+    help="Seed of the toy world and of all training.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the runs and what they would take.")
 @click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON object.")

@@ -109,8 +109,8 @@ def inspect(file: Path, images: Path | None, as_json: bool) -> None:
 @click.option(
     "--seed",
     type=SEED,
-    help="Of FILE's pretraining, where ROW has several, which are averaged; if not given, FILE is "
-    "the only one.",
+    help="Seed of FILE's pretraining, where ROW has several, which are averaged; if not given, "
+    "FILE is the only one.",
 )
 @dry_run_option
 @json_option
@@ -176,7 +176,7 @@ def export(file: Path, to: str, out: Path, dry_run: bool, as_json: bool) -> None
     show_default=True,
     help="How many images to use.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Of the images' choice.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the images' choice.")
 @dry_run_option
 @json_option
 def rescale(*, dry_run: bool, as_json: bool, **given: Any) -> None:

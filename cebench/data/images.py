@@ -36,7 +36,7 @@ _ORIENTED = (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp")
 """Without one of these words a PNG has no EXIF orientation."""
 
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 2**26
-"""Of an image, as stored or enlarged: Pillow's limit against decompression bombs."""
+"""Most pixels of an image, as stored or enlarged: Pillow's limit against decompression bombs."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {

@@ -18,7 +18,8 @@ from cebench.errors import InputError
 Tracker = Literal["kcf", "csrt"]
 _MOST_POINTS = 2000
 _LEAST_QUALITY = 1e-3
-"""Of a corner, as a share of the best one: low, so that the background has its points too."""
+"""Least quality of a corner, as a share of the best one's: low, so that the background has its
+points too."""
 _MOVING_PIXELS = 0.5
 """A point that moves farther than this against the camera's motion is moving."""
 

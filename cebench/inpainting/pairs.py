@@ -19,7 +19,7 @@ class InpaintingPair(NamedTuple):
     path: Path
     """The predicted image's file."""
     stem: str
-    """Of the true image's file."""
+    """Name of the true image's file without its suffix."""
     prediction: np.ndarray
     """(H, W, 3) uint8."""
     target: np.ndarray

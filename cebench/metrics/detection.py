@@ -17,8 +17,8 @@ from cebench.metrics.means import mean_of_defined
 TRUE_POSITIVE, NOT_COUNTED, FALSE_POSITIVE = 1, 0, -1
 
 BOXES_PER_IMAGE = 100
-"""Of both detection codes: per class before suppression (Fast R-CNN's own), over all classes after
-it (py-faster-rcnn)."""
+"""Most detections of an image: per class before suppression in Fast R-CNN's own code, over all
+classes after it in py-faster-rcnn's."""
 LEAST_SCORE = 0.05
 """py-faster-rcnn drops detections whose score is not above it."""
 

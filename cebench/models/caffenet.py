@@ -22,7 +22,7 @@ POOL5_CHANNELS = 256
 POOL5_SIDE = 6
 POOL5_FEATURES = POOL5_CHANNELS * POOL5_SIDE**2
 FC_UNITS = 4096
-"""Of fc6 and fc7."""
+"""Units of fc6 and of fc7."""
 
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.Linear)

@@ -27,7 +27,7 @@ class Geometry:
     channels: tuple[int, ...]
     """Before, between and after the up-convolutions."""
     decoded_side: int
-    """Of the last up-convolution's output: each takes n to 2 n - 1."""
+    """Side of the last up-convolution's output in pixels: each takes n to 2 n - 1."""
     predicted_side: int
     """At which the prediction is compared with the image."""
 

@@ -37,7 +37,7 @@ BatchNormPlaces = Literal["none", "encoder", "encoder-decoder"]
 
 
 PATCH_CONV1_PADDING = 5
-"""Of the network of patch pairs."""
+"""Padding of conv1 in the network of patch pairs."""
 
 
 def conv5_side(image_side: int, conv1_padding: int = 0) -> int:

@@ -59,7 +59,7 @@ class Mining:
     """Which of the other images of a batch push a pair apart."""
 
     negatives: int = 4
-    """Of a pair, at most."""
+    """Most negatives of a pair."""
     hard: int = 2
     """How many of them are taken among the `negatives` hardest; the others are any violators."""
     margin: float = 1.0

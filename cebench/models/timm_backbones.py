@@ -33,7 +33,7 @@ class TimmBackbone(Backbone):
     """A network of timm without its classifier."""
 
     strides: tuple[int, ...] = ()
-    """Of the maps that `forward_intermediates` returns; empty if it has no such method."""
+    """Strides of the maps that `forward_intermediates` returns; empty if it has no such method."""
 
     def feature_maps(self, images: Tensor, strides: Collection[int] = ()) -> dict[int, Tensor]:
         """The last of timm's intermediate maps at each stride; a ViT's are its patches, normed."""

@@ -32,7 +32,7 @@ class PairComparison:
     metric: str
     """What was compared, which may be another than was asked for: `comparison.deciding_metric`."""
     difference: float
-    """Of the means over pretrainings of the means over fine-tunings."""
+    """Between the rows' means over pretrainings, each of which is a mean over fine-tunings."""
     standard_error: float
     interval: tuple[float, float]
     """[low, high] of 95 %."""

@@ -33,7 +33,7 @@ MAX_BYTES = 16 * 2**20
 """Greatest size of a record file."""
 
 REGION_SHAPES = "region_shapes_sha256"
-"""Of a pretraining recipe's values: the hash of the silhouettes that shape its holes."""
+"""The value of a pretraining recipe that is the hash of the silhouettes which shape its holes."""
 
 REPLACED = ".replaced"
 """Folder in a run directory: the run that it starts over, whose record counts no more."""

@@ -30,7 +30,7 @@ def _check_name(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-"""Of a row, a task or data: what may stand in a folder's name."""
+"""Name of a row, a task or data: what may stand in a folder's name."""
 
 
 class Drawn(Options):
@@ -81,7 +81,7 @@ class Row(CheckpointOptions):
     checkpoint: str = ""
     """A file of another program, which is imported: nothing is pretrained."""
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] | None = None
-    """Of the checkpoint's pretraining, where its line has several; None: it is the only one."""
+    """Seed of the checkpoint's pretraining, where its line has several; None: the only one."""
     rescale: str = ""
     """A row whose weights are rescaled, on the images `on`."""
     on: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ HEIGHT, WIDTH = 94, 310
 """A quarter of KITTI's frames."""
 FOCAL = 180.0
 BASELINE = 0.54
-"""Of the stereo camera, metres."""
+"""Distance between the stereo cameras in metres."""
 EYE = 1.65
 """Height of the camera above the road, metres."""
 _NEAREST = 0.5

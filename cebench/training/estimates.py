@@ -32,7 +32,7 @@ class Work:
     photographs: int = 0
     """To decode."""
     more_seconds: float = 0.0
-    """Of one thread, for what is no network's: Selective Search, linear SVMs."""
+    """Seconds of one thread for what is no network's: Selective Search, linear SVMs."""
     images_bytes: float = 0.0
     """Decoded images that are kept in memory."""
     network_bytes: float = 0.0

@@ -39,7 +39,7 @@ class EgomotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
     turn_classes: PositiveInt = 20
     """Parts of the range of the turn."""
     margin: PositiveFloat = 10
-    """Of slowness's contrastive loss."""
+    """Margin of slowness's contrastive loss."""
     init: Literal["caffenet", "he"] = "caffenet"
     """Initial weights; `he`: He's normals, biases 0."""
     batch_norm: bool = False

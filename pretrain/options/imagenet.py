@@ -27,7 +27,7 @@ class ImagenetRecipe(TrunkRecipe, SgdOptions, RateSchedule):
     init: Literal["caffenet", "he"] = "caffenet"
     """Initial weights; `he`: He's normals, biases 0, for few classes and steps."""
     units: PositiveInt = 4096
-    """Of fc6 and fc7."""
+    """Units of fc6 and of fc7."""
     batch_norm: bool = False
     """Whether each convolution is batch-normalised before its ReLU; folded into the weights."""
     input_divisor: PositiveFloat = 1

@@ -16,11 +16,11 @@ class MotionRecipe(TrunkRecipe, SgdOptions, RateSchedule):
     side: Literal[115, 227] = 227
     """Pixels to which patches are resized; the trunk's tensors are the same."""
     units: PositiveInt = 4096
-    """Of fc6."""
+    """Units of fc6."""
     descriptor: PositiveInt = 1024
-    """Of fc7: the numbers that are compared."""
+    """Units of fc7: the numbers that are compared."""
     margin: PositiveFloat = 1
-    """Of the ranking loss on D = -cosine: 1 in the released code, 0.5 in the paper."""
+    """Margin of the ranking loss on D = -cosine: 1 in the released code, 0.5 in the paper."""
     negatives: PositiveInt = 4
     """Other patches that each pair is held against, at most."""
     hard_share: float = Field(default=0.5, ge=0, le=1)

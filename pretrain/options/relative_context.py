@@ -41,7 +41,7 @@ class RelativeContextRecipe(TrunkRecipe, RateSchedule):
     reduced_share: float = Field(default=0.33, ge=0, le=1)
     """Share of the patches that are reduced to few pixels and enlarged again."""
     units: PositiveInt = 4096
-    """Of fc6, fc7 and fc8."""
+    """Units of fc6, of fc7 and of fc8."""
     batch_norm: bool = False
     """Whether conv1 and conv2 are batch-normalised too, as the source's other convolutions are;
     folded into the weights."""
@@ -55,7 +55,7 @@ class RelativeContextRecipe(TrunkRecipe, RateSchedule):
     optimizer: Literal["sgd", "adam"] = "sgd"
     """The released code has SGD; Adam (0.9, 0.999) learns within hours."""
     momentum: NonNegativeFloat = 0.0
-    """Of SGD: 0 in the released code, 0.999 in the paper."""
+    """Momentum of SGD: 0 in the released code, 0.999 in the paper."""
     loss: Literal["sum", "mean"] = "sum"
     """Whether the cross-entropies of a batch's pairs are added, as in the source, or averaged."""
 

@@ -15,7 +15,7 @@ from cebench.errors import CebenchError
 from .runs import Run, first_of_each_row
 
 MAX_BYTES = 12 * 2**20
-"""Of all pictures of a page together, as text."""
+"""Most bytes of all pictures of a page together, as text."""
 MAX_WIDTH, QUALITY = 1600, 82
 
 CAPTIONS = {
