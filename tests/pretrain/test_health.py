@@ -1,11 +1,18 @@
-"""When the inpainting model's discriminator is said to have won."""
+"""When a discriminator is said to have won, and a reconstruction to have learned nothing."""
 
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from cebench.pretrain.health import ADVERSARIAL, DISCRIMINATOR, adversary_symptoms
+from cebench.pretrain.health import (
+    ADVERSARIAL,
+    BASELINE,
+    DISCRIMINATOR,
+    POOL5_ACTIVE,
+    adversary_symptoms,
+    reconstruction_symptoms,
+)
 
 STEPS, EVERY = 200, 4
 
@@ -50,3 +57,21 @@ def test_a_run_that_fills_holes_well_raises_no_alarm() -> None:
 )
 def test_without_adversary_or_history_nothing_is_said(lines: list[dict[str, float]]) -> None:
     assert not adversary_symptoms(lines, STEPS)
+
+
+@pytest.mark.parametrize(
+    ("active", "ratio", "expected"),
+    [
+        (0.3, 0.99, {}),
+        (0.3, 1.0, {BASELINE: "1.00 times that of the mean colour"}),
+        (0.3, 1.25, {BASELINE: "1.25 times that of the mean colour"}),
+        (0.049, 0.5, {POOL5_ACTIVE: "only 4.9% of pool5 is positive"}),
+    ],
+)
+def test_the_newest_line_tells_whether_a_reconstruction_learns(
+    active: float, ratio: float, expected: dict[str, str]
+) -> None:
+    lines = [{POOL5_ACTIVE: 0.0, BASELINE: 9.0}, {POOL5_ACTIVE: active, BASELINE: ratio}]
+    found = reconstruction_symptoms(lines, STEPS)
+    assert set(found) == set(expected)
+    assert all(text in found[metric] for metric, text in expected.items())
