@@ -7,6 +7,7 @@ in the machine too.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TypeVar, get_args
 
 from cebench.config import RecipeTier, Tier
@@ -145,10 +146,11 @@ def _spoken(number: Number) -> str:
 
 
 def _times_of_one_machine(cell: list[Number]) -> list[Number]:
-    """`cell`, of times those of the machine with the most (of equals the first one's)."""
+    """`cell`, of times those of the machine with the most, of such machines the fastest."""
     if cell[0].measurement.unit != "s":
         return cell
-    return max(grouped(cell, lambda n: (n.record.device, n.record.threads)).values(), key=len)
+    machines = grouped(cell, lambda n: (n.record.device, n.record.threads)).values()
+    return max(machines, key=lambda times: (len(times), -fmean(n.measurement.value for n in times)))
 
 
 def _weights(number: Number) -> dict[str, Fact]:
