@@ -1,10 +1,12 @@
-"""Draws docs/images/ladder.png and prints the ladder's tables: `python docs/draw_ladder.py`.
+"""Draws docs/images/ladder*.png and prints the ladder's tables: `python docs/draw_ladder.py`.
 
-A rung is a linear SVM on each layer of a trunk that saw so many crops; the records lie in
-results/ladder, apart from those of the tables, since every rung is another pretraining.
+A rung is a trunk that saw so many crops, measured by a linear SVM on each layer and by fine-tuned
+classification. The records lie in results/ladder, apart from those of the tables, since every rung
+is another pretraining.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -15,7 +17,7 @@ from scipy.stats import ttest_ind
 from cebench.reporting.records import Record, load_record
 
 ROOT = Path(__file__).parents[1]
-PICTURE = ROOT / "docs" / "images" / "ladder.png"
+PICTURES = ROOT / "docs" / "images"
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "pool5")
 NAMES = {
     "context": "context",
@@ -24,6 +26,7 @@ NAMES = {
     "random": "random",
 }
 METRIC = "mean_ap_area"
+CLASSIFICATION = "classification"
 
 
 def crops_seen(record: Record) -> int:
@@ -56,12 +59,26 @@ def rungs() -> dict[str, dict[int, list[Scores]]]:
     return found
 
 
-def print_table(found: dict[str, dict[int, list[Scores]]]) -> None:
-    print("| row | crops seen | pretrainings | " + " | ".join(LAYERS) + " |")
-    print("| --- | ---: | ---: |" + " ---: |" * len(LAYERS))
+def classification_rungs() -> dict[str, dict[int, list[Scores]]]:
+    """Row -> crops seen -> mean AP of each pretraining, fine-tuned by recipe `small`."""
+    found: dict[str, dict[int, list[Scores]]] = defaultdict(lambda: defaultdict(list))
+    for folder in ("records", "ladder/test-set"):
+        for path in sorted((ROOT / "results" / folder).glob("t2-*-classification-*.json")):
+            record = load_record(path)
+            ours = record.weights.architecture == "caffenet-trunk"
+            if ours and record.weights.method in NAMES:
+                (score,) = (m.value for m in record.measurements if m.metric == "mean_ap_sklearn")
+                scores = {CLASSIFICATION: 100 * score}
+                found[row_name(record)][crops_seen(record)].append(scores)
+    return found
+
+
+def print_table(found: dict[str, dict[int, list[Scores]]], columns: Sequence[str]) -> None:
+    print("| row | crops seen | pretrainings | " + " | ".join(columns) + " |")
+    print("| --- | ---: | ---: |" + " ---: |" * len(columns))
     for row, by_crops in found.items():
         for crops, runs in sorted(by_crops.items()):
-            cells = " | ".join(_mean_and_spread([run[layer] for run in runs]) for layer in LAYERS)
+            cells = " | ".join(_mean_and_spread([run[name] for run in runs]) for name in columns)
             print(f"| {row} | {crops:,} | {len(runs)} | {cells} |")
 
 
@@ -96,24 +113,38 @@ def draw(found: dict[str, dict[int, list[Scores]]]) -> None:
         2, 3, figsize=(10, 6.4), sharex=True, sharey="row", layout="constrained"
     )
     for layer, axis in zip(LAYERS, axes.flat, strict=True):
-        for row, by_crops in found.items():
-            values = {n: [run[layer] for run in runs] for n, runs in by_crops.items()}
-            if set(values) == {0}:
-                draw_untrained(axis, row, values[0])
-            else:
-                draw_row(axis, row, values)
+        draw_column(axis, found, layer)
         axis.set_title(layer)
-        axis.set_xscale("log")
-        axis.set_xticks([60e3, 250e3, 1e6, 4e6], ["0.06", "0.25", "1", "4"])
-        axis.minorticks_off()
-        axis.margins(y=0.08)
     for axis in axes[1]:
         axis.set_xlabel("crops seen (millions)")
     for axis in axes[:, 0]:
         axis.set_ylabel("mean AP (%)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    figure.savefig(PICTURE, dpi=110)
+    figure.savefig(PICTURES / "ladder.png", dpi=110)
+
+
+def draw_classification(found: dict[str, dict[int, list[Scores]]]) -> None:
+    figure, axis = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
+    draw_column(axis, found, CLASSIFICATION)
+    axis.set_xlabel("crops seen (millions)")
+    axis.set_ylabel("mean AP (%)")
+    axis.legend()
+    figure.savefig(PICTURES / "ladder-classification.png", dpi=110)
+
+
+def draw_column(axis: Axes, found: dict[str, dict[int, list[Scores]]], column: str) -> None:
+    """Every row's scores of one column over the crops that it saw."""
+    for row, by_crops in found.items():
+        values = {n: [run[column] for run in runs] for n, runs in by_crops.items()}
+        if set(values) == {0}:
+            draw_untrained(axis, row, values[0])
+        else:
+            draw_row(axis, row, values)
+    axis.set_xscale("log")
+    axis.set_xticks([60e3, 250e3, 1e6, 4e6], ["0.06", "0.25", "1", "4"])
+    axis.minorticks_off()
+    axis.margins(y=0.08)
 
 
 def draw_untrained(axis: Axes, row: str, values: list[float]) -> None:
@@ -134,7 +165,10 @@ def draw_row(axis: Axes, row: str, values: dict[int, list[float]]) -> None:
 
 if __name__ == "__main__":
     ladder = rungs()
-    print_table(ladder)
+    print_table(ladder, LAYERS)
+    classification = classification_rungs()
+    print()
+    print_table(classification, [CLASSIFICATION])
     labels = NAMES["imagenet"]
     for row, other in (
         ("context", "random"),
@@ -145,3 +179,4 @@ if __name__ == "__main__":
         print()
         print_lead(ladder, row, other)
     draw(ladder)
+    draw_classification(classification)

@@ -253,8 +253,8 @@ def _origin(column: Column, numbers: Sequence[Number]) -> str:
     counts = _listed(f"{number.measurement.count:,}" for number in headlines or numbers)
     parts = [column.metric, protocol, f"recipe {recipes}", f"data {_data(records)}"]
     parts += [f"{counts} images", _seeds(numbers)]
-    machines = f"on {_machines(records)} (of a row the machine with most of its pretrainings, or the faster)"
-    parts += [machines] if column.unit == "s" else []
+    chosen = "of a row the machine with most of its pretrainings, or the faster"
+    parts += [f"on {_machines(records)} ({chosen})"] if column.unit == "s" else []
     return ", ".join(parts)
 
 

@@ -34,7 +34,7 @@ OF_NETWORKS = {
 """Method -> an option of its network each, away from what its recipe `paper` has."""
 
 
-SMALL = {method: ("units=8",) for method in ("imagenet", "relative-context", "motion")}
+SMALL = dict.fromkeys(("imagenet", "relative-context", "motion"), ("units=8",))
 
 
 def described(method: str, *changes: str) -> tuple[object, ...]:

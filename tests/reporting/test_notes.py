@@ -94,7 +94,9 @@ def test_times_name_their_machines() -> None:
     other = changed(time, row="random", weights={"method": "random"}, device="another CPU")
     (note,) = [note for note in notes_of(time, other) if note.startswith("Pretraining time")]
     machines = "on an imaginary CPU, 2 threads; another CPU, 2 threads"
-    assert note.endswith(f"{machines} (of a row the machine with most of its pretrainings, or the faster).")
+    assert note.endswith(
+        f"{machines} (of a row the machine with most of its pretrainings, or the faster)."
+    )
 
 
 def test_an_interval_says_its_level_and_method() -> None:
