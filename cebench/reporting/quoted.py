@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from cebench.errors import CebenchError
-from cebench.reporting.row_names import RESCALED
+from cebench.weights.method_names import RESCALED
 
 Text = Annotated[str, Field(min_length=1)]
 

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-RESCALED = "-rescaled"
-"""What the name of a row ends in whose weights were rescaled (Krähenbühl et al., ICLR 2016)."""
+from cebench.weights.method_names import RESCALED
+
 _USUAL = {"objective": "joint", "region": "center"}
 """What the paper's model of Table 1 was trained for."""
 _VARIANT = re.compile(rf"(-l2|-adversarial|-image|{RESCALED})+$")

@@ -10,7 +10,6 @@ from cebench.data.motion_windows import MotionSearch
 from cebench.errors import InputError, did_you_mean
 from cebench.models.backbones import is_foreign
 from cebench.pretrain.run import PROTOCOL_VERSION as PRETRAINING_VERSION
-from cebench.reporting.row_names import RESCALED
 from cebench.suite.cells import Cell, check_names, content_key, in_order
 from cebench.suite.fingerprints import DataFingerprints
 from cebench.suite.rows import (
@@ -28,6 +27,7 @@ from cebench.toy.world import set_sizes, toy_manifest
 from cebench.transfer.run import TASKS
 from cebench.transfer.run import Request as Transfer
 from cebench.weights.importing import GENERATOR, preset_of
+from cebench.weights.method_names import RESCALED
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ from cebench.models.data_dependent import (
     parameter_layers,
 )
 from cebench.randomness import numpy_generator
-from cebench.reporting.row_names import RESCALED
 from cebench.weights.files import FC_TENSORS, Weights, load_weights, new_path, save_weights
 from cebench.weights.loading import has_fc6_and_fc7, load_backbone, load_fc6_and_fc7
+from cebench.weights.method_names import RESCALED
 
 SOURCE = "rescaled_sha256"
 """Key of the hash of the weights before; no part of the recipe's hash, since another pretraining of
