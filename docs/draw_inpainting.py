@@ -5,6 +5,11 @@ RUN and TOY are what these commands leave (two hours of one core beside other pr
     cebench data toy TOY --images 1600 --seed 0
     cebench pretrain --method context-gan --recipe small --set steps=5400 \
         --data TOY/facades/train --out RUN
+
+README's numbers beneath the first picture, of all 400 test facades (results/toy):
+
+    cebench transfer --task inpainting --recipe paper --weights RUN --data TOY/facades \
+        --set gallery=train --set test=test --out runs/inpainting
 """
 
 import json

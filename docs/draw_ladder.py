@@ -24,6 +24,7 @@ NAMES = {
     "imagenet": "labels (200 classes)",
     "autoencoder": "autoencoder",
     "random": "random",
+    "random-he": "random (He)",
 }
 METRIC = "mean_ap_area"
 CLASSIFICATION = "classification"
@@ -32,17 +33,19 @@ CLASSIFICATION = "classification"
 def crops_seen(record: Record) -> int:
     """Crops that the pretraining of a record's weights learned from."""
     weights = record.weights
-    if weights is None or weights.steps is None:
+    if weights.steps is None:
         return 0
     return weights.steps * int((weights.recipe.values or {}).get("batch_size", 0))
 
 
 def row_name(record: Record) -> str:
     """The method, and its recipe where it is not the tier's usual one."""
-    weights = record.weights
-    assert weights is not None
-    one_rate = "one-rate" in weights.recipe.name
-    return NAMES[weights.method] + (", one rate" if one_rate else "")
+    recipe = record.weights.recipe.name
+    if "one-rate" in recipe:
+        return NAMES[record.weights.method] + ", one rate"
+    return (
+        "context, `short`" if recipe.startswith("context-short") else NAMES[record.weights.method]
+    )
 
 
 Scores = dict[str, float]
@@ -148,10 +151,12 @@ def draw_column(axis: Axes, found: dict[str, dict[int, list[Scores]]], column: s
 
 
 def draw_untrained(axis: Axes, row: str, values: list[float]) -> None:
-    """A dashed line at the mean, in a band of one standard deviation to each side."""
-    middle, spread = mean(values), stdev(values)
-    axis.axhspan(middle - spread, middle + spread, color="0.4", alpha=0.25, lw=0)
-    axis.axhline(middle, color="0.4", ls="--", label=row)
+    """A line at the mean, in a band of one standard deviation to each side; dotted, of one seed."""
+    middle = mean(values)
+    axis.axhline(middle, color="0.4", ls="--" if len(values) > 1 else ":", label=row)
+    if len(values) > 1:
+        spread = stdev(values)
+        axis.axhspan(middle - spread, middle + spread, color="0.4", alpha=0.25, lw=0)
 
 
 def draw_row(axis: Axes, row: str, values: dict[int, list[float]]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from cebench.data.photos import Photo, find_photos
 from cebench.models.diagnostics import LayerActivity, layer_activities
 from cebench.weights.files import Preprocessing, Weights
-from cebench.weights.loading import load_backbone
+from cebench.weights.loading import filled_backbone
 
 MOST_IMAGES = 200
 IMAGES_PER_BATCH = 20
@@ -20,14 +20,16 @@ IMAGES_PER_BATCH = 20
 def activities_on(weights: Weights, images: Path) -> list[LayerActivity]:
     """The layers of the backbone in `weights` on up to 200 of `images`, squashed to its side.
 
+    A backbone of which nothing is left alive is shown too, which transfer refuses.
+
     Args:
-        weights: of a backbone that transfer can load.
+        weights: of a backbone.
         images: a folder, or a VOC year folder (its val set); of more than 200 images every n-th.
 
     Raises:
         InputError: the backbone cannot be loaded, or there are no images.
     """
-    backbone, _ = load_backbone(weights)
+    backbone, _ = filled_backbone(weights)
     photos = find_photos([images], "val")
     chosen = photos[:: -(-len(photos) // MOST_IMAGES)]
     backbone.trunk.eval()

@@ -69,8 +69,24 @@ def load_backbone(weights: Weights, pooling: Pooling = "network") -> tuple[Backb
 
     pooling: which tokens a transformer makes its features of.
 
-    InputError below full coverage of its trunk, where it has no such tokens, or for the whole
-    network of a pretraining.
+    InputError as for `filled_backbone`, and where pool5 of noise is zero or not finite.
+    """
+    backbone, random = filled_backbone(weights, pooling)
+    own = backbone.trunk.state_dict()
+    return backbone, LoadProof(
+        matched=tuple(own),
+        unexpected=tuple(name for name in weights.tensors if name not in {*own, *FC_TENSORS}),
+        relative_response_change=_response_change(
+            backbone.trunk, random, weights.sidecar.preprocessing, weights.name
+        ),
+    )
+
+
+def filled_backbone(weights: Weights, pooling: Pooling = "network") -> tuple[Backbone, nn.Module]:
+    """The backbone that `weights` were made for, filled with them, and its trunk as it was before.
+
+    InputError below full coverage of its trunk, where it has no tokens for `pooling`, or for the
+    whole network of a pretraining.
     """
     architecture, preprocessing = weights.sidecar.architecture, weights.sidecar.preprocessing
     if not is_foreign(architecture) and architecture not in OWN_TRUNKS:
@@ -88,14 +104,7 @@ def load_backbone(weights: Weights, pooling: Pooling = "network") -> tuple[Backb
     # The same initial weights: only what the file brings tells them apart.
     random = copy.deepcopy(backbone.trunk)
     _load_all(backbone.trunk, weights)
-    own = backbone.trunk.state_dict()
-    return backbone, LoadProof(
-        matched=tuple(own),
-        unexpected=tuple(name for name in weights.tensors if name not in {*own, *FC_TENSORS}),
-        relative_response_change=_response_change(
-            backbone.trunk, random, preprocessing, weights.name
-        ),
-    )
+    return backbone, random
 
 
 def has_fc6_and_fc7(weights: Weights) -> bool:

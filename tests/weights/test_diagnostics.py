@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from blurred_photos import save_photos
 from click.testing import CliRunner
 
 from cebench.commands.weights import weights
 from cebench.errors import InputError
+from cebench.weights.files import random_weights, save_weights
 
 
 @pytest.fixture
@@ -34,3 +36,16 @@ def test_a_folder_without_images_is_a_mistake(tmp_path: Path, runner: CliRunner)
     result = runner.invoke(weights, ["inspect", "random", "--on", str(tmp_path / "empty")])
     assert isinstance(result.exception, InputError)
     assert "\n" not in str(result.exception)
+
+
+def test_a_network_of_which_nothing_is_left_alive_is_shown(
+    photos: Path, runner: CliRunner, tmp_path: Path
+) -> None:
+    drawn = random_weights(0)
+    dead = drawn.tensors | {"conv5.bias": torch.full((256,), -1e6)}
+    save_weights(tmp_path / "weights.safetensors", dead, drawn.sidecar)
+    result = runner.invoke(weights, ["inspect", str(tmp_path), "--on", str(photos)])
+    assert "trunk: no: " in result.stdout
+    lines = [line.split() for line in result.stdout.splitlines() if "%" in line]
+    found = {line[0]: line[2] for line in lines}
+    assert (found["conv1"], found["conv5"], found["pool5"]) == ("0.0%", "100.0%", "100.0%")
