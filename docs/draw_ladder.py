@@ -5,6 +5,7 @@ classification. The records lie in results/ladder, apart from those of the table
 is another pretraining.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,15 @@ NAMES = {
     "random": "random",
     "random-he": "random (He)",
 }
+SHORT = "context, `short`"
+COLOURS = {
+    NAMES["autoencoder"]: "C0",
+    "context, one rate": "C1",
+    NAMES["context"]: "C2",
+    SHORT: "C3",
+    NAMES["imagenet"]: "C4",
+}
+"""Row -> its colour, the same in both pictures."""
 METRIC = "mean_ap_area"
 CLASSIFICATION = "classification"
 
@@ -43,9 +53,7 @@ def row_name(record: Record) -> str:
     recipe = record.weights.recipe.name
     if "one-rate" in recipe:
         return NAMES[record.weights.method] + ", one rate"
-    return (
-        "context, `short`" if recipe.startswith("context-short") else NAMES[record.weights.method]
-    )
+    return SHORT if recipe.startswith("context-short") else NAMES[record.weights.method]
 
 
 Scores = dict[str, float]
@@ -123,7 +131,7 @@ def draw(found: dict[str, dict[int, list[Scores]]]) -> None:
     for axis in axes[:, 0]:
         axis.set_ylabel("mean AP (%)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=math.ceil(len(labels) / 2))
     figure.savefig(PICTURES / "ladder.png", dpi=110)
 
 
@@ -162,10 +170,11 @@ def draw_untrained(axis: Axes, row: str, values: list[float]) -> None:
 def draw_row(axis: Axes, row: str, values: dict[int, list[float]]) -> None:
     """A line through the mean of each rung, and a dot for each pretraining."""
     seen = sorted(values)
-    (line,) = axis.plot(seen, [mean(values[n]) for n in seen], "-", label=row)
+    colour, label = COLOURS[row], row.replace("`", "")
+    axis.plot(seen, [mean(values[n]) for n in seen], "-", color=colour, label=label)
     for crops in seen:
         dots = values[crops]
-        axis.plot([crops] * len(dots), dots, "o", color=line.get_color(), ms=4)
+        axis.plot([crops] * len(dots), dots, "o", color=colour, ms=4)
 
 
 if __name__ == "__main__":
