@@ -156,7 +156,9 @@ def _allowed(annotation: Any, constraints: Sequence[Any] = ()) -> str:
     if origin is Literal:
         return ", ".join(str(choice) for choice in arguments)
     if origin in (Union, types.UnionType):
-        return " or ".join(_allowed(part) for part in arguments if part is not types.NoneType)
+        return " or ".join(_allowed(part) for part in arguments)
+    if annotation is types.NoneType:
+        return "none"
     if origin is tuple:
         return f"list of: {_allowed(arguments[0])}"
     bounds = [

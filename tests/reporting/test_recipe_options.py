@@ -37,7 +37,7 @@ def test_options_by_hand() -> None:
     assert options["share"].default == ""
     assert options["scales"].allowed == "list of: integer > 0"
     assert options["scales"].unit == "pixels"
-    assert options["name"].allowed == "text"
+    assert options["name"].allowed == "text or none"
     assert options["compile"].allowed == "true or false"
     assert options["steps"].unit == "steps"
 
