@@ -28,8 +28,9 @@ import torch
 
 from cebench.devices import choose_device, device_name
 from cebench.files import sha256_of
-from cebench.pretrain.run import METHODS, run_pretraining
+from cebench.pretrain.methods import METHODS
 from cebench.pretrain.run import Request as PretrainRequest
+from cebench.pretrain.run import run_pretraining
 from cebench.reporting.metrics_log import read_metrics
 from cebench.toy.world import write_toy_world
 from cebench.transfer.run import Request as TransferRequest

@@ -10,15 +10,11 @@ from cebench.training.estimates import estimate, spoken_estimate
 from cebench.training.run_owner import check_owner
 from cebench.training.run_status import state_of_out
 
+from .methods import METHODS
 from .options.shared import PretrainingRecipe
-from .run import METHODS, Request, check_batch, identity_of
+from .run import Request, check_batch, identity_of
 from .run_context import Inputs
-from .work import IMAGES_OF_ONE, work_of
-
-_OF_PAIRS = {"motion", "egomotion"}
-"""Methods that always hold something out, counted in other units than what is learned from."""
-_WITH_ANSWERS = {*_OF_PAIRS, "relative-context", "imagenet"}
-"""Methods that measure on what is held out; the others draw it."""
+from .work import work_of
 
 
 def plan(request: Request) -> dict[str, Any]:
@@ -37,8 +33,8 @@ def plan(request: Request) -> dict[str, Any]:
     if request.is_finished:
         return {**asked, **place, "outputs": []}
     inputs = METHODS[request.method].inputs(recipe, request)
-    each = IMAGES_OF_ONE.get(request.method, 1)
-    seen = values.get("steps", 0) * values.get("batch_size", 0) * each
+    units = values.get("steps", 0) * values.get("batch_size", 0)
+    seen = units * METHODS[request.method].images_of_one
     return {
         **asked,
         f"{inputs.unit}_found": inputs.count,
@@ -56,9 +52,9 @@ def plan(request: Request) -> dict[str, Any]:
 
 def _outputs(request: Request, recipe: Recipe, inputs: Inputs) -> list[str]:
     """The files that the run leaves, of samples/ and tensorboard/ the folder."""
-    kept = "model" if request.method == "context-gan" else "weights"
-    names = [f"{kept}-{step}" for step in getattr(recipe, "weights_at", ())]
-    if kept == "weights" and getattr(recipe, "pooling", "") != "none":
+    method = METHODS[request.method]
+    names = [f"{method.kept}-{step}" for step in getattr(recipe, "weights_at", ())]
+    if method.kept == "weights" and getattr(recipe, "pooling", "") != "none":
         names.insert(0, "weights")
     trains = isinstance(recipe, PretrainingRecipe)
     names += ["model"] if trains else []
@@ -67,8 +63,8 @@ def _outputs(request: Request, recipe: Recipe, inputs: Inputs) -> list[str]:
     if not trains:
         return files
     files += ["metrics.jsonl", "curves.png"]
-    if request.method in _OF_PAIRS or inputs.count > inputs.learned_from:
-        files.append("accuracy.json" if request.method in _WITH_ANSWERS else "samples/")
+    if method.always_holds_out or inputs.count > inputs.learned_from:
+        files.append("accuracy.json" if method.answers else "samples/")
     return files + (["tensorboard/"] if request.tensorboard else [])
 
 

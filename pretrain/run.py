@@ -1,10 +1,8 @@
 """One pretraining from request to weights file."""
 
 import logging
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -34,56 +32,16 @@ from cebench.training.run_owner import Identity, stored_hash
 from cebench.training.run_status import is_finished
 from cebench.weights.files import Sidecar, read_sidecar, save_weights
 
-from . import (
-    autoencoder,
-    context,
-    context_gan,
-    denoising,
-    egomotion,
-    imagenet,
-    kmeans_init,
-    motion,
-    random,
-    relative_context,
-)
+from .methods import METHODS
 from .options import RECIPES
 from .options.shared import PretrainingRecipe
-from .run_context import DataOptions, Inputs, Pretrained, RunContext
+from .run_context import DataOptions, Pretrained, RunContext
 from .silhouettes import find_shapes, shapes_folder
-from .sources import inputs_of
 
 logger = logging.getLogger("cebench")
 
 PROTOCOL, PROTOCOL_VERSION = "pretraining-time", 1
 SHAPES_STAMP = "region_shapes_stamp.txt"
-
-
-@dataclass(frozen=True)
-class Method:
-    """A pretext method's program; its recipe is that of `options.RECIPES`."""
-
-    pretrain: Callable[[Any, RunContext], Pretrained]
-    inputs: Callable[[Any, DataOptions], Inputs] = inputs_of
-    """Finds and checks what `pretrain` will read."""
-    listed_files: Callable[[DataOptions], Sequence[Path]] = lambda given: ()
-    """The files that --data names and does not hold."""
-    together: int = 1
-    """Images of a batch that one process takes together."""
-
-
-METHODS = {
-    "context": Method(context.pretrain),
-    "context-gan": Method(context_gan.pretrain),
-    "autoencoder": Method(autoencoder.pretrain),
-    "denoising-autoencoder": Method(denoising.pretrain),
-    "imagenet": Method(imagenet.pretrain, imagenet.inputs),
-    "relative-context": Method(relative_context.pretrain),
-    "motion": Method(motion.pretrain, motion.inputs, motion.listed_files, together=2),
-    "egomotion": Method(egomotion.pretrain, egomotion.inputs),
-    "kmeans-init": Method(kmeans_init.pretrain),
-    "random": Method(random.pretrain, random.inputs),
-    "random-he": Method(random.pretrain_he, random.inputs),
-}
 
 
 @dataclass(frozen=True, kw_only=True)

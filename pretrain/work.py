@@ -34,8 +34,6 @@ ASPECT = 4 / 3
 """Width over height of photographs, more often than not."""
 KMEANS_GFLOP, BALANCE_GFLOP = 5.7, 44.0
 """Cost of `kmeans-init` for one image: to draw the layers, and to balance them in five rounds."""
-IMAGES_OF_ONE = {"egomotion": 2}
-"""Method -> images of one unit of its `batch_size`, where that is a pair."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from cebench.cli import COMMANDS, cli, main
-from cebench.pretrain.run import METHODS
+from cebench.pretrain.methods import METHODS
 from cebench.run_options import program_names
 from cebench.transfer.run import TASKS
 

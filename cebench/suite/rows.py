@@ -8,7 +8,8 @@ from cebench.config import Recipe
 from cebench.errors import InputError, did_you_mean
 from cebench.files import check_one_line
 from cebench.models.backbones import is_foreign
-from cebench.pretrain.run import METHODS, Request
+from cebench.pretrain.methods import METHODS
+from cebench.pretrain.run import Request
 from cebench.suite.suite_file import Checkpoints, Row, Suite, reference
 from cebench.transfer.run import TASKS
 

@@ -22,6 +22,7 @@ from cebench.pretrain.health import (
     HealthCheck,
     reconstruction_symptoms,
 )
+from cebench.pretrain.methods import METHODS
 from cebench.pretrain.options.reconstruction import AutoencoderRecipe, ContextRecipe
 from cebench.pretrain.random import UNTRAINED
 from cebench.pretrain.reconstruction import (
@@ -29,7 +30,7 @@ from cebench.pretrain.reconstruction import (
     ReconstructionLoss,
     visible_context,
 )
-from cebench.pretrain.run import METHODS, Request, run_pretraining
+from cebench.pretrain.run import Request, run_pretraining
 from cebench.pretrain.run_context import Pretrained, RunContext
 from cebench.reporting.records import WeightsOrigin, load_record
 from cebench.weights.files import load_weights, random_weights

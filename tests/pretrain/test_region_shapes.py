@@ -13,7 +13,8 @@ from samples import DETECTION
 
 from cebench.errors import InputError
 from cebench.pretrain import run
-from cebench.pretrain.run import METHODS, Request, identity_of, run_pretraining
+from cebench.pretrain.methods import METHODS
+from cebench.pretrain.run import Request, identity_of, run_pretraining
 from cebench.training.run_directory import RunDirectory
 from cebench.weights.files import read_sidecar
 
