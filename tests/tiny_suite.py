@@ -1,6 +1,7 @@
 """A suite of real pretrainings that take seconds, and runs of it as processes of their own."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,4 +53,6 @@ def weights(out: Path) -> dict[str, str]:
 
 def attempts(out: Path) -> dict[str, int]:
     """Cell -> how often it was begun."""
-    return {log.stem: log.read_text().count(" threads\n") for log in (out / "cells").glob("*.log")}
+    logs = (out / "cells").glob("*.log")
+    # Each begins with `NAME: VERB with 1 thread`.
+    return {log.stem: len(re.findall(r" with \d+ threads?\n", log.read_text())) for log in logs}
