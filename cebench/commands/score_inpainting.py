@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cebench.commands.json_output import print_result
-from cebench.commands.score_records import TABLE_1_HOLE, TABLE_1_SIDE, check_record, write_scores
+from cebench.commands.score_records import TABLE_1_HOLE, check_record, write_scores
 from cebench.commands.score_tables import inpainting_table
+from cebench.data.hole_kinds import TABLE_1_SIDE
 from cebench.run_options import examples, json_option
 
 if TYPE_CHECKING:

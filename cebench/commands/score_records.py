@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-TABLE_1_HOLE, TABLE_1_SIDE = 56, 128
-"""Sides of Table 1's central hole and of its images in pixels."""
+from cebench.data.hole_kinds import TABLE_1_ROWS, TABLE_1_SIDE
+
+TABLE_1_HOLE = TABLE_1_ROWS[1] - TABLE_1_ROWS[0]
+"""Side of Table 1's central hole in pixels, of images of `TABLE_1_SIDE`."""
 
 if TYPE_CHECKING:
     from cebench.metrics.inpainting import InpaintingSums

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from cebench.data.hole_kinds import TABLE_1_ROWS, TABLE_1_SIDE
 from cebench.data.hole_masks import Holes, NoisePattern, RandomBlocks, RandomRegions
 from cebench.data.images import image_size
 from cebench.data.masks import Hole, masks_by_stem, read_mask
@@ -17,8 +18,6 @@ from cebench.randomness import numpy_generator
 HoleOf = Callable[[Path, int, int], Hole]
 """The hole of an image file of this height and width, upright."""
 
-TABLE_1_ROWS = (36, 92, 128)
-"""Table 1's hole: rows, and columns, 36..91 of 128."""
 RANDOM_SIDE = 227
 """Pixels of a random hole before it is stretched to the image."""
 
@@ -29,7 +28,7 @@ def central_hole(height: int, width: int) -> Hole:
     (height, width), True = missing: 56 of 128 pixels; 99 of 227, rows and columns 64..162, in the
     authors' test images (protocol ledger: Paris StreetView).
     """
-    start, stop, side = TABLE_1_ROWS
+    (start, stop), side = TABLE_1_ROWS, TABLE_1_SIDE
     hole = np.zeros((height, width), np.bool_)
     rows, columns = (slice(-(-n * start // side), n * stop // side) for n in (height, width))
     hole[rows, columns] = True

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from cebench.data.hole_kinds import TABLE_1_SIDE
 from cebench.data.images import read_image
 from cebench.data.resize import resize
 from cebench.progress import progress
 
-SIDE = 128
+SIDE = TABLE_1_SIDE
 """Pixels; the aspect of an image is not kept, as in the authors' demo.lua."""
 
 

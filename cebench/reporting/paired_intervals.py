@@ -53,7 +53,7 @@ class PairComparison:
 
 @dataclass(frozen=True)
 class Variance:
-    """Estimated."""
+    """A part of a difference's variance, as it is estimated."""
 
     value: float
     degrees_of_freedom: float
