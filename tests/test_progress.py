@@ -61,3 +61,4 @@ def test_one_of_a_thing_is_singular() -> None:
         "1 thread",
         "1,200 threads",
     ]
+    assert [counted(n, "process", "processes") for n in (1, 2)] == ["1 process", "2 processes"]

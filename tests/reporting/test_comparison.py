@@ -113,6 +113,15 @@ def test_a_difference_at_the_end_of_its_interval_has_a_p_of_5_percent() -> None:
     assert found.p_value == pytest.approx(0.05, abs=1e-6)
 
 
+def test_a_small_p_beside_a_fill_is_the_t_tests() -> None:
+    """All images shift alike, so that the three pretrainings alone vary: p is about 1e-7."""
+    offsets = [20.0, 20.01, 20.02]
+    first = [[inpainting(np.full(150, offset))] for offset in offsets]
+    fill = [[inpainting(np.zeros(150))]]
+    found = compare_pair(first, fill, PSNR, not_pretrained=["second"], draws=200)
+    assert found.p_value == pytest.approx(stats.ttest_1samp(offsets, 0).pvalue, rel=0.01)
+
+
 def test_fills_and_single_pretrainings_speak_for_the_images_alone() -> None:
     first, second = ([[run]] for run in psnr_rows(20.0, 19.7).values())
     for fills in (["first"], ["first", "second"]):

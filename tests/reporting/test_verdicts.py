@@ -218,6 +218,11 @@ def test_a_fill_without_a_network_is_one_run_however_often_it_was_computed(tmp_p
     assert "images and pretrainings" in beside
     assert "permutation test" not in beside
     assert "images and pretrainings" in run_report(tmp_path, "--baseline", "telea").stdout
+    (table,) = with_letters(build_tables(read_results([tmp_path])))
+    pairs = table.comparisons["mean_l1"].pairs
+    varied = {frozenset(rows): pair.varied for rows, pair in pairs.items()}
+    assert varied[frozenset({"context-gan", "telea"})] == "images and pretrainings"
+    assert varied[frozenset({"nn-hog", "telea"})] == "images"
 
 
 def test_copies_of_records_beside_the_runs_do_not_hide_them(rows: Path) -> None:
