@@ -104,7 +104,10 @@ def test_a_suite_is_planned_and_nothing_stored(here: Path, monkeypatch: pytest.M
     assert sorted(here.rglob("*")) == before
     (here / "suite" / "runs" / "of-another-form").mkdir(parents=True)
     (here / "suite" / "plan.json").write_text("{}")
-    told = CliRunner().invoke(cli, ["suite", "status", "mine.toml", "--out", "suite"])
+    status = ["suite", "status", "mine.toml", "--out", "suite"]
+    assert "no cell of this suite as it is now: 1\n" in CliRunner().invoke(cli, status).stderr
+    (here / "suite" / "records").mkdir()
+    told = CliRunner().invoke(cli, status)
     assert "no cell of this suite as it is now: 1; suite/records has" in told.stderr
     assert "32 cells" in call(here, "quickstart").stdout
 

@@ -216,11 +216,11 @@ def status(as_json: bool, html: Path | None, **given: Any) -> None:
     click.echo(grid.grid_as_text(statuses))
     click.echo(grid.counts_as_text(statuses), err=True)
     if left := folder.left_over(plan.cells):
-        click.echo(
-            f"run directories of no cell of this suite as it is now: {left}; "
-            f"{request.out / 'records'} has the records of the others, for `cebench report`",
-            err=True,
-        )
+        told = f"run directories of no cell of this suite as it is now: {left}"
+        records = request.out / "records"
+        if records.is_dir():
+            told += f"; {records} has the records of the others, for `cebench report`"
+        click.echo(told, err=True)
 
 
 @suite.command(

@@ -34,6 +34,7 @@ def _caution(request: SuiteRequest, pretrainings: int) -> str:
     if not added:
         return ""
     return (
-        f"Pretrainings of {' and '.join(added)} were added until the rows differed: p values of "
-        "their difference are too small. Confirm it with seeds that were not looked at."
+        f"Pretrainings of {' and '.join(added)} were added until the rows differed, or up to the "
+        "most that were asked for: p values of their difference are too small. Confirm it with "
+        "seeds that were not looked at."
     )

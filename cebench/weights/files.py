@@ -171,9 +171,11 @@ def save_weights(path: Path, tensors: Mapping[str, Tensor], sidecar: Sidecar) ->
 def _absent(path: Path) -> InputError:
     beside = path.with_suffix(".json")
     if path.suffix == ".safetensors" and beside.is_file():
+        # A folder of many weights is no run's, and must not be deleted for one of them.
+        made_with = path.parent if (path.parent / "run.toml").is_file() else beside
         return InputError(
             f"{path}: is gone, though {beside.name} is there; restore the file, or delete "
-            f"{path.parent} and make it anew"
+            f"{made_with} and make it anew"
         )
     return InputError(
         f"{path}: no such weights file; `cebench pretrain` and `cebench weights import` make them"

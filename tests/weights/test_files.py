@@ -150,6 +150,11 @@ def test_a_file_that_was_deleted_beside_its_sidecar_is_gone(saved: Path) -> None
     for path in (saved, saved.parent):
         with pytest.raises(InputError, match=r"is gone, though weights\.json is there; restore"):
             load_weights(path)
+    with pytest.raises(InputError, match=rf"delete {saved.with_suffix('.json')} and make"):
+        load_weights(saved)
+    (saved.parent / "run.toml").touch()
+    with pytest.raises(InputError, match=rf"delete {saved.parent} and make"):
+        load_weights(saved)
 
 
 def test_the_sidecar_in_place_of_its_file_is_not_called_damaged(saved: Path) -> None:
