@@ -167,6 +167,7 @@ def test_the_plan_counts_the_pairs(tracks: Path, tmp_path: Path) -> None:
     plan = json.loads(result.stdout)
     assert (plan["pairs_found"], plan["images_seen"]) == (12, 40 * 8)
     assert plan["images_learned_from"] == 2 * 6  # At most half of the pairs are held out.
+    assert "accuracy.json" in plan["outputs"]  # Though as many images are learned from.
 
 
 def test_data_without_pairs_or_with_one_track_is_one_line(tracks: Path, tmp_path: Path) -> None:
